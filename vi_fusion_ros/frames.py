@@ -1,0 +1,110 @@
+"""The vocabulary that every room of the house speaks: frames, pairs and results. Free of ROS and of torch."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.generic]
+
+
+class Mode(enum.IntEnum):
+    """Which cameras contributed. The values are those of ``FusedClassification.MODE_*``."""
+
+    BOTH = 0
+    VISIBLE_ONLY = 1
+    THERMAL_ONLY = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One camera image.
+
+    Attributes:
+        image: (H, W) uint8, uint16 or float32, or (H, W, 3) uint8 in BGR order. May be a read-only view.
+        stamp_ns: acquisition time, nanoseconds, as received (no offset applied).
+        frame_id: the camera's optical frame.
+    """
+
+    image: Image
+    stamp_ns: int = 0
+    frame_id: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FramePair:
+    """A visible and a thermal frame of one moment; one of them may be missing, never both.
+
+    Attributes:
+        skew_ns: thermal minus visible stamp after the sensors' time offsets, nanoseconds; 0 unless both are there.
+        sync_wait_ms: how long the frame that came first waited for its partner, milliseconds.
+    """
+
+    visible: Frame | None
+    thermal: Frame | None
+    skew_ns: int = 0
+    sync_wait_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.visible is None and self.thermal is None:
+            raise ValueError("a FramePair needs at least one frame")
+
+    @property
+    def mode(self) -> Mode:
+        """Which frames are there."""
+        if self.thermal is None:
+            return Mode.VISIBLE_ONLY
+        return Mode.THERMAL_ONLY if self.visible is None else Mode.BOTH
+
+    @property
+    def reference(self) -> Frame:
+        """The frame that the result is drawn in: the visible one, else the thermal one."""
+        frame = self.visible or self.thermal
+        assert frame is not None  # __post_init__
+        return frame
+
+
+@dataclass(frozen=True, eq=False)
+class LabelScore:
+    """One label: calibrated probability of presence in 0 to 1, and whether it reaches the label's threshold."""
+
+    label: str
+    probability: float
+    present: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FusionResult:
+    """What FusionPipeline makes of a pair. (H, W) is the size of ``pair.reference.image``.
+
+    Attributes:
+        pair: the pair it was made from.
+        fused: (H, W, 3) uint8 BGR, or (H, W) uint8 where the visible image is grey or missing.
+        attention: (H, W) float32, the thermal share of each fused pixel, 0 to 1.
+        thermal_registered: the thermal image in the visible frame, (H, W), same dtype as received; None without thermal.
+        mask: (H, W) uint8, 255 where the registered thermal image has data; None without thermal.
+        overlap: share of the visible frame that ``mask`` covers, 0 to 1.
+        scores: one per label of the manifest, in its order.
+        illumination: most probable illumination class.
+        illumination_probability: of that class, 0 to 1.
+        timings_ms: milliseconds by stage: ``register``, ``infer``, ``compose``.
+    """
+
+    pair: FramePair
+    fused: Image
+    attention: npt.NDArray[np.float32]
+    thermal_registered: Image | None
+    mask: npt.NDArray[np.uint8] | None
+    overlap: float
+    scores: tuple[LabelScore, ...]
+    illumination: str
+    illumination_probability: float
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def thermal_attention(self) -> float:
+        """Mean thermal share over the image, 0 to 1."""
+        return float(self.attention.mean())
