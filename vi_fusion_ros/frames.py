@@ -84,7 +84,7 @@ class FusionResult:
         pair: the pair it was made from.
         fused: (H, W, 3) uint8 BGR, or (H, W) uint8 where the visible image is grey or missing.
         attention: (H, W) float32, the thermal share of each fused pixel, 0 to 1.
-        thermal_registered: the thermal image in the visible frame, (H, W), same dtype as received; None without thermal.
+        thermal_registered: the thermal image in the visible frame, (H, W), dtype as received; None without thermal.
         mask: (H, W) uint8, 255 where the registered thermal image has data; None without thermal.
         overlap: share of the visible frame that ``mask`` covers, 0 to 1.
         scores: one per label of the manifest, in its order.

@@ -1,0 +1,91 @@
+"""Pictures for people: thermal and attention in colour, labels on the fused image, mosaics. Free of ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vi_fusion_ros.frames import FusionResult, Image, LabelScore, Mode
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_PRESENT = (90, 220, 90)
+_ABSENT = (170, 170, 170)
+_MODE_NOTE = {Mode.BOTH: "", Mode.VISIBLE_ONLY: "visible only", Mode.THERMAL_ONLY: "thermal only"}
+
+
+def grey8(image: Image) -> Image:
+    """``image`` as (H, W, 3) uint8 BGR for a screen; 16-bit and float images are stretched over their 1-99 % range."""
+    if image.dtype != np.uint8:
+        finite = image[np.isfinite(image)]
+        low, high = np.percentile(finite, (1, 99)) if finite.size else (0.0, 1.0)
+        scaled = (image.astype(np.float32) - low) * (255.0 / max(float(high - low), 1e-6))
+        image = np.nan_to_num(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+
+
+def attention_grey(result: FusionResult) -> Image:
+    """The thermal share as (H, W) uint8, 0 to 255."""
+    return cv2.convertScaleAbs(result.attention, alpha=255.0)
+
+
+def attention_color(result: FusionResult) -> Image:
+    """The thermal share as (H, W, 3) uint8 BGR: dark blue is visible (0), yellow is thermal (1)."""
+    return cv2.applyColorMap(attention_grey(result), cv2.COLORMAP_CIVIDIS)
+
+
+def overlay(result: FusionResult) -> Image:
+    """The fused image with its labels, illumination and mode written on it, (H, W, 3) uint8 BGR."""
+    image = grey8(result.fused).copy()
+    light = f"{result.illumination} {result.illumination_probability:.0%}"
+    note = _MODE_NOTE[result.pair.mode]
+    write_labels(image, result.scores, f"{light}  {note}" if note else light)
+    return image
+
+
+def write_labels(image: Image, scores: Sequence[LabelScore], footer: str) -> None:
+    """Write one line a label (green where present) and a footer line into the lower left corner of a BGR image."""
+    scale = max(image.shape[0] / 1000.0, 0.35)
+    step = round(34 * scale)
+    lines = [(f"{s.label} {s.probability:.0%}", _PRESENT if s.present else _ABSENT) for s in scores]
+    lines.append((footer, (255, 255, 255)))
+    top = image.shape[0] - step * len(lines) - step // 2
+    width = max(cv2.getTextSize(text, _FONT, scale, 1)[0][0] for text, _ in lines) + step
+    _darken(image, 0, top, width, image.shape[0])
+    for row, (text, color) in enumerate(lines, 1):
+        _text(image, text, (step // 2, top + row * step), scale, color)
+
+
+def titled(image: Image, title: str) -> Image:
+    """A copy of a BGR image with a title bar in its upper left corner."""
+    image = image.copy()
+    scale = max(image.shape[0] / 900.0, 0.4)
+    (width, height), _ = cv2.getTextSize(title, _FONT, scale, 1)
+    _darken(image, 0, 0, width + height * 2, height * 2)
+    _text(image, title, (height, height + height // 2), scale, (255, 255, 255))
+    return image
+
+
+def mosaic_row(result: FusionResult) -> Image:
+    """Visible, thermal (registered), fused with labels, and attention, side by side: (H, 4 W, 3) uint8 BGR."""
+    height, width = result.fused.shape[:2]
+    missing = np.zeros((height, width, 3), np.uint8)
+    visible = missing if result.pair.visible is None else grey8(result.pair.visible.image)
+    thermal = missing if result.thermal_registered is None else grey8(result.thermal_registered)
+    tiles = (
+        ("visible", visible),
+        ("thermal, registered", thermal),
+        ("fused", overlay(result)),
+        ("attention: yellow = thermal", attention_color(result)),
+    )
+    return np.hstack([titled(tile, title) for title, tile in tiles])
+
+
+def _darken(image: Image, left: int, top: int, right: int, bottom: int) -> None:
+    region = image[max(top, 0) : bottom, max(left, 0) : right]
+    region[:] = region // 3
+
+
+def _text(image: Image, text: str, origin: tuple[int, int], scale: float, color: tuple[int, int, int]) -> None:
+    cv2.putText(image, text, origin, _FONT, scale, color, 1, cv2.LINE_AA)

@@ -1,0 +1,221 @@
+"""fusion_node: the managed (lifecycle) node that pairs, registers, fuses and classifies two camera streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from vi_fusion_ros.inference.default_model import default_model_path
+from vi_fusion_ros.inference.engine import Engine
+from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.msg import FusionStatus
+from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.ros import parameters, qos
+from vi_fusion_ros.ros.diagnostics import Diagnostics
+from vi_fusion_ros.ros.publishers import ResultPublishers
+from vi_fusion_ros.ros.session import Session
+from vi_fusion_ros.ros.statistics import Statistics
+from vi_fusion_ros.thermal import ToneMapper
+
+_LOG_AGAIN_AFTER_S = 5.0
+
+
+class FusionNode(LifecycleNode):
+    """Subscribes to a visible and a thermal camera and publishes fused images and classifications.
+
+    Unconfigured it only reports its status; configuring loads the engine and the rig; activating subscribes. A
+    transition that cannot be made fails with one logged sentence and leaves the node alive to be tried again.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("fusion_node", **kwargs)
+        self._settings = parameters.declare(self)
+        self._state = "unconfigured"
+        self._fault = ""
+        self._logged: dict[str, float] = {}
+        self._statistics = Statistics()
+        self._engine: Engine | None = None
+        self._engine_state = "unloaded"
+        self._rig: Rig | None = None
+        self._pipeline: FusionPipeline | None = None
+        self._publishers: ResultPublishers | None = None
+        self._session: Session | None = None
+        self._diagnostics = Diagnostics(self.get_fully_qualified_name())
+        self._status_publisher = self.create_publisher(FusionStatus, "~/status", qos.copy_of(qos.OUT))
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", qos.copy_of(qos.OUT))
+        # On the steady clock: status has to flow while simulated time stands still.
+        self._status_timer = self.create_timer(
+            1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+
+    def autostart(self) -> None:
+        """Configure and activate, where the parameter says so."""
+        if self._settings["autostart"] and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Load engine and rig, and offer the output topics."""
+        return self._transition(self._configure, "inactive")
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start fusing; counters start again."""
+        return self._transition(self._activate, "active", then=lambda: super(FusionNode, self).on_activate(state))
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and finish the pair in hand."""
+        return self._transition(self._deactivate, "inactive", then=lambda: super(FusionNode, self).on_deactivate(state))
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of engine and output topics."""
+        return self._transition(self._clean_up, "unconfigured")
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate and clean up from whatever state."""
+        return self._transition(self._shut_down, "finalized")
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Clean up and be ready to be configured again."""
+        return self._transition(self._shut_down, "unconfigured")
+
+    def count_error(self, sentence: str) -> None:
+        """Count an error and log it, the same sentence at most every few seconds."""
+        self._statistics.error(sentence)
+        now = time.monotonic()
+        if now - self._logged.get(sentence, -_LOG_AGAIN_AFTER_S) >= _LOG_AGAIN_AFTER_S:
+            self._logged = {s: t for s, t in self._logged.items() if now - t < _LOG_AGAIN_AFTER_S} | {sentence: now}
+            self.get_logger().error(sentence)
+
+    def _transition(
+        self, work: Callable[[], None], state: str, then: Callable[[], Any] | None = None
+    ) -> TransitionCallbackReturn:
+        try:
+            work()
+            if then is not None:
+                then()
+        except Exception as error:  # rclpy answers an exception here by finalising the node
+            self._fault = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"cannot become {state}: {self._fault}")
+            return TransitionCallbackReturn.FAILURE
+        self._fault = ""
+        self._state = state
+        self.get_logger().info(state)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        settings = self._settings
+        rig = Rig.load(settings["rig"]) if settings["rig"] else Rig.identity()
+        tone_mapper = ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
+        self._engine_state = "failed"
+        engine = load_engine(settings["model"] or default_model_path(), settings["threads"])
+        self._engine_state = "ready"
+        self._rig, self._engine = rig, engine
+        self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
+        self._publishers = ResultPublishers(
+            self, engine.manifest.model_id, settings["output.compressed"], self.count_error
+        )
+        self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
+
+    def _activate(self) -> None:
+        assert self._pipeline is not None
+        assert self._publishers is not None
+        self._statistics = Statistics()
+        self._session = Session(
+            self, self._pipeline, self._publishers, self._settings, self._statistics, self.count_error
+        )
+
+    def _deactivate(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _clean_up(self) -> None:
+        if self._publishers is not None:
+            self._publishers.destroy()
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._rig = self._pipeline = self._publishers = None
+        self._engine_state = "unloaded"
+
+    def _shut_down(self) -> None:
+        self._deactivate()
+        self._clean_up()
+
+    def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
+        try:
+            changed = parameters.changes(requested, configured=self._state in ("inactive", "active"))
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._settings.update(changed)
+        if self._session is not None:
+            self._session.apply(self._settings)
+        return SetParametersResult(successful=True)
+
+    def _publish_status(self) -> None:
+        status = FusionStatus(state=self._state)
+        status.header.stamp = self.get_clock().now().to_msg()
+        session = self._session
+        if session is None:
+            self._statistics.fill(status, {}, 0)
+        else:
+            self._statistics.fill(status, session.pairing_drops, session.skipped)
+            status.pairs, status.time_resets = session.pairs, session.time_resets
+        status.engine_state = self._engine_state
+        if self._engine is not None:
+            status.engine, status.engine_reason = self._engine.description, self._engine.reason
+            status.model_id = self._engine.manifest.model_id
+        else:
+            status.engine_reason = self._fault
+        status.registration = self._rig.source if self._rig else ""
+        self._status_publisher.publish(status)
+        self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault))
+
+    def destroy_node(self) -> None:
+        """Stop fusing, then take the node off the graph."""
+        self._shut_down()
+        super().destroy_node()
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is interrupted."""
+    rclpy.init(args=args)
+    node = FusionNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        node.autostart()
+        spin(executor, node.count_error)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
+    """Spin until shutdown; an exception from a callback is reported and spinning goes on.
+
+    rclpy lets such exceptions end the process, its own included: an impossible lifecycle transition that is asked for
+    by service raises in the service's callback.
+    """
+    while rclpy.ok():
+        try:
+            executor.spin_once()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            raise
+        except Exception as error:
+            report(f"{type(error).__name__} in a callback: {error}")
+
+
+if __name__ == "__main__":
+    main()

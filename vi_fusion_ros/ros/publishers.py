@@ -1,0 +1,95 @@
+"""The fusion node's outputs: what a result becomes on each topic, made only for topics that somebody listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from vi_fusion_ros import drawing
+from vi_fusion_ros.frames import FusionResult
+from vi_fusion_ros.msg import FusedClassification
+from vi_fusion_ros.ros import qos
+from vi_fusion_ros.ros.image_codec import fill_compressed, fill_image
+from vi_fusion_ros.ros.messages import to_classification, to_header
+
+
+class ResultPublishers:
+    """Publishers of one configured fusion node.
+
+    Args:
+        node: the node that owns them.
+        model_id: of the loaded model, for the classification.
+        compressed: whether to offer ``~/fused/compressed`` too.
+        report: called with one sentence when a subscriber's QoS is incompatible.
+    """
+
+    def __init__(self, node: Node, model_id: str, compressed: bool, report: Callable[[str], None]) -> None:
+        self._node = node
+        self._report = report
+        self._model_id = model_id
+        self._fused = self._publisher(Image, "~/fused")
+        self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
+        self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
+        self._classification = self._publisher(FusedClassification, "~/classification")
+        self._thermal = self._publisher(Image, "~/thermal_registered")
+        self._attention = self._publisher(Image, "~/attention")
+        self._overlay = self._publisher(Image, "~/overlay")
+
+    def publish(self, result: FusionResult, camera_info: CameraInfo | None, jpeg_quality: int) -> None:
+        """Publish a result.
+
+        Args:
+            result: what to publish.
+            camera_info: the latest one of the camera that the result is drawn in, None where there is none.
+            jpeg_quality: of ``~/fused/compressed``, 1 to 100.
+        """
+        header = to_header(result.pair.reference)
+        if _wanted(self._fused):
+            self._fused.publish(fill_image(Image(header=header), result.fused))
+        if _wanted(self._classification):
+            self._classification.publish(to_classification(result, self._model_id))
+        if camera_info is not None and _wanted(self._camera_info):
+            self._camera_info.publish(_with_header(camera_info, header))
+        if self._compressed is not None and _wanted(self._compressed):
+            self._compressed.publish(fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality))
+        if result.thermal_registered is not None and _wanted(self._thermal):
+            self._thermal.publish(fill_image(Image(header=header), result.thermal_registered))
+        if _wanted(self._attention):
+            self._attention.publish(fill_image(Image(header=header), drawing.attention_grey(result)))
+        if _wanted(self._overlay):
+            self._overlay.publish(fill_image(Image(header=header), drawing.overlay(result)))
+
+    def destroy(self) -> None:
+        """Take the topics off the graph."""
+        for publisher in (
+            self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._attention,
+            self._overlay,
+        ):  # fmt: skip
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)
+
+    def _publisher(self, message: Any, topic: str) -> Publisher:
+        name = self._node.resolve_topic_name(topic)
+        return self._node.create_publisher(
+            message,
+            topic,
+            qos.copy_of(qos.OUT),
+            event_callbacks=qos.on_incompatible_publisher(self._report, name),
+            qos_overriding_options=qos.overridable(),
+        )
+
+
+def _wanted(publisher: Publisher) -> bool:
+    return bool(publisher.get_subscription_count() > 0)
+
+
+def _with_header(camera_info: CameraInfo, header: Header) -> CameraInfo:
+    info = copy(camera_info)
+    info.header = header
+    return info
