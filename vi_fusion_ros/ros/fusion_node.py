@@ -8,6 +8,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -58,6 +59,7 @@ class FusionNode(LifecycleNode):
             1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._refuse_impossible_transitions()
 
     def autostart(self) -> None:
         """Configure and activate, where the parameter says so."""
@@ -95,6 +97,22 @@ class FusionNode(LifecycleNode):
         if now - self._logged.get(sentence, -_LOG_AGAIN_AFTER_S) >= _LOG_AGAIN_AFTER_S:
             self._logged = {s: t for s, t in self._logged.items() if now - t < _LOG_AGAIN_AFTER_S} | {sentence: now}
             self.get_logger().error(sentence)
+
+    def _refuse_impossible_transitions(self) -> None:
+        # rclpy (Humble to Jazzy) lets the exception of an impossible transition out of its service's callback, which
+        # ends the process and leaves the client without an answer.
+        service = self._service_change_state
+        change_state = service.callback
+
+        def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change_state(request, response)
+            except Exception as error:
+                self.get_logger().error(f"transition {request.transition.id} refused while {self._state}: {error}")
+                response.success = False
+                return response
+
+        service.callback = answer
 
     def _transition(
         self, work: Callable[[], None], state: str, then: Callable[[], Any] | None = None
@@ -203,11 +221,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
-    """Spin until shutdown; an exception from a callback is reported and spinning goes on.
-
-    rclpy lets such exceptions end the process, its own included: an impossible lifecycle transition that is asked for
-    by service raises in the service's callback.
-    """
+    """Spin until shutdown; an exception from a callback is reported and spinning goes on."""
     while rclpy.ok():
         try:
             executor.spin_once()

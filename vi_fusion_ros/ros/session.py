@@ -26,7 +26,7 @@ _OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
 class Arrival:
-    """An image message and the monotonic time of its arrival, nanoseconds; stamped like a message, so it pairs like one."""
+    """An image message and the monotonic time of its arrival, nanoseconds; stamped, and so paired, like a message."""
 
     __slots__ = ("arrival_ns", "header", "message")
 
