@@ -1,0 +1,80 @@
+"""Writing rosbag2 files (MCAP) with this package's messages, without ROS; ``ros2 bag`` and rosbags read them alike."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from vi_fusion_ros.share import share_path
+
+_OWN = ("LabelScore", "FusedClassification", "FusionStatus")
+_NEVER = QosTime(sec=2147483647, nsec=4294967295)
+_RELIABLE = Qos(
+    QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE, _NEVER, _NEVER, QosLiveliness.AUTOMATIC,
+    _NEVER, False,
+)  # fmt: skip
+
+
+@cache
+def typestore() -> Typestore:
+    """The message types of ROS 2 Jazzy and of this package."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name in _OWN:
+        text = (share_path() / "msg" / f"{name}.msg").read_text(encoding="utf-8")
+        store.register(get_types_from_msg(text, f"vi_fusion_ros/msg/{name}"))
+    return store
+
+
+class BagWriter:
+    """Writes one compressed MCAP file, which appears at its path when it is complete.
+
+    Use it as a context manager; when the block ends by an exception, nothing is left behind.
+
+    Args:
+        path: of the file, ending in ``.mcap``. An existing file is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder = path.with_name(f".{path.name}.partial")
+        self._connections: dict[str, Connection] = {}
+
+    def __enter__(self) -> BagWriter:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._writer = Writer(self._folder, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        return self
+
+    def write(self, topic: str, message_type: str, stamp_ns: int, message: Any) -> None:
+        """Append a message.
+
+        Args:
+            topic: fully qualified topic name.
+            message_type: for example ``sensor_msgs/msg/Image``; the first message of a topic decides.
+            stamp_ns: log time, nanoseconds.
+            message: serialised (CDR) bytes, or a message object of ``typestore()``.
+        """
+        store = typestore()
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic, message_type, typestore=store, offered_qos_profiles=[_RELIABLE]
+            )
+        data = message if isinstance(message, bytes) else store.serialize_cdr(message, message_type)
+        self._writer.write(self._connections[topic], stamp_ns, data)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        if kind is None:
+            next(self._folder.glob("*.mcap")).replace(self._path)
+        shutil.rmtree(self._folder)
