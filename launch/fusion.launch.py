@@ -43,7 +43,7 @@ def generate_launch_description() -> LaunchDescription:
     """The launch description; its arguments are ``ARGUMENTS``."""
     argument = {name: LaunchConfiguration(name) for name in ARGUMENTS}
     dds = PathJoinSubstitution([FindPackageShare("vi_fusion_ros"), "config", "dds"])
-    fast_dds = PathJoinSubstitution([dds, "fastdds_large_images.xml"])
+    fast_dds = PathJoinSubstitution([dds, "fastdds.xml"])
     with_profile = IfCondition(argument["dds_profile"])
     return LaunchDescription(
         [
@@ -56,7 +56,7 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", fast_dds, condition=with_profile),
             SetEnvironmentVariable(
                 "CYCLONEDDS_URI",
-                ["file://", PathJoinSubstitution([dds, "cyclonedds_large_images.xml"])],
+                ["file://", PathJoinSubstitution([dds, "cyclonedds.xml"])],
                 condition=with_profile,
             ),
             LifecycleNode(
