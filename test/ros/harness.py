@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from vi_fusion_ros.ros.messages import to_time
 
 DEADLINE_S = 30.0
 PERIOD_NS = 1_000_000_000 // 30
+START_NS = 1_700_000_000_000_000_000
 
 _domains = itertools.count(100 + os.getpid() % 100)
 
@@ -47,23 +49,18 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = D
         threading.Event().wait(0.005)
 
 
-class NodeProcess:
-    """A node of this package in a process of its own.
+class Process:
+    """A process on a DDS domain.
 
     Args:
-        module: of the node, for example ``vi_fusion_ros.ros.fusion_node``.
+        command: program and arguments.
         domain: the DDS domain.
-        parameters: overrides by name.
     """
 
-    def __init__(self, module: str, domain: int, parameters: dict[str, object] | None = None) -> None:
-        arguments = ["--ros-args"]
-        for name, value in (parameters or {}).items():
-            text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else value
-            arguments += ["-p", f"{name}:={text}"]
-        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (closed in stop)
+    def __init__(self, command: list[str], domain: int) -> None:
+        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (lives as long as the process)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            command,
             env={**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"},
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -90,6 +87,22 @@ class NodeProcess:
             raise
         finally:
             sys.stdout.write(self.output)
+
+
+class NodeProcess(Process):
+    """A node of this package.
+
+    Args:
+        module: of the node, for example ``vi_fusion_ros.ros.fusion_node``.
+        domain: the DDS domain.
+        parameters: overrides by name.
+    """
+
+    def __init__(self, module: str, domain: int, parameters: dict[str, object] | None = None) -> None:
+        arguments = ["--ros-args"]
+        for name, value in (parameters or {}).items():
+            arguments += ["-p", f"{name}:={json.dumps(value)}"]
+        super().__init__([sys.executable, "-m", module, *arguments], domain)
 
 
 class Probe:

@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from harness import PERIOD_NS, NodeProcess, Probe, next_domain, scene, wait_until
+from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -15,7 +15,7 @@ from vi_fusion_ros.ros.messages import stamp_ns, to_time
 pytestmark = pytest.mark.ros
 
 NODE = "vi_fusion_ros.ros.fusion_node"
-START_NS = 1_700_000_000_000_000_000
+
 FAST_STATUS = {"status_rate": 20.0}
 
 
