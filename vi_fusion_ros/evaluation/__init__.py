@@ -1,0 +1,1 @@
+"""Fusion and classification metrics, evaluation of image folders and rosbags, and reports."""
