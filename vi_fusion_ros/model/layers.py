@@ -1,0 +1,101 @@
+"""Building blocks that train with parallel branches and deploy as one plain convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class RepConv(nn.Module):
+    """A 3×3 convolution trained as a weighted sum of 3×3, 1×1 and identity branches, then BatchNorm and ReLU.
+
+    The branches are summed *before* the convolution runs, so training costs no more than one plain convolution
+    (online re-parameterisation, Hu et al., CVPR 2022), and ``fold`` merges BatchNorm too.
+
+    Shapes: (N, C_in, H, W) to (N, C_out, ceil(H / stride), ceil(W / stride)), float32.
+
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        stride: 1 or 2. The identity branch exists only where stride is 1 and ``c_in == c_out``.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(c_out, c_in, 3, 3))
+        self.pointwise = nn.Parameter(torch.empty(c_out, c_in, 1, 1))
+        self.scale = nn.Parameter(torch.ones(c_out, 1, 1, 1))
+        self.pointwise_scale = nn.Parameter(torch.ones(c_out, 1, 1, 1))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.pointwise, nonlinearity="relu")
+        self.identity_scale: nn.Parameter | None = None
+        if stride == 1 and c_in == c_out:
+            self.identity_scale = nn.Parameter(torch.ones(c_out, 1, 1, 1))
+            self.register_buffer("eye", torch.eye(c_out)[:, :, None, None], persistent=False)
+        self.norm = nn.BatchNorm2d(c_out)
+
+    def kernel(self) -> Tensor:
+        """The merged 3×3 kernel before BatchNorm, (C_out, C_in, 3, 3)."""
+        center = self.pointwise * self.pointwise_scale
+        if self.identity_scale is not None:
+            center = center + self.eye * self.identity_scale
+        return self.weight * self.scale + functional.pad(center, (1, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, normalise, rectify."""
+        return functional.relu(self.norm(functional.conv2d(x, self.kernel(), stride=self.stride, padding=1)))
+
+    @torch.no_grad()
+    def fold(self) -> nn.Sequential:
+        """The same function of its input (in eval mode) as one plain convolution and a ReLU."""
+        return _folded(self.kernel(), self.norm, self.stride, 1)
+
+
+class ConvNormReLU(nn.Module):
+    """A plain convolution, BatchNorm and ReLU that folds the same way; for kernels that need no extra branches.
+
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        kernel: kernel size, pixels.
+        stride: stride, pixels.
+        padding: zero padding, pixels.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, bias=False)
+        self.norm = nn.BatchNorm2d(c_out)
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, normalise, rectify."""
+        return functional.relu(self.norm(self.conv(x)))
+
+    @torch.no_grad()
+    def fold(self) -> nn.Sequential:
+        """The same function of its input (in eval mode) as one plain convolution and a ReLU."""
+        return _folded(self.conv.weight, self.norm, int(self.conv.stride[0]), int(self.conv.padding[0]))
+
+
+def fold_all(module: nn.Module) -> nn.Module:
+    """Replace, in place, every block below ``module`` that has ``fold`` by its folded form; returns ``module``."""
+    for name, child in module.named_children():
+        if isinstance(child, (RepConv, ConvNormReLU)):
+            setattr(module, name, child.fold())
+        else:
+            fold_all(child)
+    return module
+
+
+def _folded(kernel: Tensor, norm: nn.BatchNorm2d, stride: int, padding: int) -> nn.Sequential:
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    c_out, c_in, size, _ = kernel.shape
+    conv = nn.Conv2d(c_in, c_out, size, stride, padding)
+    conv.weight.copy_(kernel * gain[:, None, None, None])
+    conv.bias.copy_(norm.bias - norm.running_mean * gain)  # type: ignore[union-attr]
+    return nn.Sequential(conv, nn.ReLU())

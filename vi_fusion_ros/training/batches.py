@@ -1,0 +1,263 @@
+"""Batches for training, each a pure function of (seed, epoch, number): any of them can be made again.
+
+A step of training takes two things: object crops, resized to one small square, for the classifier; and patches of
+full frames for fusion, with further crops pasted into them at native scale, for presence in a scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
+from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.packed import PackedPairs
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """Sizes of a step's batches.
+
+    Attributes:
+        crops: crops in a step, 0 for none.
+        crop_sizes: side of the squares, pixels, one of them drawn per step; multiples of 16.
+        patches: frame patches in a step, 0 for none.
+        patch_size: side of the patches, pixels; a multiple of 16.
+        paste: largest number of crops pasted into one patch.
+        misalignment: largest shift of thermal against visible in crops, pixels of the crop.
+    """
+
+    crops: int = 96
+    crop_sizes: tuple[int, ...] = (48, 48, 64)
+    patches: int = 6
+    patch_size: int = 144
+    paste: int = 3
+    misalignment: float = 2.0
+
+
+class Part(NamedTuple):
+    """Images and what is known about them; (N, …) each.
+
+    Attributes:
+        images: inputs and fusion targets.
+        target: (N, C) float32 presence.
+        known: (N, C) float32, 1 where presence is known.
+        illumination: (N,) int64, -1 where unknown.
+    """
+
+    images: Augmented
+    target: Tensor
+    known: Tensor
+    illumination: Tensor
+
+
+Batch = dict[str, Part]
+
+
+class TrainingBatches(Dataset[Batch]):
+    """The batches of one epoch.
+
+    Args:
+        crops: object crops.
+        frames: full frames, or None for a classifier alone.
+        config: sizes.
+        augmentation: probabilities.
+        modality: ``both``, or ``visible`` or ``thermal`` for a baseline that never sees the other camera.
+        steps: batches in the epoch.
+        seed: of all randomness.
+        epoch: number of the epoch.
+    """
+
+    def __init__(
+        self,
+        crops: PackedPairs,
+        frames: PackedPairs | None,
+        config: BatchConfig,
+        augmentation: AugmentConfig,
+        modality: str,
+        steps: int,
+        seed: int,
+        epoch: int,
+    ) -> None:
+        self.crops, self.frames = crops, frames
+        self.config, self.augmentation, self.modality = config, augmentation, modality
+        self.steps, self.seed, self.epoch = steps, seed, epoch
+        self._target, self._known = crops.presence()
+        self._illumination = crops.illumination()
+        self._weights = _balanced(self._target.argmax(1), self._illumination)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, number: int) -> Batch:
+        if number >= self.steps:
+            raise IndexError(number)
+        rng = np.random.default_rng((self.seed, self.epoch, number))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        batch = {}
+        if self.config.crops:
+            batch["crops"] = self._crops(rng, generator)
+        if self.config.patches and self.frames is not None:
+            batch["frames"] = self._patches(rng, generator)
+        return batch
+
+    def _crops(self, rng: np.random.Generator, generator: torch.Generator) -> Part:
+        chosen = rng.choice(len(self.crops), self.config.crops, p=self._weights)
+        side = int(rng.choice(self.config.crop_sizes))
+        images = np.stack([_fit(_shaken(self.crops[i], rng, self.config.misalignment), side, rng) for i in chosen])
+        return self._part(images, self._target[chosen], self._known[chosen], self._illumination[chosen], generator)
+
+    def _patches(self, rng: np.random.Generator, generator: torch.Generator) -> Part:
+        assert self.frames is not None
+        light = self.frames.illumination()
+        images, targets, knowns, lights = [], [], [], []
+        for frame in rng.integers(len(self.frames), size=self.config.patches):
+            image, target, known = self._patch(int(frame), rng)
+            images.append(image)
+            targets.append(target)
+            knowns.append(known)
+            lights.append(light[frame])
+        return self._part(np.stack(images), np.stack(targets), np.stack(knowns), np.array(lights), generator)
+
+    def _patch(
+        self, frame: int, rng: np.random.Generator
+    ) -> tuple[Pixels, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        assert self.frames is not None
+        side, pixels, sample = self.config.patch_size, self.frames[frame], self.frames.samples[frame]
+        height, width = pixels.shape[:2]
+        taken = min(int(side / rng.uniform(0.75, 1.4)), height, width)
+        x, y = int(rng.integers(width - taken + 1)), int(rng.integers(height - taken + 1))
+        patch = cv2.resize(pixels[y : y + taken, x : x + taken], (side, side), interpolation=cv2.INTER_LINEAR)
+        target = np.zeros(len(LABELS), np.float32)
+        known = np.array([label in sample.known for label in LABELS], np.float32)
+        for box in sample.boxes:
+            across = max(0.0, min(box.x1, x + taken) - max(box.x0, x))
+            down = max(0.0, min(box.y1, y + taken) - max(box.y0, y))
+            seen = across * down / ((box.x1 - box.x0) * (box.y1 - box.y0))
+            index = LABELS.index(box.label)
+            if seen >= 0.4:
+                target[index], known[index] = 1, 1
+            elif seen > 0.05 and not target[index]:
+                known[index] = 0
+        self._paste(patch, target, known, rng)
+        if rng.random() < 0.5:
+            patch = patch[:, ::-1]
+        return np.ascontiguousarray(patch), target, known
+
+    def _paste(
+        self,
+        patch: Pixels,
+        target: npt.NDArray[np.float32],
+        known: npt.NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> None:
+        """Paste crops, and now and then a piece of another frame so that a pasted edge alone says nothing."""
+        for index in rng.choice(len(self.crops), int(rng.integers(self.config.paste + 1)), p=self._weights):
+            crop = self.crops[int(index)]
+            if rng.random() < 0.3:
+                crop = self._piece(crop.shape[0], crop.shape[1], rng)
+                index = -1
+            scale = min(rng.uniform(0.8, 1.5), 0.6 * patch.shape[0] / max(crop.shape[:2]))
+            width, height = (max(int(n * scale), 4) for n in (crop.shape[1], crop.shape[0]))
+            x, y = int(rng.integers(patch.shape[1] - width + 1)), int(rng.integers(patch.shape[0] - height + 1))
+            patch[y : y + height, x : x + width] = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
+            if index >= 0:
+                target[:] = np.maximum(target, self._target[index])
+                known[:] = np.maximum(known, self._target[index])
+
+    def _piece(self, height: int, width: int, rng: np.random.Generator) -> Pixels:
+        """A piece without labelled objects of any frame, or of whatever it hits after five tries: then all black."""
+        assert self.frames is not None
+        for _ in range(5):
+            frame = int(rng.integers(len(self.frames)))
+            pixels, sample = self.frames[frame], self.frames.samples[frame]
+            h, w = min(height, pixels.shape[0]), min(width, pixels.shape[1])
+            x, y = int(rng.integers(pixels.shape[1] - w + 1)), int(rng.integers(pixels.shape[0] - h + 1))
+            hit = any(b.x0 < x + w and b.x1 > x and b.y0 < y + h and b.y1 > y for b in sample.boxes)
+            if sample.known and not hit:
+                return pixels[y : y + h, x : x + w]
+        return np.zeros((height, width, 4), np.uint8)
+
+    def _part(
+        self,
+        images: Pixels,
+        target: npt.NDArray[np.float32],
+        known: npt.NDArray[np.float32],
+        illumination: npt.NDArray[np.int64],
+        generator: torch.Generator,
+    ) -> Part:
+        visible, thermal = to_tensors(images)
+        made = augment(visible, thermal, self.augmentation, generator)
+        if self.modality != "both":
+            made = only(made, visible, thermal, self.modality)
+        light = torch.from_numpy(illumination).clone()
+        light[made.darkened] = -1
+        return Part(made, torch.from_numpy(target), torch.from_numpy(known), light)
+
+
+def to_tensors(images: Pixels) -> tuple[Tensor, Tensor]:
+    """(N, H, W, 4) uint8 to visible (N, 3, H, W) and thermal (N, 1, H, W), float32, 0 to 1."""
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
+    return planes[:, :3].contiguous(), planes[:, 3:].contiguous()
+
+
+def only(images: Augmented, visible: Tensor, thermal: Tensor, modality: str) -> Augmented:
+    """``images`` with the other modality black; where augmentation had dropped this one, it is put back clean."""
+    there = images.both[:, None, None, None]
+    if modality == "visible":
+        kept = torch.where(there | (images.clean_visible.amax((1, 2, 3), True) > 0), images.visible, visible)
+        return Augmented(kept, thermal * 0, kept, thermal * 0, images.both & False, images.darkened)
+    kept = torch.where(there | (images.clean_thermal.amax((1, 2, 3), True) > 0), images.thermal, thermal)
+    return Augmented(visible * 0, kept, visible * 0, kept, images.both & False, images.darkened)
+
+
+def fit_square(crop: Pixels, side: int, keep_shape: bool) -> Pixels:
+    """``crop`` (h, w, 4) on a square of ``side`` pixels: stretched, or (``keep_shape``) centred, edges replicated."""
+    height, width = crop.shape[:2]
+    if not keep_shape:
+        return cv2.resize(crop, (side, side), interpolation=cv2.INTER_LINEAR)
+    scale = side / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = cv2.resize(crop, size, interpolation=cv2.INTER_LINEAR)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    return cv2.copyMakeBorder(
+        small, top, side - size[1] - top, left, side - size[0] - left, cv2.BORDER_REPLICATE
+    )
+
+
+def _fit(crop: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+    fitted = fit_square(crop, side, bool(rng.random() < 0.5))
+    return fitted[:, ::-1] if rng.random() < 0.5 else fitted
+
+
+def _shaken(crop: Pixels, rng: np.random.Generator, misalignment: float) -> Pixels:
+    """Trim up to an eighth off each side, and in half the cases shift thermal against visible."""
+    height, width = crop.shape[:2]
+    if rng.random() < 0.7:
+        left, right = (int(n) for n in rng.integers(0, width // 8 + 1, 2))
+        top, bottom = (int(n) for n in rng.integers(0, height // 8 + 1, 2))
+        crop = crop[top : height - bottom, left : width - right]
+    if misalignment and rng.random() < 0.5:
+        shift = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+        shift[:, 2] = rng.uniform(-misalignment, misalignment, 2)
+        moved = cv2.warpAffine(
+            crop[..., 3], shift, (crop.shape[1], crop.shape[0]), borderMode=cv2.BORDER_REPLICATE
+        )
+        crop = np.dstack((crop[..., :3], moved))
+    return crop
+
+
+def _balanced(label: npt.NDArray[np.int64], light: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Sampling weights that flatten the counts of (label, illumination) groups to their square roots; they sum to 1."""
+    group = label * 3 + light + 1
+    weight = np.bincount(group).astype(float)[group] ** -0.5
+    return weight / weight.sum()

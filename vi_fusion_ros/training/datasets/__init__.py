@@ -1,0 +1,1 @@
+"""Dataset adapters: one class per layout on disk, one interface (``base.PairDataset``)."""

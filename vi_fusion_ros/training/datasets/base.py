@@ -1,0 +1,203 @@
+"""What every dataset adapter offers: samples of paired images with labels, and a list of what is wrong with it.
+
+An adapter is a subclass of ``PairDataset`` for one layout on disk. It fills ``samples`` and ``problems`` when it is
+made, from names and annotation files only; image data is read later, one pair at a time, by ``read``. What can be
+decided without decoding images (missing partner, empty annotation) becomes a problem then; what cannot (a corrupt
+image) becomes one through ``readable``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vi_fusion_ros.frames import Image
+from vi_fusion_ros.training.datasets.labels import LABELS
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
+
+class DatasetError(ValueError):
+    """A dataset, or one pair of it, cannot be used; the message says which file and what was expected."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A labelled object.
+
+    Attributes:
+        label: a word of ``labels.LABELS``.
+        x0: left edge, pixels of the visible image, x to the right.
+        y0: upper edge, y downward.
+        x1: right edge, exclusive.
+        y1: lower edge, exclusive.
+    """
+
+    label: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair and what is known about it.
+
+    Attributes:
+        name: unique in its dataset, for messages.
+        visible: path of the visible image (adapters without files on disk may use any unique path).
+        thermal: path of the thermal image, registered to the visible one.
+        present: labels known to be in the image.
+        known: labels whose presence or absence is known; others are left out of the loss. Holds ``present``.
+        boxes: objects with a place, where the dataset has them.
+        illumination: a word of ``labels.ILLUMINATION``, or None where unknown.
+        order: position on the drive (frame id), for splits by contiguous blocks; -1 where there is none.
+    """
+
+    name: str
+    visible: Path
+    thermal: Path
+    present: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
+    boxes: tuple[Box, ...] = ()
+    illumination: str | None = None
+    order: int = -1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something of a dataset that cannot be used.
+
+    Attributes:
+        path: the file at fault.
+        reason: one clause: what was found, what was expected.
+    """
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass
+class PairDataset:
+    """Base of the adapters.
+
+    Attributes:
+        root: the dataset's folder (or file).
+        name: what to call it in reports and model cards.
+        samples: usable pairs, in a stable order.
+        problems: what was left out, and why.
+    """
+
+    root: Path
+    name: str
+    samples: list[Sample] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, sample: Sample) -> tuple[Image, Image]:
+        """Read one pair.
+
+        Returns:
+            Visible (H, W, 3) uint8 in BGR order, and thermal (H, W) uint8 or uint16, of the same size.
+
+        Raises:
+            DatasetError: a file is missing or corrupt, or the sizes differ.
+        """
+        visible = read_image(sample.visible, cv2.IMREAD_COLOR)
+        thermal = read_image(sample.thermal, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
+        if visible.shape[:2] != thermal.shape[:2]:
+            sizes = f"{visible.shape[1]}×{visible.shape[0]} and {thermal.shape[1]}×{thermal.shape[0]}"
+            raise DatasetError(f"{sample.visible}: visible and thermal are {sizes}; expected the same size")
+        return visible, thermal
+
+    def readable(self) -> Iterator[tuple[Sample, Image, Image]]:
+        """Every pair that can be read; what cannot be read is noted in ``problems`` and left out."""
+        for sample in self.samples:
+            try:
+                yield sample, *self.read(sample)
+            except DatasetError as error:
+                path, _, reason = str(error).partition(": ")
+                self.problems.append(Problem(Path(path), reason))
+
+    def subset(self, low: int | None = None, high: int | None = None) -> PairDataset:
+        """The samples whose ``order`` is at least ``low`` and below ``high``; same type, shared problems."""
+        kept = [s for s in self.samples if (low is None or s.order >= low) and (high is None or s.order < high)]
+        return type(self)._of(self, kept)
+
+    @classmethod
+    def _of(cls, other: PairDataset, samples: list[Sample]) -> PairDataset:
+        made = cls.__new__(cls)
+        made.__dict__.update(other.__dict__)
+        made.samples = samples
+        return made
+
+    def counts(self) -> Counter[str]:
+        """How many samples show each label."""
+        return Counter(label for sample in self.samples for label in sample.present)
+
+    def require(self, *, classes: bool = False) -> None:
+        """Raise ``DatasetError`` where there is nothing to use, or (``classes``) where a label never occurs."""
+        if not self.samples:
+            first = f"; first problem: {self.problems[0]}" if self.problems else ""
+            raise DatasetError(f"{self.root}: no usable image pair found for a {self.name} dataset{first}")
+        missing = [label for label in LABELS if not self.counts()[label]] if classes else []
+        if missing:
+            raise DatasetError(f"{self.root}: no sample of {', '.join(missing)}; every label needs at least one")
+
+
+def read_image(path: Path, flags: int) -> Image:
+    """Decode one image file.
+
+    Args:
+        path: the file.
+        flags: OpenCV's ``IMREAD_…`` flags.
+
+    Returns:
+        (H, W) or (H, W, 3) BGR.
+
+    Raises:
+        DatasetError: the file is missing, empty or no image.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); expected an image") from error
+    image = cv2.imdecode(data, flags) if data.size else None
+    if image is None:
+        raise DatasetError(f"{path}: corrupt or not an image ({data.size} bytes); expected JPEG, PNG, BMP or TIFF")
+    return image
+
+
+def image_files(folder: Path) -> dict[str, Path]:
+    """Images directly inside ``folder``, by stem, in sorted order.
+
+    Raises:
+        DatasetError: the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; expected a folder of images")
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def pair_by_stem(visible: Path, thermal: Path) -> tuple[list[tuple[str, Path, Path]], list[Problem]]:
+    """Pair the images of two folders by file stem.
+
+    Returns:
+        ``(stem, visible path, thermal path)`` in sorted order, and one problem per image without partner.
+    """
+    left, right = image_files(visible), image_files(thermal)
+    pairs = [(stem, left[stem], right[stem]) for stem in left if stem in right]
+    problems = [Problem(p, f"no thermal partner in {thermal}") for s, p in left.items() if s not in right]
+    problems += [Problem(p, f"no visible partner in {visible}") for s, p in right.items() if s not in left]
+    return pairs, problems

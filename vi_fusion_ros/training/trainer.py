@@ -1,0 +1,82 @@
+"""Runs: a folder with logs and checkpoints, resumable."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from vi_fusion_ros.training.config import TrainConfig, build, plain
+from vi_fusion_ros.training.data import Splits, load_splits
+from vi_fusion_ros.training.task import FusionTask
+
+_LOG = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig, resume: bool = False, splits: Splits | None = None) -> Path:
+    """Train, or go on training.
+
+    Logs (CSV and TensorBoard) and checkpoints go to ``config.runs / config.name``: ``last.ckpt`` after every epoch,
+    ``best.ckpt`` by ``select/score``. Both hold the averaged weights next to what is needed to resume.
+
+    Args:
+        config: the run.
+        resume: go on from ``last.ckpt`` where there is one.
+        splits: its data, where the caller has read them already.
+
+    Returns:
+        Path of ``last.ckpt``.
+
+    Raises:
+        ValueError: bad configuration or data, or a checkpoint that cannot be read.
+    """
+    splits = splits or load_splits(config.data)
+    lightning.seed_everything(config.seed, workers=True)
+    task = FusionTask(config, splits)
+    folder = config.runs / config.name
+    last = folder / "last.ckpt"
+    if config.start_from is not None:
+        task.network.load_state_dict(checkpoint_weights(config.start_from)[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False), encoding="utf-8")
+    trainer = lightning.Trainer(
+        default_root_dir=folder,
+        max_epochs=config.optim.epochs,
+        gradient_clip_val=config.optim.clip,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(20, config.optim.steps),
+        logger=[CSVLogger(folder, "csv", version=0), TensorBoardLogger(folder, "tensorboard", version=0)],
+        callbacks=[
+            ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=False),
+            ModelCheckpoint(folder, "best", monitor="select/score", mode="max", enable_version_counter=False),
+            EarlyStopping("select/score", mode="max", patience=config.optim.patience),
+            EMAWeightAveraging(decay=config.optim.ema),
+        ],
+        **config.trainer,
+    )
+    trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=False)
+    return last
+
+
+def checkpoint_weights(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor]]:
+    """The configuration and the (averaged) weights of the network in a checkpoint.
+
+    Raises:
+        ValueError: the file is missing, or not a checkpoint of this package.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+        config = build(TrainConfig, checkpoint["hyper_parameters"]["config"])
+        prefix = "network."
+        weights = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a checkpoint") from error
+    except Exception as error:
+        raise ValueError(f"{path}: not a checkpoint of vi-fusion train ({error})") from error
+    return config, weights
