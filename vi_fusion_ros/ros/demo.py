@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +25,7 @@ from vi_fusion_ros.frames import Image, Mode
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.ros.image_codec import decode_image
 from vi_fusion_ros.ros.messages import stamp_ns
+from vi_fusion_ros.ros.processes import NodeProcess, ProcessError
 from vi_fusion_ros.ros.recorder import Recorder, Snapshot
 
 _SNAPSHOT_EVERY_S = 3.0
@@ -35,48 +34,6 @@ _START_WITHIN_S = 60.0
 _SETTLE_WITHIN_S = 10.0
 _PLAYER = "vi_fusion_ros.ros.player_node"
 _FUSION = "vi_fusion_ros.ros.fusion_node"
-
-
-class DemoError(RuntimeError):
-    """The demo cannot go on; the text is one sentence."""
-
-
-class Child:
-    """A node of the demo in a process of its own, in a session of its own so that Ctrl-C reaches us first."""
-
-    def __init__(self, module: str, parameters: dict[str, Any], log: Path) -> None:
-        arguments = ["--ros-args"]
-        for name, value in parameters.items():
-            arguments += ["-p", f"{name}:={json.dumps(value)}"]
-        self.name, self.log = module.rpartition(".")[2], log
-        with log.open("wb") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def done(self) -> bool:
-        """Whether the process has ended."""
-        return self.process.poll() is not None
-
-    def stop(self) -> None:
-        """Interrupt the process, and kill it if it does not end."""
-        if not self.done:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def require_alive(self) -> None:
-        """Raise DemoError with the end of the log if the process has ended by a fault."""
-        if self.done and self.process.returncode != 0:
-            lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-            raise DemoError(f"{self.name} ended with status {self.process.returncode}: {lines[-1] if lines else ''}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     try:
         summary = _Demo(options).run()
-    except (DemoError, OSError, ValueError) as error:
+    except (ProcessError, OSError, ValueError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
     text = json.dumps(summary, indent=2) + "\n"
@@ -105,7 +62,7 @@ class _Demo:
         self._options = options
         self._started = 0.0
         self._rows: list[Image] = []
-        self._children: list[Child] = []
+        self._children: list[NodeProcess] = []
 
     def run(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
@@ -126,7 +83,7 @@ class _Demo:
                 recorder.destroy_node()
                 rclpy.try_shutdown()
             if recorder.status is None or not recorder.end_to_end_ms:
-                raise DemoError(f"nothing was fused; the nodes' logs are in {self._options.out}")
+                raise ProcessError(f"nothing was fused; the nodes' logs are in {self._options.out}")
             played = json.loads(report.read_text()) if report.exists() else {}
         _write_video(self._options.out / "fused.mcap", self._options.out / "fused.mp4")
         self._write_mosaic()
@@ -168,18 +125,18 @@ class _Demo:
                 if len(counts) >= 3 and counts[-1] == counts[-2] == counts[-3]:
                     return
 
-    def _start(self, module: str, parameters: dict[str, Any]) -> Child:
-        child = Child(module, parameters, self._options.out / f"{module.rpartition('.')[2]}.log")
+    def _start(self, module: str, parameters: dict[str, Any]) -> NodeProcess:
+        child = NodeProcess(module, parameters, self._options.out / f"{module.rpartition('.')[2]}.log")
         self._children.append(child)
         return child
 
-    def _spin_until(self, executor: SingleThreadedExecutor, condition: Any, what: str, child: Child) -> None:
+    def _spin_until(self, executor: SingleThreadedExecutor, condition: Any, what: str, child: NodeProcess) -> None:
         deadline = time.monotonic() + _START_WITHIN_S
         while not condition():
             executor.spin_once(timeout_sec=0.1)
             child.require_alive()
             if time.monotonic() > deadline:
-                raise DemoError(f"waited {_START_WITHIN_S:.0f} s for {what}; see {child.log}")
+                raise ProcessError(f"waited {_START_WITHIN_S:.0f} s for {what}; see {child.log}")
 
     def _print_line(self, recorder: Recorder) -> None:
         status, message = recorder.status, recorder.classification
@@ -221,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _is_active(status: FusionStatus | None) -> bool:
     if status is not None and status.state == "unconfigured" and status.engine_reason:
-        raise DemoError(f"fusion_node cannot start: {status.engine_reason}")
+        raise ProcessError(f"fusion_node cannot start: {status.engine_reason}")
     return status is not None and status.state == "active"
 
 
