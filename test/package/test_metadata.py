@@ -1,0 +1,78 @@
+"""What the package says about itself agrees with itself and with the sources."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+
+# Import name -> what package.xml calls it. Names not listed are ROS packages, called what they are imported as.
+ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "python3-yaml", "tqdm": "python3-tqdm"}
+# No rosdep key: requirements/common.txt installs the first two, requirements/train.txt the rest.
+PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx"}
+# A person who has them gets more; nothing needs them.
+OPTIONAL = {"rosbag2_py", "tensorrt"}
+
+
+def declared() -> set[str]:
+    return {node.text or "" for node in MANIFEST if node.tag in ("depend", "exec_depend")}
+
+
+def imported_packages() -> set[str]:
+    names: set[str] = set()
+    for path in [*(ROOT / "vi_fusion_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add((node.module or "").split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"vi_fusion_ros"}
+
+
+def test_package_and_setup_agree_on_name_version_and_licence():
+    assert SETUP["metadata"]["name"] == MANIFEST.findtext("name")
+    assert SETUP["metadata"]["version"] == MANIFEST.findtext("version")
+    assert SETUP["metadata"]["license"] == MANIFEST.findtext("license") == "Apache-2.0"
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").strip().startswith("Apache License\n")
+
+
+def test_every_import_is_declared_in_package_xml():
+    expected = {ROSDEP_KEYS.get(name, name) for name in imported_packages() - PIP_ONLY - OPTIONAL}
+    assert sorted(expected - declared()) == []
+
+
+def test_no_dependency_is_declared_twice():
+    keys = [node.text for node in MANIFEST if node.tag.endswith("depend")]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_message_file_is_built():
+    built = re.findall(r'"(msg/\w+\.msg)"', (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))
+    assert sorted(built) == sorted(f"msg/{path.name}" for path in (ROOT / "msg").glob("*.msg"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+def test_every_requirement_is_pinned(path: Path):
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    loose = [line for line in lines if line and not line.startswith(("-r ", "-c ")) and "==" not in line]
+    assert loose == []
+
+
+def test_a_package_has_one_pin_everywhere():
+    pins: dict[str, set[str]] = {}
+    for path in (ROOT / "requirements").glob("*.txt"):
+        for name, version in re.findall(
+            r"^([\w.-]+)(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            pins.setdefault(name.lower().replace("_", "-"), set()).add(version)
+    assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
