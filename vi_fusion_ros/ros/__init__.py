@@ -1,0 +1,1 @@
+"""Nodes, messages and everything else that knows ROS. Nothing outside this package imports rclpy or messages."""
