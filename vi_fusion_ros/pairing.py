@@ -248,7 +248,7 @@ class NearestPairing(Generic[T]):
     # --- matching ---
 
     def _settle(self, now_ns: int, everything: bool = False) -> list[Pair[T]]:
-        """Release the pairs that nothing can improve, or whose wait is over, and drop what cannot be paired any more."""
+        """Release the pairs that nothing can improve or whose wait is over; drop what cannot be paired any more."""
         pairs = []
         for visible, thermal in self._matching():
             if not (everything or self._is_final(visible, thermal) or now_ns >= self._deadline(visible, thermal)):
