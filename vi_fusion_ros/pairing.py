@@ -17,7 +17,7 @@ T = TypeVar("T")
 # A step back smaller than this, and than two periods, is reordering by the transport; a larger one, a jump of time.
 _REORDERING_NS = 100_000_000
 _GAPS = 30  # stamp gaps that a stream's period and jitter are estimated from: one second at 30 Hz
-_GAPS_NEEDED = 3
+_GAPS_NEEDED = 3  # before the shortest of them is believed
 _SAME_RATE = 1.5  # two periods whose ratio is below this are one rate
 
 
@@ -124,14 +124,14 @@ class _Stream(Generic[T]):
         elif stamp_ns > self.newest_ns:
             self._gaps.append(stamp_ns - self.newest_ns)
             self.newest_ns = stamp_ns
+            self.period_ns = int(statistics.median(self._gaps))
             if len(self._gaps) >= _GAPS_NEEDED:
-                self.period_ns = int(statistics.median(self._gaps))
                 self.shortest_gap_ns = min(self._gaps)
 
     @property
     def jitter_ns(self) -> int:
         """How much earlier than usual a frame has come lately."""
-        return (self.period_ns or 0) - self.shortest_gap_ns
+        return self.period_ns - self.shortest_gap_ns if self.period_ns and self.shortest_gap_ns else 0
 
     def jumped_back(self, stamp_ns: int) -> bool:
         tolerance = max(_REORDERING_NS, 2 * (self.period_ns or 0))
@@ -295,9 +295,7 @@ class NearestPairing(Generic[T]):
         if stream.newest_ns >= late.stamp_ns:
             return True
         skew = late.stamp_ns - early.stamp_ns
-        return 2 * skew <= stream.shortest_gap_ns + (
-            self._value_of_newest(stream, other) if stream.shortest_gap_ns else 0
-        )
+        return 2 * skew <= stream.shortest_gap_ns + self._value_of_newest(stream, other)
 
     def _deadline(self, visible: _Held[T], thermal: _Held[T]) -> int:
         return max(visible.arrival_ns, thermal.arrival_ns) + self.policy.max_wait_ns
