@@ -27,3 +27,8 @@ def share_path() -> Path:
         raise FileNotFoundError(
             "the share folder of vi_fusion_ros (models, msg, config) is not found; source the workspace's setup.bash"
         ) from error
+
+
+def default_model() -> Path:
+    """The model that the package ships; its manifest lies beside it."""
+    return share_path() / "models" / "default.onnx"

@@ -1,9 +1,9 @@
 """What the fusion node costs beside inference: cameras, node and subscriber as processes over DDS, in one run.
 
-``vi-fusion benchmark node`` runs this. Stage latencies are the node's own (wall clock, from ``~/status``). Processor time
-is read from the kernel for the node's process over the run; the processor time of inference is measured on the same
-engine, frame size and thread count right after it, and the difference is what everything else costs: receiving, pairing,
-decoding, registering, composing, publishing.
+``vi-fusion benchmark node`` runs this. Stage latencies are the node's own (wall clock, from ``~/status``). Processor
+time is read from the kernel for the node's process over the run; that of inference is measured on the same engine,
+frame size and thread count right after it. The difference is what everything else costs: receiving, pairing, decoding,
+registering, composing, publishing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from vi_fusion_ros.inference.default_model import default_model_path
-from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.inference.engine import load_engine
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.ros.processes import NodeProcess, ProcessError
+from vi_fusion_ros.share import default_model
 
 BESIDE_INFERENCE = ("decode", "register", "compose", "publish")
 """Stages of the worker beside the network itself; pairing has none of its own and is in the processor time."""
@@ -150,7 +150,7 @@ def machine() -> dict[str, Any]:
 
 def _inference(width: int, height: int, threads: int) -> tuple[float, float]:
     """Processor and wall time of one inference, milliseconds, means over many."""
-    engine = load_engine(default_model_path(), threads)
+    engine = load_engine(default_model(), threads)
     random = np.random.default_rng(0)
     visible = random.random((1, 3, height, width), np.float32)
     thermal = random.random((1, 1, height, width), np.float32)

@@ -189,7 +189,8 @@ def _write_video(bag: Path, video: Path) -> None:
     with Reader(bag) as reader:
         fused = [c for c in reader.connections if c.topic.endswith("/fused")]
         stamps = [
-            stamp_ns(store.deserialize_cdr(data, c.msgtype).header.stamp) for c, _, data in reader.messages(fused)
+            stamp_ns(getattr(store.deserialize_cdr(data, c.msgtype), "header").stamp)  # noqa: B009 (typed as object)
+            for c, _, data in reader.messages(fused)
         ]
         rate = 1e9 / float(np.median(np.diff(stamps))) if len(stamps) > 1 else 30.0
         for connection, _, data in reader.messages(fused):

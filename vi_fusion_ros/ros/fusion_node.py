@@ -15,17 +15,17 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from vi_fusion_ros.inference.default_model import default_model_path
-from vi_fusion_ros.inference.engine import Engine
-from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.inference.engine import Engine, load_engine
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.registration.rig import Rig
+from vi_fusion_ros.registration.warp import Registration
 from vi_fusion_ros.ros import parameters, qos
 from vi_fusion_ros.ros.diagnostics import Diagnostics
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.session import Session
 from vi_fusion_ros.ros.statistics import Statistics
+from vi_fusion_ros.share import default_model
 from vi_fusion_ros.thermal import ToneMapper
 
 _LOG_AGAIN_AFTER_S = 5.0
@@ -49,7 +49,7 @@ class FusionNode(LifecycleNode):
         self._engine_state = "unloaded"
         self._rig: Rig | None = None
         self._pipeline: FusionPipeline | None = None
-        self._publishers: ResultPublishers | None = None
+        self._outputs: ResultPublishers | None = None
         self._session: Session | None = None
         self._diagnostics = Diagnostics(self.get_fully_qualified_name())
         self._status_publisher = self.create_publisher(FusionStatus, "~/status", qos.copy_of(qos.OUT))
@@ -135,22 +135,20 @@ class FusionNode(LifecycleNode):
         rig = Rig.load(settings["rig"]) if settings["rig"] else Rig.identity()
         tone_mapper = ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
         self._engine_state = "failed"
-        engine = load_engine(settings["model"] or default_model_path(), settings["threads"])
+        engine = load_engine(settings["model"] or default_model(), settings["threads"])
         self._engine_state = "ready"
         self._rig, self._engine = rig, engine
         self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
-        self._publishers = ResultPublishers(
+        self._outputs = ResultPublishers(
             self, engine.manifest.model_id, settings["output.compressed"], self.count_error
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:
         assert self._pipeline is not None
-        assert self._publishers is not None
+        assert self._outputs is not None
         self._statistics = Statistics()
-        self._session = Session(
-            self, self._pipeline, self._publishers, self._settings, self._statistics, self.count_error
-        )
+        self._session = Session(self, self._pipeline, self._outputs, self._settings, self._statistics, self.count_error)
 
     def _deactivate(self) -> None:
         if self._session is not None:
@@ -158,11 +156,11 @@ class FusionNode(LifecycleNode):
             self._session = None
 
     def _clean_up(self) -> None:
-        if self._publishers is not None:
-            self._publishers.destroy()
+        if self._outputs is not None:
+            self._outputs.destroy()
         if self._engine is not None:
             self._engine.close()
-        self._engine = self._rig = self._pipeline = self._publishers = None
+        self._engine = self._rig = self._pipeline = self._outputs = None
         self._engine_state = "unloaded"
 
     def _shut_down(self) -> None:

@@ -187,7 +187,7 @@ def _byte_array(contiguous: Image) -> array.array[int]:
     # The only type that every rclpy release assigns to uint8[] by a plain copy; an ndarray takes a thousand times
     # longer.
     data = array.array("B")
-    data.frombytes(memoryview(contiguous).cast("B"))
+    data.frombytes(contiguous.reshape(-1).view(np.uint8).data)
     return data
 
 

@@ -23,6 +23,9 @@ _ROS_TYPE = {
 }
 
 
+_PYTHON_TYPE: dict[str, type] = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list}
+
+
 @cache
 def schema() -> dict[str, dict[str, Any]]:
     """The schema's properties by parameter name, in the order of the file."""
@@ -85,10 +88,7 @@ def changes(parameters: Iterable[Parameter], *, configured: bool) -> dict[str, A
 def fault(name: str, value: Any) -> str | None:
     """What is wrong with ``value`` for parameter ``name``: one sentence, or None."""
     rule = schema()[name]
-    python_types: Mapping[str, tuple[type, ...]] = {
-        "boolean": (bool,), "integer": (int,), "number": (float,), "string": (str,), "array": (list,),
-    }  # fmt: skip
-    if not isinstance(value, python_types[rule["type"]]) or (rule["type"] == "integer" and isinstance(value, bool)):
+    if type(value) is not _PYTHON_TYPE[rule["type"]]:
         return f"parameter {name} is {value!r}; expected {rule['type']}"
     if "enum" in rule and value not in rule["enum"]:
         return f"parameter {name} is {value!r}; expected one of {', '.join(rule['enum'])}"

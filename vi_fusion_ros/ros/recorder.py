@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -152,7 +153,7 @@ class Snapshot:
         result = FusionResult(
             pair=FramePair(Frame(visible, stamp), Frame(thermal, stamp_ns(message.thermal_stamp))),
             fused=fused,
-            attention=attention.astype("float32") / 255.0,
+            attention=attention.astype(np.float32) / np.float32(255),
             thermal_registered=thermal,
             mask=None,
             overlap=message.overlap,

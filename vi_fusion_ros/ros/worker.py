@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -91,9 +92,9 @@ class Worker(Generic[T]):
                     return
                 item = self._queue.popleft() if self._queue else None
             if item is not None:
-                self._guarded(lambda item=item: self._handle(item))
+                self._guarded(partial(self._handle, item))
 
-    def _guarded(self, call: Callable[[], int | None]) -> int | None:
+    def _guarded(self, call: Callable[[], int | None] | Callable[[], None]) -> int | None:
         try:
             return call()
         except Exception as error:  # a worker that dies would silence the node

@@ -1,0 +1,56 @@
+"""``vi-fusion``: what can be done without a running ROS graph, and benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    "fuse": "fuse images, folders or videos through the node's own pipeline",
+    "evaluate": "measure fusion and classification on datasets",
+    "benchmark": "measure latency and cost of the model and of the node",
+    "train": "train the network",
+    "tune": "search training hyperparameters",
+    "export": "turn a checkpoint into a model with manifest and card",
+    "dataset": "check a dataset",
+}
+"""Commands by name; each is the module ``vi_fusion_ros.commands.<name>`` with ``add_parser`` and ``run``."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit status: 0 for success, 2 for wrong input, which is told in one sentence on stderr.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog="vi-fusion", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        if name != chosen:  # imported only when asked for: a missing extra hurts nobody but the command that needs it
+            subparsers.add_parser(name, help=summary, add_help=False)
+    try:
+        if chosen not in COMMANDS:
+            parser.parse_args(arguments)  # help, or an error that lists the commands; either ends here
+            return 2
+        command = importlib.import_module(f"vi_fusion_ros.commands.{chosen}")
+        command.add_parser(subparsers)
+        return int(command.run(parser.parse_args(arguments)))
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"vi-fusion: {error}\n")
+        return 2
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"vi-fusion: '{chosen}' needs the Python package {error.name}, which is not installed "
+            "(docs/installation.md)\n"
+        )
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("vi-fusion: interrupted\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

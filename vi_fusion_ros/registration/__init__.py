@@ -1,0 +1,1 @@
+"""Bringing the thermal image into the visible camera's frame."""
