@@ -88,7 +88,8 @@ def changes(parameters: Iterable[Parameter], *, configured: bool) -> dict[str, A
 def fault(name: str, value: Any) -> str | None:
     """What is wrong with ``value`` for parameter ``name``: one sentence, or None."""
     rule = schema()[name]
-    if type(value) is not _PYTHON_TYPE[rule["type"]]:
+    kind = type(value)  # bool is an int to isinstance
+    if kind is not _PYTHON_TYPE[rule["type"]]:
         return f"parameter {name} is {value!r}; expected {rule['type']}"
     if "enum" in rule and value not in rule["enum"]:
         return f"parameter {name} is {value!r}; expected one of {', '.join(rule['enum'])}"

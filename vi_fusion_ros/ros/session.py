@@ -25,6 +25,13 @@ from vi_fusion_ros.ros.worker import Worker
 _OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
+class _Reporter:
+    """What the synchronizer logs to: its errors count like ours."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.error = report
+
+
 class Arrival:
     """An image message and the monotonic time of its arrival, nanoseconds; stamped, and so paired, like a message."""
 
@@ -75,9 +82,10 @@ class Session:
         self._camera_info: dict[Camera, CameraInfo] = {}
         self._resets_seen = 0
         now = time.monotonic_ns()
-        self._last_seen: dict[Camera, int] = {"visible": now, "thermal": now}
+        self._last_seen: dict[Camera, int] = dict.fromkeys(CAMERAS, now)
+        self._alive_since: dict[Camera, int] = dict.fromkeys(CAMERAS, now)
         self._worker: Worker[_Job] = Worker(self._fuse, self._poll, self._on_error, settings["queue_depth"])
-        self._synchronizer = make_synchronizer(settings["pairing.policy"], _policy(settings), node.get_logger())
+        self._synchronizer = make_synchronizer(settings["pairing.policy"], _policy(settings), _Reporter(report))
         self._synchronizer.registerCallback(self._on_pair)
         self._topics: dict[Camera, str] = {}
         pipeline.reset()
@@ -149,9 +157,12 @@ class Session:
         except image_codec.ImageError as error:
             self._invalid(camera, error)
             return
+        if self._is_older(self._last_seen[camera], now):
+            self._alive_since[camera] = now
         self._last_seen[camera] = now
         arrival = Arrival(message, now)
-        if self._silent(_OTHER[camera], now):
+        # Measured from when this camera came (back): after a pause of both, the first image waits for its partner.
+        if self._is_older(max(self._last_seen[_OTHER[camera]], self._alive_since[camera]), now):
             visible, thermal = (arrival, None) if camera == "visible" else (None, arrival)
             self._worker.submit(_Job(visible, thermal, 0, 0, now))
         else:
@@ -159,9 +170,9 @@ class Session:
             add(arrival)
             self._worker.wake()
 
-    def _silent(self, camera: Camera, now_ns: int) -> bool:
+    def _is_older(self, time_ns: int, now_ns: int) -> bool:
         timeout = self._settings["single_camera_timeout"]
-        return bool(timeout > 0 and now_ns - self._last_seen[camera] > timeout * 1e9)
+        return bool(timeout > 0 and now_ns - time_ns > timeout * 1e9)
 
     def _poll(self) -> int | None:
         deadline: int | None = self._synchronizer.poll()
