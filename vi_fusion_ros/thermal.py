@@ -1,8 +1,9 @@
-"""Thermal images to the 8 bit that the network sees, without flicker."""
+"""Thermal images of any depth to the 8 bits that the network sees. Free of ROS."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import cast
 
 import cv2
 import numpy as np
@@ -10,106 +11,128 @@ import numpy.typing as npt
 
 from vi_fusion_ros.frames import Image
 
-ToneMapping = Literal["percentile", "range"]
-
-_PERCENTILES = (1.0, 99.0)
-_SMOOTHING = 0.1  # share of the newest image in the range in force
-_MIN_SPAN = {"uint16": 100.0, "float32": 1.0}  # 1 K in counts of 0.01 K, or in kelvin: a blank scene stays blank
-_STRIDE = 3  # percentiles of every ninth pixel: within a count or two, at a ninth of the time
+_PERCENTILES = (0.5, 99.5)
+_SAMPLES = 20_000  # pixels that percentiles are estimated from; their error is far below one grey level
+_SMOOTHING = 0.1  # share of the newest frame in the levels: a step settles within about a second at 30 Hz
 
 
 class ToneMapper:
-    """Maps 16-bit counts and float temperatures linearly to 8 bit; 8-bit images pass as they are.
+    """Maps thermal images to uint8: linear between two levels, clipped beyond them.
 
-    Two steps, so that the range is taken from the camera's whole image and applied to the registered one: ``observe``,
-    then ``apply``.
+    8-bit images pass as they are: the camera has tone mapped them already. The levels of uint16 and float32 images are
+    either fixed or follow the 0.5 and 99.5 % percentiles of the scene, smoothed over the frames so that the picture
+    does not flicker; the first frame after ``reset()`` sets them at once.
 
     Args:
-        kind: ``percentile`` follows the 1 % to 99 % range of the scene, smoothed from image to image, so that a warm
-            object that comes into view does not make the rest flicker; ``range`` is fixed.
-        limits: (low, high) of ``range``, in the units of the image.
+        method: ``percentile`` or ``range``.
+        value_range: low and high level of ``range``, in the image's own units (counts, or kelvin for float32).
+            Integer images use the levels rounded to whole counts.
 
     Raises:
-        ValueError: ``limits`` are not two finite numbers in rising order.
+        ValueError: an unknown method, or levels that are not finite and ascending.
     """
 
-    def __init__(self, kind: ToneMapping = "percentile", limits: tuple[float, float] = (0.0, 65535.0)) -> None:
-        low, high = limits
-        if kind == "range" and not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise ValueError(f"the range of tone mapping is {low} to {high}; expected a low end below the high end")
-        self._kind, self._limits = kind, (float(low), float(high))
-        self._in_force: tuple[float, float] | None = None
-
-    def reset(self) -> None:
-        """Forget the images seen; the next one sets the range at once."""
-        self._in_force = None
-
-    def observe(self, image: Image) -> None:
-        """Take the range of the next ``apply`` from an image.
-
-        Args:
-            image: (H, W) uint8, uint16 or float32; values of a float image that are not finite are left out.
-
-        Raises:
-            ValueError: another dtype, or a float image without any finite value.
-        """
-        if image.dtype == np.uint8:
-            return
-        if image.dtype.name not in _MIN_SPAN:
-            raise ValueError(f"a thermal image of {image.dtype} cannot be used; expected uint8, uint16 or float32")
-        if self._kind == "range":
-            self._in_force = self._limits
-            return
-        sample = image[::_STRIDE, ::_STRIDE]
-        if image.dtype == np.float32:
-            sample = sample[np.isfinite(sample)]
-            if not sample.size:
-                raise ValueError("a thermal image without any finite value cannot be used")
-        low, high = (float(value) for value in np.percentile(sample, _PERCENTILES))
-        missing = _MIN_SPAN[image.dtype.name] - (high - low)
-        if missing > 0:
-            low, high = low - missing / 2, high + missing / 2
-        if self._in_force is not None:
-            low, high = (
-                before + _SMOOTHING * (now - before) for before, now in zip(self._in_force, (low, high), strict=True)
+    def __init__(self, method: str = "percentile", value_range: tuple[float, float] = (0.0, 65535.0)) -> None:
+        if method not in ("percentile", "range"):
+            raise ValueError(f"tone mapping '{method}' is unknown; expected percentile or range")
+        low, high = value_range
+        if method == "range" and not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(
+                f"tone mapping range [{low}, {high}] is wrong; expected two finite numbers, low before high"
             )
-        self._in_force = low, high
+        self._method = cast(Method, method)
+        self._fixed = (float(low), float(high))
+        self._levels: tuple[float, float] | None = None
 
-    def apply(self, image: Image) -> npt.NDArray[np.uint8]:
-        """Map an image by the range in force.
+    def __call__(self, image: Image) -> npt.NDArray[np.uint8]:
+        """Take the levels from ``image`` and map it.
 
         Args:
-            image: (H, W), dtype of the image observed last.
+            image: (H, W) uint8, uint16 or float32.
 
         Returns:
-            (H, W) uint8; the low end of the range is 0, the high end 255, what lies outside is clipped.
+            (H, W) uint8; ``image`` itself where it is uint8.
+
+        Raises:
+            ValueError: another dtype or shape, or no finite pixel.
         """
+        self.observe(image)
+        return self.render(image)
+
+    def observe(self, image: Image) -> None:
+        """Let the levels follow ``image``, (H, W); pixels that are not finite take no part.
+
+        Raises:
+            ValueError: as ``__call__``.
+        """
+        _check(image)
+        if image.dtype == np.uint8 or self._method == "range":
+            return
+        levels = _percentiles(image)
+        if self._levels is not None:
+            levels = (_follow(self._levels[0], levels[0]), _follow(self._levels[1], levels[1]))
+        self._levels = levels
+
+    def render(self, image: Image) -> npt.NDArray[np.uint8]:
+        """Map an image by the levels in force, for example the observed one after it was registered.
+
+        Args:
+            image: (H, W) uint8, uint16 or float32. NaN becomes 0, infinity the end that it lies at.
+
+        Raises:
+            ValueError: another dtype or shape, or ``observe`` has not been called.
+        """
+        _check(image)
         if image.dtype == np.uint8:
-            return image  # type: ignore[return-value]
-        assert self._in_force is not None, "observe() comes first"
-        low, high = self._in_force
-        if image.dtype == np.uint16:  # saturating steps: what lies below the range becomes 0
-            low = round(low)
-            above = cv2.subtract(image, max(low, 0)) if low >= 0 else cv2.add(image, -low)
-            return cv2.convertScaleAbs(above, alpha=255.0 / (high - low))  # type: ignore[return-value]
-        scaled = (image - np.float32(low)) * np.float32(255.0 / (high - low))
-        return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+            return cast("npt.NDArray[np.uint8]", image)
+        levels = self._fixed if self._method == "range" else self._levels
+        if levels is None:
+            raise ValueError("tone mapping has no levels yet; observe an image first")
+        return _stretch(image, *levels)
+
+    def reset(self) -> None:
+        """Forget the scene, as at a cut or a jump in time."""
+        self._levels = None
 
 
-def fill_invalid(image: Image) -> Image:
-    """``image`` with each value that is not finite replaced by the lowest finite one; the same array where all are.
+def _check(image: Image) -> None:
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ValueError(
+            f"image of shape {image.shape} and type {image.dtype} cannot be tone mapped; expected one channel of "
+            "uint8, uint16 or float32"
+        )
+    if image.size == 0:
+        raise ValueError("an image without pixels cannot be tone mapped")
 
-    Args:
-        image: (H, W), any dtype.
 
-    Raises:
-        ValueError: a float image without any finite value.
-    """
-    if image.dtype.kind != "f":
-        return image
-    finite = np.isfinite(image)
-    if finite.all():
-        return image
-    if not finite.any():
-        raise ValueError("a thermal image without any finite value cannot be used")
-    return np.where(finite, image, image[finite].min())
+def _follow(old: float, new: float) -> float:
+    return old + _SMOOTHING * (new - old)
+
+
+def _percentiles(image: Image) -> tuple[float, float]:
+    step = max(1, int(math.sqrt(image.size / _SAMPLES)))
+    sample = image[::step, ::step]
+    if image.dtype == np.uint16:
+        cumulative = np.cumsum(np.bincount(sample.ravel()))
+        low, high = np.searchsorted(cumulative, [q / 100 * cumulative[-1] for q in _PERCENTILES])
+        return float(low), float(high)
+    finite = sample[np.isfinite(sample)]
+    if not finite.size:
+        finite = image[np.isfinite(image)]  # the few pixels that are left may lie between the samples
+    if not finite.size:
+        raise ValueError("float image without a finite pixel; expected temperatures or counts")
+    low, high = np.percentile(finite, _PERCENTILES)
+    return float(low), float(high)
+
+
+def _stretch(image: Image, low: float, high: float) -> npt.NDArray[np.uint8]:
+    if image.dtype == np.uint16:
+        low, high = min(max(round(low), 0), 65535), round(high)
+        high = max(high, low + 1)
+        raised = np.maximum(image, np.uint16(low))
+    else:
+        high = max(high, low + 1e-6 * max(abs(low), 1.0))
+        raised = np.fmin(np.fmax(image, np.float32(low)), np.float32(high))  # fmax takes the number where one is NaN
+    gain = 255.0 / (high - low)
+    # Nothing is below ``low`` any more, so the absolute value that OpenCV takes is the value itself.
+    return cast("npt.NDArray[np.uint8]", cv2.convertScaleAbs(raised, alpha=gain, beta=-low * gain))

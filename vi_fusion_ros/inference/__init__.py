@@ -1,1 +1,1 @@
-"""Engines: what runs the compiled network, and the manifest that says what it is."""
+"""Running the network: the engine protocol, the engines and the manifest that says what a model is."""

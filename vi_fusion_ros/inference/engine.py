@@ -1,9 +1,9 @@
-"""What every engine offers, whatever runs the network."""
+"""What every engine is to the pipeline."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,24 +13,21 @@ from vi_fusion_ros.inference.manifest import Manifest
 Tensor = npt.NDArray[np.float32]
 
 INPUTS = {"visible": 3, "thermal": 1}
-"""Names and channels of the network's inputs, each [1, C, H, W] in 0 to 1; visible in RGB order."""
+"""Names and channels of a model's inputs: float32 [1, channels, H, W], 0 to 1."""
 
 OUTPUTS = ("fused", "attention", "logits", "illumination")
-"""Names of the network's outputs."""
+"""Names of a model's outputs, in the order of ``EngineOutput``."""
 
 
-class EngineError(ValueError):
-    """An engine that cannot be loaded or run; the text is one sentence."""
-
-
-class EngineOutput(NamedTuple):
-    """What the network returns for one pair.
+@dataclass(frozen=True, eq=False)
+class EngineOutput:
+    """What a model returns. The arrays belong to the caller: no later inference writes to them.
 
     Attributes:
-        fused: [1, 1, H, W] luma, 0 to 1.
-        attention: [1, 1, H, W] thermal share, 0 to 1.
-        logits: [1, C] presence scores of the labels, before temperature and sigmoid.
-        illumination: [1, K] scores of the illumination classes, before softmax.
+        fused: (1, 1, H, W) float32 luma, 0 to 1.
+        attention: (1, 1, H, W) float32, the thermal share of each pixel, 0 to 1.
+        logits: (1, C) float32, one raw score per label, before temperature and sigmoid.
+        illumination: (1, K) float32, raw scores of the illumination classes, before softmax.
     """
 
     fused: Tensor
@@ -40,46 +37,28 @@ class EngineOutput(NamedTuple):
 
 
 class Engine(Protocol):
-    """A loaded network. Not thread-safe: one caller at a time."""
+    """A loaded model. Not thread-safe.
 
-    @property
-    def manifest(self) -> Manifest:
-        """What the model is."""
+    Attributes:
+        manifest: what the model is.
+        description: backend, version and device, for people.
+        reason: why this backend serves the model, one phrase.
+    """
 
-    @property
-    def description(self) -> str:
-        """Backend and version, for example ``onnxruntime 1.23.2 CPUExecutionProvider, 2 threads``."""
-
-    @property
-    def reason(self) -> str:
-        """Why this backend was chosen."""
+    manifest: Manifest
+    description: str
+    reason: str
 
     def infer(self, visible: Tensor, thermal: Tensor) -> EngineOutput:
-        """Run the network.
+        """Run the model.
 
         Args:
-            visible: [1, 3, H, W] RGB, 0 to 1, C-contiguous; H and W multiples of ``manifest.multiple``.
-            thermal: [1, 1, H, W], 0 to 1, C-contiguous.
-
-        Raises:
-            EngineError: if the run fails.
+            visible: (1, 3, H, W) float32 RGB, 0 to 1; zeros where that camera is missing.
+            thermal: (1, 1, H, W) float32, 0 to 1, registered; zeros where that camera is missing. H and W are
+                multiples of ``manifest.multiple``.
         """
+        ...
 
     def close(self) -> None:
-        """Let go of memory and threads; the engine cannot be used after."""
-
-
-def load_engine(model: str | Path, threads: int = 2) -> Engine:
-    """Load a model with the best backend for this machine.
-
-    Args:
-        model: the ``.onnx`` file; its manifest lies beside it.
-        threads: CPU threads.
-
-    Raises:
-        EngineError: if the model cannot be loaded.
-        ManifestError: if its manifest is missing, broken or of another model.
-    """
-    from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(Path(model), threads)
+        """Free the device; the engine is not used afterwards."""
+        ...

@@ -1,122 +1,156 @@
-"""The manifest beside a model (``default.onnx`` and ``default.json``): what it is, and how its outputs are read."""
+"""The manifest: JSON beside a model that says what it is, and by which it is checked before it is served."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.frames import Mode
 
-MODES = {Mode.BOTH: "both", Mode.VISIBLE_ONLY: "visible_only", Mode.THERMAL_ONLY: "thermal_only"}
-"""The manifest's names of the modes."""
-
-
-class ManifestError(ValueError):
-    """A manifest that is missing, broken or not of the model beside it; the text is one sentence."""
+MODES = tuple(mode.name.lower() for mode in Mode)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the run time needs to know of a model, and who made it from what.
+    """What a model is.
 
     Attributes:
-        model_id: name of the model, unique for its weights.
-        onnx_sha256: of the ONNX file, hexadecimal.
-        labels: classes of ``logits``, in order.
-        thresholds: probability from which a label counts as present, by label, 0 to 1.
-        illumination: classes of ``illumination``, in order.
-        multiple: height and width of the inputs are multiples of this, pixels.
-        temperature: what logits are divided by before the sigmoid, by mode name.
+        model_id: name and version, unique.
+        onnx_sha256: of the ONNX file, 64 hexadecimal digits.
+        labels: classes of presence, in the order of the logits.
+        thresholds: for each label the probability from which it counts as present, 0 to 1.
+        illumination: illumination classes, in the order of the model's output.
+        input: what goes in; ``multiple``: height and width must be multiples of it.
+        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0.
         precision: of the weights, for example ``fp32``.
-        training: data, splits, configuration.
-        metrics: measured on held-out data.
+        backend: made for, for example ``onnxruntime``.
+        backend_version: of that backend when it was made.
+        gpu: device that it was built for; None: any.
+        compute_capability: of that device.
+        outputs: names of the outputs.
+        training: data, splits, settings, date.
+        metrics: measured on held-back data.
     """
 
     model_id: str
     onnx_sha256: str
     labels: tuple[str, ...]
-    thresholds: Mapping[str, float]
+    thresholds: dict[str, float]
     illumination: tuple[str, ...]
-    multiple: int
-    temperature: Mapping[str, float]
+    input: dict[str, Any]
+    temperature: dict[str, float]
     precision: str = "fp32"
-    training: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    backend: str = "onnxruntime"
+    backend_version: str = ""
+    gpu: str | None = None
+    compute_capability: str | None = None
+    outputs: tuple[str, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the inputs must be multiples of this."""
+        return int(self.input["multiple"])
 
     @classmethod
-    def load(cls, path: Path) -> Manifest:
-        """Read and check a manifest.
+    def load(cls, path: str | Path) -> Manifest:
+        """Read a manifest; keys of later versions are ignored.
 
         Raises:
-            ManifestError: one sentence about the first thing wrong with it.
+            ValueError: missing, not JSON, or a field is missing or wrong; one sentence with the path.
         """
+        path = Path(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ManifestError(
-                f"{path} is missing; a model needs its manifest beside it (vi-fusion export writes both)"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise ManifestError(f"{path} is not a readable JSON file: {error}") from error
-        if not isinstance(content, dict):
-            raise ManifestError(f"{path} is not a manifest; expected a JSON object")
-        try:
-            return cls._of(content)
-        except KeyError as error:
-            raise ManifestError(f"{path} lacks the key {error}; export the model again") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ManifestError(f"{path}: {error}") from error
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"manifest {path} cannot be read: {error.strerror}") from error
+        except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+            raise ValueError(f"manifest {path} is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise ValueError(f"manifest {path} is not a JSON object")  # noqa: TRY004 (a user's fault)
+        for name, (holds, expected) in _FIELDS.items():
+            if name not in document:
+                raise ValueError(f"manifest {path}: {name} is missing; expected {expected}")
+            if not holds(document[name]):
+                raise ValueError(f"manifest {path}: {name} is {document[name]!r}; expected {expected}")
+        manifest = cls(**{name: _frozen(value) for name, value in document.items() if name in cls.__annotations__})
+        missing = [label for label in manifest.labels if label not in manifest.thresholds]
+        if missing:
+            raise ValueError(f"manifest {path}: thresholds has no entry for the label '{missing[0]}'")
+        return manifest
 
-    @classmethod
-    def _of(cls, content: Mapping[str, Any]) -> Manifest:
-        labels = _names(content, "labels")
-        thresholds = {label: float(content["thresholds"][label]) for label in labels}
-        for label, threshold in thresholds.items():
-            if not 0 <= threshold <= 1:
-                raise ValueError(f"the threshold of {label} is {threshold}; expected 0 to 1")
-        temperature = {mode: float(content["temperature"][mode]) for mode in MODES.values()}
-        for mode, value in temperature.items():
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"the temperature of mode {mode} is {value}; expected a positive number")
-        multiple = content["input"]["multiple"]
-        if not isinstance(multiple, int) or multiple < 1:
-            raise ValueError(f"input.multiple is {multiple!r}; expected a whole number of at least 1")
-        return cls(
-            model_id=str(content["model_id"]),
-            onnx_sha256=str(content["onnx_sha256"]),
-            labels=labels,
-            thresholds=thresholds,
-            illumination=_names(content, "illumination"),
-            multiple=multiple,
-            temperature=temperature,
-            precision=str(content.get("precision", "fp32")),
-            training=content.get("training", {}),
-            metrics=content.get("metrics", {}),
-        )
+    def save(self, path: str | Path) -> None:
+        """Write the manifest; a file at ``path`` is replaced only by a whole one."""
+        path = Path(path)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
 
-    def require_match(self, model: Path, content: bytes) -> None:
-        """Check that ``content``, read from ``model``, is the model that this manifest describes.
+    def check_onnx(self, path: str | Path) -> None:
+        """Check that ``path`` is the ONNX file that this manifest is about.
 
         Raises:
-            ManifestError: naming both hashes.
+            ValueError: its sha256 is another.
         """
-        digest = hashlib.sha256(content).hexdigest()
+        digest = sha256(path)
         if digest != self.onnx_sha256:
-            raise ManifestError(
-                f"{model} (sha256 {digest[:12]}) is not the model that its manifest describes (sha256 "
-                f"{self.onnx_sha256[:12]}, {self.model_id}); put the matching files together or export again"
+            raise ValueError(
+                f"model {path} is not the one that its manifest describes (sha256 {digest[:12]}..., expected "
+                f"{self.onnx_sha256[:12]}...); restore both files from one export"
             )
 
 
-def _names(content: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    names = content[key]
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise ValueError(f"{key} is {names!r}; expected a list of names")
-    if len(set(names)) < len(names):
-        raise ValueError(f"{key} has a name twice: {', '.join(names)}")
-    return tuple(names)
+def sha256(path: str | Path) -> str:
+    """The sha256 of a file, hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and not set(value) - set("0123456789abcdef")
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_thresholds(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_number(v) and 0 <= v <= 1 for v in value.values())
+
+
+def _is_temperature(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_number(value.get(mode)) and value[mode] > 0 for mode in MODES)
+
+
+def _is_input(value: Any) -> bool:
+    multiple = value.get("multiple") if isinstance(value, dict) else None
+    return isinstance(multiple, int) and not isinstance(multiple, bool) and multiple >= 1
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model_id": (_is_text, "a name"),
+    "onnx_sha256": (_is_sha256, "64 hexadecimal digits"),
+    "labels": (_is_names, "a list of distinct names"),
+    "thresholds": (_is_thresholds, "a probability from 0 to 1 for each label"),
+    "illumination": (_is_names, "a list of distinct names"),
+    "input": (_is_input, "an object with 'multiple', a whole number of at least 1"),
+    "temperature": (_is_temperature, f"a number above 0 for each of {', '.join(MODES)}"),
+}

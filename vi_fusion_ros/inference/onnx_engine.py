@@ -3,69 +3,105 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import onnxruntime
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineError, EngineOutput, Tensor
+from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, Tensor
 from vi_fusion_ros.inference.manifest import Manifest
 
 _PROVIDER = "CPUExecutionProvider"
+_FATAL_ONLY = 4  # ONNX Runtime's log severity: what fails is raised, and said once, by us
 
 
 class OnnxRuntimeEngine:
-    """A model in ONNX Runtime; see ``Engine`` for its methods.
+    """Serves an ONNX file. See ``Engine``.
 
     Args:
-        model: the ``.onnx`` file; its manifest lies beside it.
-        threads: CPU threads of one inference.
+        path: the ONNX file; its manifest lies beside it with the suffix ``.json``.
+        threads: CPU threads of one inference, at least 1.
 
     Raises:
-        EngineError: the model is missing, corrupt or has another interface.
-        ManifestError: its manifest is missing, broken or of another model.
+        ValueError: a file is missing or corrupt, the two do not belong together, or the model has another interface
+            than ``INPUTS`` and ``OUTPUTS``; one sentence with the path.
     """
 
-    def __init__(self, model: Path, threads: int = 2) -> None:
-        try:
-            content = model.read_bytes()
-        except OSError as error:
-            raise EngineError(f"the model {model} cannot be read: {error.strerror}") from error
-        self.manifest = Manifest.load(model.with_suffix(".json"))
-        self.manifest.require_match(model, content)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Threads that spin between two images would take the processor from the cameras' drivers and from DDS.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=[_PROVIDER])
-        except Exception as error:  # ONNX Runtime's classes have no common base
-            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise EngineError(f"{model} is not a model that ONNX Runtime can load: {first_line}") from error
-        _require_interface(model, self._session)
-        self.description = f"onnxruntime {onnxruntime.__version__} {_PROVIDER}, {threads} threads"
-        self.reason = "the embedded default on a CPU"
+    reason = "ONNX Runtime on the CPU is the embedded default"
+
+    def __init__(self, path: str | Path, threads: int = 2) -> None:
+        path = Path(path)
+        if threads < 1:
+            raise ValueError(f"threads is {threads}; expected at least 1")
+        if not path.is_file():
+            raise ValueError(f"model {path} is missing; expected an ONNX file with its manifest (.json) beside it")
+        self.manifest = Manifest.load(path.with_suffix(".json"))
+        self.manifest.check_onnx(path)
+        self._session: onnxruntime.InferenceSession | None = _session(path, threads)
+        self.description = f"onnxruntime {onnxruntime.__version__} {_PROVIDER}, {threads} thread{'s' * (threads > 1)}"
+        self._try(path)
 
     def infer(self, visible: Tensor, thermal: Tensor) -> EngineOutput:
-        """Run the network; see ``Engine.infer``."""
-        try:
-            return EngineOutput(*self._session.run(list(OUTPUTS), {"visible": visible, "thermal": thermal}))
-        except Exception as error:  # as above
-            raise EngineError(
-                f"the network failed on an image of {visible.shape[3]}x{visible.shape[2]}: {error}"
-            ) from error
+        """See ``Engine.infer``.
+
+        Raises:
+            ValueError: after ``close()``.
+        """
+        if self._session is None:
+            raise ValueError("the engine has been closed")
+        return EngineOutput(*self._session.run(OUTPUTS, {"visible": visible, "thermal": thermal}))
 
     def close(self) -> None:
-        """Let go of the session."""
-        del self._session
+        """See ``Engine.close``."""
+        self._session = None
+
+    def _try(self, path: Path) -> None:
+        """One inference on the smallest images, which also warms up; its outputs must have the agreed shapes."""
+        assert self._session is not None
+        inputs = {i.name: i for i in self._session.get_inputs()}
+        names = [o.name for o in self._session.get_outputs()]
+        if set(inputs) != set(INPUTS) or not set(OUTPUTS) <= set(names):
+            raise ValueError(
+                f"model {path} has the inputs {', '.join(inputs)} and outputs {', '.join(names)}; expected "
+                f"{', '.join(INPUTS)} and {', '.join(OUTPUTS)}"
+            )
+        for name, channels in INPUTS.items():
+            shape, kind = inputs[name].shape, inputs[name].type
+            # Height and width have to be free: cameras decide on them, not models.
+            fixed = [isinstance(side, int) for side in shape]
+            if kind != "tensor(float)" or fixed[2:] != [False, False] or shape[1] != channels:
+                raise ValueError(
+                    f"model {path}: input {name} is {kind} {shape}; expected tensor(float) [1, {channels}, H, W] with "
+                    "free H and W"
+                )
+        side = self.manifest.multiple
+        expected = {
+            "fused": (1, 1, side, 2 * side),
+            "attention": (1, 1, side, 2 * side),
+            "logits": (1, len(self.manifest.labels)),
+            "illumination": (1, len(self.manifest.illumination)),
+        }
+        try:
+            output = self.infer(*(np.zeros((1, c, side, 2 * side), np.float32) for c in INPUTS.values()))
+        except Exception as error:
+            raise ValueError(f"model {path} does not run: {_sentence(error)}") from error
+        for name, shape in expected.items():
+            if (got := getattr(output, name).shape) != shape:
+                raise ValueError(f"model {path}: output {name} has the shape {got}; expected {shape} by its manifest")
 
 
-def _require_interface(model: Path, session: Any) -> None:
-    inputs = {tensor.name: tensor.shape[1] for tensor in session.get_inputs() if len(tensor.shape) == 4}
-    outputs = {tensor.name for tensor in session.get_outputs()}
-    if inputs != INPUTS or not outputs.issuperset(OUTPUTS):
-        raise EngineError(
-            f"{model} has inputs {', '.join(sorted(inputs))} and outputs {', '.join(sorted(outputs))}; expected "
-            f"visible [1,3,H,W] and thermal [1,1,H,W], and {', '.join(OUTPUTS)}"
-        )
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _FATAL_ONLY
+    # Threads that spin while they wait for work take the cores from the cameras and from DDS.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
+    except Exception as error:  # its exceptions share no other base
+        raise ValueError(f"model {path} cannot be loaded: {_sentence(error)}") from error
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,8 +1,8 @@
-"""The rig file: how two cameras are mounted to each other, as one homography."""
+"""The rig file: how the thermal camera lies in the visible one. config/rigs/example.yaml shows and explains it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,139 +10,166 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+Size = tuple[int, int]
+Matrix = npt.NDArray[np.float64]
+
 VERSION = 1
 _KEYS = {"version", "H_thermal_to_visible", "thermal_size", "visible_size", "notes"}
-_MIN_DETERMINANT = 1e-9
-
-Size = tuple[int, int]
-"""(width, height), pixels."""
-
-
-class RigError(ValueError):
-    """A rig file that cannot be used; the text is one sentence."""
+_ASPECT_TOLERANCE = 0.01  # sizes that were rounded or cropped by some pixels still count as the same aspect
 
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """The geometry of one pair of cameras.
+    """The registration of two cameras.
 
-    Convention: ``H_thermal_to_visible`` maps homogeneous thermal pixel coordinates (x, y, 1), x right, y down, pixel
-    centres at integers, to visible ones.
+    Convention: pixel coordinates (x right, y down), pixel centres at integers; sizes (width, height) in pixels.
 
     Attributes:
-        H_thermal_to_visible: (3, 3) float64; None where the images are registered already and only differ in size.
-        thermal_size: (width, height) of the thermal images that it holds for; None with an identity rig.
-        visible_size: (width, height) of the visible images that it holds for; None with an identity rig.
-        source: where it came from, for status and diagnostics.
+        H_thermal_to_visible: (3, 3) float64, maps homogeneous thermal coordinates to visible ones, both of images of
+            the sizes below. Without sizes it is the identity and stands for "scale to the visible image's size".
+        thermal_size: (width, height) of the thermal image that the matrix was made for, or None.
+        visible_size: the same of the visible image.
+        source: where it comes from, for people: the file's path, or ``identity``.
     """
 
-    H_thermal_to_visible: npt.NDArray[np.float64] | None
-    thermal_size: Size | None
-    visible_size: Size | None
-    source: str
+    H_thermal_to_visible: Matrix = field(default_factory=lambda: np.eye(3))
+    thermal_size: Size | None = None
+    visible_size: Size | None = None
+    source: str = "identity"
 
     @classmethod
     def identity(cls) -> Rig:
-        """The rig of cameras that are registered already: the thermal image is scaled to the visible size."""
-        return cls(None, None, None, "identity")
+        """Cameras that are registered already: the thermal image is scaled to the visible one's size, no more."""
+        return cls()
 
     @classmethod
     def load(cls, path: str | Path) -> Rig:
         """Read a rig file.
 
         Raises:
-            RigError: one sentence about the first thing wrong with it.
+            ValueError: the file is missing, is not YAML, or says something that cannot be; one sentence with its path.
         """
+        path = Path(path)
         try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RigError(f"the rig file {path} cannot be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            where = getattr(error, "problem_mark", None)
-            line = f" (line {where.line + 1})" if where else ""
-            raise RigError(f"the rig file {path} is not valid YAML{line}") from error
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ValueError(f"rig file {path} cannot be read: {reason}") from error
         try:
-            return cls._of(content, str(path))
-        except RigError as error:
-            raise RigError(f"the rig file {path}: {error}") from error
+            return _parse(yaml.safe_load(text), str(path))
+        except yaml.YAMLError as error:
+            raise ValueError(f"rig file {path} is not YAML: {' '.join(str(error).split())}") from error
+        except ValueError as error:
+            raise ValueError(f"rig file {path}: {error}") from error
 
-    @classmethod
-    def _of(cls, content: Any, source: str) -> Rig:
-        if not isinstance(content, dict):
-            raise RigError("expected a mapping with the keys version, H_thermal_to_visible, thermal_size, visible_size")
-        unknown = sorted(map(str, set(content) - _KEYS))
-        if unknown:
-            raise RigError(f"the key {unknown[0]} is unknown; expected {', '.join(sorted(_KEYS))}")
-        if content.get("version") != VERSION:
-            raise RigError(f"version is {content.get('version')!r}; expected {VERSION}")
-        if content.get("H_thermal_to_visible") == "identity":
-            return cls(None, None, None, source)
-        return cls(
-            _homography(content.get("H_thermal_to_visible")),
-            _size(content, "thermal_size"),
-            _size(content, "visible_size"),
-            source,
-        )
-
-    def matrix_for(self, thermal_size: Size, visible_size: Size) -> npt.NDArray[np.float64]:
-        """``H_thermal_to_visible`` for images of these sizes.
-
-        Images of another size than the rig's, with the same aspect ratio, are taken as scaled versions of them.
+    def homography(self, thermal_size: Size, visible_size: Size) -> Matrix:
+        """``H_thermal_to_visible`` for images of other sizes than those of calibration, (3, 3) float64.
 
         Args:
-            thermal_size: (width, height) of the thermal image.
-            visible_size: (width, height) of the visible image.
+            thermal_size: (width, height) of the actual thermal image.
+            visible_size: the same of the visible image.
 
         Raises:
-            RigError: an aspect ratio differs from the rig's by more than 1 %.
+            ValueError: a size has another aspect than the one in the rig file: the image was cropped, not scaled.
         """
-        if self.H_thermal_to_visible is None or self.thermal_size is None or self.visible_size is None:
+        if self.thermal_size is None or self.visible_size is None:
             return scaling(thermal_size, visible_size)
-        for name, actual, expected in (
-            ("thermal", thermal_size, self.thermal_size),
-            ("visible", visible_size, self.visible_size),
-        ):
-            if abs(actual[0] * expected[1] / (actual[1] * expected[0]) - 1) > 0.01:
-                raise RigError(
-                    f"the {name} image is {actual[0]}x{actual[1]}, but the rig {self.source} is for "
-                    f"{expected[0]}x{expected[1]}, another aspect ratio"
-                )
-        to_rig = scaling(thermal_size, self.thermal_size)
-        from_rig = scaling(self.visible_size, visible_size)
-        return from_rig @ self.H_thermal_to_visible @ to_rig
+        self._check_aspect("thermal", self.thermal_size, thermal_size)
+        self._check_aspect("visible", self.visible_size, visible_size)
+        return (
+            scaling(self.visible_size, visible_size)
+            @ self.H_thermal_to_visible
+            @ scaling(thermal_size, self.thermal_size)
+        )
+
+    def _check_aspect(self, camera: str, expected: Size, actual: Size) -> None:
+        ratio = actual[0] * expected[1] / (actual[1] * expected[0])
+        if abs(ratio - 1) > _ASPECT_TOLERANCE:
+            raise ValueError(
+                f"{camera} image of {actual[0]}x{actual[1]} does not fit the rig {self.source}; expected "
+                f"{expected[0]}x{expected[1]} or the same aspect"
+            )
 
 
-def scaling(source: Size, target: Size) -> npt.NDArray[np.float64]:
-    """The matrix that maps pixels of an image of size ``source`` to those of the same image resized to ``target``.
+def scaling(source: Size, target: Size) -> Matrix:
+    """The matrix that maps pixel coordinates of an image to those of the same image resized, (3, 3) float64.
 
-    With pixel centres at integers, x' = (x + 0.5) s - 0.5: the corners of the pixels meet, as in ``cv2.resize``.
+    Pixels are areas: with centres at integers the image reaches from -0.5 to size - 0.5, as in ``cv2.resize``.
+
+    Args:
+        source: (width, height).
+        target: (width, height).
     """
     sx, sy = target[0] / source[0], target[1] / source[1]
-    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]], np.float64)
+    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 
-def _homography(value: Any) -> npt.NDArray[np.float64]:
+def _parse(document: Any, source: str) -> Rig:
+    if not isinstance(document, dict):
+        raise ValueError("expected keys and values, as in config/rigs/example.yaml")  # noqa: TRY004 (a user's fault)
+    version = document.get("version")
+    if isinstance(version, bool) or version != VERSION:
+        raise ValueError(f"version is {version!r}; expected {VERSION}")
+    unknown = sorted(str(key) for key in document if key not in _KEYS)
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r}; expected {', '.join(sorted(_KEYS))}")
+    if "H_thermal_to_visible" not in document:
+        raise ValueError("H_thermal_to_visible is missing; expected three rows of three numbers, or identity")
+    matrix, sizes = document["H_thermal_to_visible"], [_size(document, f"{c}_size") for c in ("thermal", "visible")]
+    thermal_size, visible_size = sizes
+    if matrix == "identity":
+        if thermal_size is None and visible_size is None:
+            return Rig(source=source)
+        matrix = None
+    for key, size in (("thermal_size", thermal_size), ("visible_size", visible_size)):
+        if size is None:
+            raise ValueError(f"{key} is missing; expected [width, height] of the images it was made for")
+    assert thermal_size is not None
+    assert visible_size is not None
+    homography = scaling(thermal_size, visible_size) if matrix is None else _matrix(matrix)
+    _check_plausible(homography, thermal_size, visible_size)
+    return Rig(homography, thermal_size, visible_size, source)
+
+
+def _size(document: dict[str, Any], key: str) -> Size | None:
+    value = document.get(key)
     if value is None:
-        raise RigError("H_thermal_to_visible is missing; expected three rows of three numbers, or identity")
+        return None
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in value)
+    ):
+        raise ValueError(f"{key} is {value!r}; expected [width, height], two whole numbers above 0")
+    return value[0], value[1]
+
+
+def _matrix(value: Any) -> Matrix:
+    expected = "expected three rows of three finite numbers, or identity"
     try:
         matrix = np.array(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise RigError("H_thermal_to_visible is not numeric; expected three rows of three numbers") from error
+    except (TypeError, ValueError):
+        raise ValueError(f"H_thermal_to_visible is {value!r}; {expected}") from None
     if matrix.shape != (3, 3):
-        raise RigError(f"H_thermal_to_visible has shape {matrix.shape}; expected three rows of three numbers")
+        raise ValueError(f"H_thermal_to_visible has the shape {matrix.shape}; {expected}")
     if not np.isfinite(matrix).all():
-        raise RigError("H_thermal_to_visible has a value that is not finite")
-    if abs(np.linalg.det(matrix / np.abs(matrix).max())) < _MIN_DETERMINANT:
-        raise RigError("H_thermal_to_visible is singular, so it maps the image onto a line or a point")
+        raise ValueError(f"H_thermal_to_visible has an entry that is not finite; {expected}")
     return matrix
 
 
-def _size(content: dict[str, Any], key: str) -> Size:
-    value = content.get(key)
-    if not (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in value)
-    ):
-        raise RigError(f"{key} is {value!r}; expected [width, height] in pixels")
-    return value[0], value[1]
+def _check_plausible(homography: Matrix, thermal_size: Size, visible_size: Size) -> None:
+    # In units of the images' sizes the determinant says something about the matrix, not about the choice of pixels.
+    unit = scaling(visible_size, (1, 1)) @ homography @ scaling((1, 1), thermal_size)
+    norm = np.linalg.norm(unit)
+    if norm == 0 or abs(np.linalg.det(unit / norm)) < 1e-9:
+        raise ValueError("H_thermal_to_visible is singular; expected a matrix that can be inverted")
+    (w, h), (visible_w, visible_h) = thermal_size, visible_size
+    corners = homography @ np.array([[0, w - 1, w - 1, 0], [0, 0, h - 1, h - 1], [1, 1, 1, 1]], np.float64)
+    if not (np.all(corners[2] > 0) or np.all(corners[2] < 0)):
+        raise ValueError("H_thermal_to_visible maps a part of the thermal image to infinity; expected a finite outline")
+    x, y = corners[:2] / corners[2]
+    if x.max() < 0 or y.max() < 0 or x.min() > visible_w - 1 or y.min() > visible_h - 1:
+        raise ValueError(
+            "H_thermal_to_visible maps the thermal image beside the visible one; expected thermal pixels to visible "
+            "pixels, (x, y)"
+        )

@@ -1,110 +1,125 @@
-"""Warping the thermal image into the visible frame, with everything that depends on geometry alone cached."""
+"""The thermal image in the visible frame: one remap, its maps made once per pair of image sizes."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.rig import Rig, RigError, Size
+from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
 
-_FEATHER_PX = 8.0
+Mask = npt.NDArray[np.uint8]
+
+_OUTSIDE = -2.0  # a source coordinate more than one pixel outside: nothing of the image is mixed in
+_ROUNDING = 1e-6  # pixels
 
 
-class _Geometry(NamedTuple):
-    """What depends on the sizes alone. ``maps`` is None where the thermal image needs no warp."""
+@dataclass(frozen=True, eq=False)
+class _Geometry:
+    """What is made once per pair of sizes; without maps the warp is a mere change of size, or nothing."""
 
+    thermal_size: Size
+    visible_size: Size
     maps: tuple[Image, Image] | None
-    mask: npt.NDArray[np.uint8]
+    mask: Mask
     overlap: float
-    weight: npt.NDArray[np.float32] | None
-
-
-class Registered(NamedTuple):
-    """A thermal image in the visible frame, of size (H, W).
-
-    Attributes:
-        image: (H, W), dtype as received; 0 where ``mask`` is 0.
-        mask: (H, W) uint8, 255 where the thermal camera sees; not to be written to.
-        overlap: share of the visible frame that the mask covers, 0 to 1.
-        weight: (H, W) float32, 1 inside the mask, falling to 0 over some pixels towards its edge, so that a fused image
-            shows no seam; None where the mask covers everything.
-    """
-
-    image: Image
-    mask: npt.NDArray[np.uint8]
-    overlap: float
-    weight: npt.NDArray[np.float32] | None
 
 
 class Registration:
-    """Applies a rig.
+    """Applies a rig to thermal images. Not thread-safe.
 
     Args:
-        rig: the geometry of the cameras.
+        rig: where the thermal camera lies.
     """
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self._sizes: tuple[Size, Size] | None = None
         self._geometry: _Geometry | None = None
 
-    def apply(self, thermal: Image, visible_size: Size) -> Registered:
-        """Bring a thermal image into the visible frame.
+    def apply(self, thermal: Image, visible_size: Size) -> tuple[Image, Mask, float]:
+        """Register a thermal image.
 
         Args:
-            thermal: (h, w) uint8, uint16 or float32, without values that are not finite.
-            visible_size: (W, H) of the visible image.
+            thermal: (h, w) uint8, uint16 or float32, thermal frame; NaN and infinity in float32 are missing data.
+            visible_size: (width, height) of the visible image, pixels.
 
         Returns:
-            The registered image; it is ``thermal`` itself where the sizes agree and the rig is the identity.
+            The image in the visible frame, (height, width), same dtype and units, bilinear; outside the mask it is 0,
+            or not finite where it is float32. It is ``thermal`` itself where nothing has to be done.
+            The mask, (height, width) uint8, 255 where there is thermal data, else 0; read-only, and the same object as
+            before as long as it has not changed.
+            The share of the mask that is set, 0 to 1.
 
         Raises:
-            RigError: the sizes do not fit the rig, or it leaves no overlap.
+            ValueError: the sizes do not fit the rig.
         """
-        sizes = (thermal.shape[1], thermal.shape[0]), visible_size
-        if self._geometry is None or sizes != self._sizes:
-            self._geometry, self._sizes = self._geometry_for(*sizes), sizes
-        maps, mask, overlap, weight = self._geometry
-        image = thermal if maps is None else cv2.remap(thermal, *maps, cv2.INTER_LINEAR)
-        return Registered(image, mask, overlap, weight)
-
-    def _geometry_for(self, thermal_size: Size, visible_size: Size) -> _Geometry:
-        width, height = visible_size
-        matrix = self.rig.matrix_for(thermal_size, visible_size)
-        full = np.full((height, width), 255, np.uint8)
-        if thermal_size == visible_size and np.allclose(matrix / matrix[2, 2], np.eye(3), atol=1e-9):
-            return _Geometry(None, full, 1.0, None)
-        centre = matrix @ ((thermal_size[0] - 1) / 2, (thermal_size[1] - 1) / 2, 1)
-        x, y = _source_coordinates(np.linalg.inv(matrix / centre[2]), visible_size)
-        # Half a pixel beyond the outermost centres still belongs to the outermost pixels.
-        inside = (x >= -0.5) & (x <= thermal_size[0] - 0.5) & (y >= -0.5) & (y <= thermal_size[1] - 0.5)
-        overlap = float(inside.mean())
-        if overlap == 0:
-            raise RigError(f"the rig {self.rig.source} maps the thermal image outside the visible one: no overlap")
-        np.clip(x, 0, thermal_size[0] - 1, out=x, where=inside)
-        np.clip(y, 0, thermal_size[1] - 1, out=y, where=inside)
-        x[~inside] = y[~inside] = -10  # outside: the border value, 0
-        maps = cv2.convertMaps(x.astype(np.float32), y.astype(np.float32), cv2.CV_16SC2)
-        if overlap == 1.0:
-            return _Geometry(maps, full, 1.0, None)
-        mask = inside.astype(np.uint8) * 255
-        weight = np.minimum(cv2.distanceTransform(mask, cv2.DIST_L2, 3) / np.float32(_FEATHER_PX), 1)
-        return _Geometry(maps, mask, overlap, weight.astype(np.float32))
+        size = (thermal.shape[1], thermal.shape[0])
+        geometry = self._geometry
+        if geometry is None or (geometry.thermal_size, geometry.visible_size) != (size, visible_size):
+            geometry = self._geometry = _geometry(self.rig.homography(size, visible_size), size, visible_size)
+        registered = _warp(thermal, geometry)
+        if registered.dtype != np.float32:
+            return registered, geometry.mask, geometry.overlap
+        finite = np.isfinite(registered)
+        if np.count_nonzero(finite) == round(geometry.overlap * finite.size):
+            return registered, geometry.mask, geometry.overlap
+        mask = finite.astype(np.uint8) * np.uint8(255)
+        return registered, *_sealed(mask)
 
 
-def _source_coordinates(inverse: Image, size: Size) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """For each visible pixel, the thermal coordinates it is read from: two (H, W) arrays, x and y.
+def _warp(thermal: Image, geometry: _Geometry) -> Image:
+    if geometry.maps is not None:
+        border = math.nan if thermal.dtype == np.float32 else 0
+        return np.asarray(cv2.remap(thermal, *geometry.maps, cv2.INTER_LINEAR, borderValue=border))
+    if geometry.thermal_size == geometry.visible_size:
+        return thermal
+    return np.asarray(cv2.resize(thermal, geometry.visible_size, interpolation=cv2.INTER_LINEAR))
 
-    ``inverse`` is scaled so that its third row is positive on the side of the horizon where the thermal image lies.
-    """
-    xs, ys = np.meshgrid(np.arange(size[0], dtype=np.float64), np.arange(size[1], dtype=np.float64))
-    x, y, w = (row[0] * xs + row[1] * ys + row[2] for row in inverse)
-    behind = w <= 1e-12
-    w[behind] = 1.0
-    x, y = x / w, y / w
-    x[behind] = y[behind] = -1e6
-    return x, y
+
+def _geometry(homography: Matrix, thermal_size: Size, visible_size: Size) -> _Geometry:
+    width, height = visible_size
+    if np.allclose(_beyond_scaling(homography, thermal_size, visible_size), np.eye(3), rtol=0, atol=1e-9):
+        mask, overlap = _sealed(np.full((height, width), 255, np.uint8))
+        return _Geometry(thermal_size, visible_size, None, mask, overlap)
+    x, y, inside = _source_coordinates(homography, thermal_size, visible_size)
+    mask, overlap = _sealed(inside.astype(np.uint8) * np.uint8(255))
+    # Fixed point, 1/32 pixel: half the time of float maps.
+    maps = cv2.convertMaps(x.astype(np.float32), y.astype(np.float32), cv2.CV_16SC2)
+    return _Geometry(thermal_size, visible_size, maps, mask, overlap)
+
+
+def _beyond_scaling(homography: Matrix, thermal_size: Size, visible_size: Size) -> Matrix:
+    """What the homography does after scaling is taken off it; the identity where scaling is all it does."""
+    change = scaling(visible_size, thermal_size) @ homography
+    return np.asarray(change / change[2, 2]) if change[2, 2] else change
+
+
+def _source_coordinates(
+    homography: Matrix, thermal_size: Size, visible_size: Size
+) -> tuple[Matrix, Matrix, npt.NDArray[np.bool_]]:
+    """For each visible pixel the thermal coordinates (x, y) that it shows, and whether they lie in the image."""
+    (thermal_w, thermal_h), (width, height) = thermal_size, visible_size
+    inverse = np.linalg.inv(homography)
+    centre = homography @ ((thermal_w - 1) / 2, (thermal_h - 1) / 2, 1.0)
+    # Points behind the camera's horizon come out with the other sign than the thermal image's own centre.
+    inverse *= np.sign(inverse[2] @ (centre / centre[2]))
+    ys, xs = np.mgrid[:height, :width].astype(np.float64)
+    u, v, w = (row[0] * xs + row[1] * ys + row[2] for row in inverse)
+    front = w > 1e-12
+    w = np.where(front, w, 1.0)
+    x, y = u / w, v / w
+    edge = 0.5 + _ROUNDING  # a pixel reaches half a pixel beyond its centre
+    inside = front & (x >= -edge) & (x <= thermal_w - 1 + edge) & (y >= -edge) & (y <= thermal_h - 1 + edge)
+    x = np.where(inside, np.clip(x, 0, thermal_w - 1), _OUTSIDE)
+    y = np.where(inside, np.clip(y, 0, thermal_h - 1), _OUTSIDE)
+    return x, y, inside
+
+
+def _sealed(mask: Mask) -> tuple[Mask, float]:
+    """The mask made read-only, for results share it, and the share of it that is set."""
+    mask.flags.writeable = False
+    return mask, cv2.countNonZero(mask) / mask.size
