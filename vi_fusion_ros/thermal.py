@@ -38,9 +38,9 @@ class ToneMapper:
         low, high = value_range
         if method == "range" and not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(
-                f"tone mapping range [{low}, {high}] is wrong; expected two finite numbers, low before high"
+                f"tone mapping range [{low}, {high}] is wrong; expected two finite numbers, low then high"
             )
-        self._method = cast(Method, method)
+        self._method = method
         self._fixed = (float(low), float(high))
         self._levels: tuple[float, float] | None = None
 
