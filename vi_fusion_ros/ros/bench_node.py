@@ -26,7 +26,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from vi_fusion_ros.inference.engine import load_engine
+from vi_fusion_ros.inference.load import load_engine
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.ros.processes import NodeProcess, ProcessError
 from vi_fusion_ros.share import default_model

@@ -15,7 +15,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from vi_fusion_ros.inference.engine import Engine, load_engine
+from vi_fusion_ros.inference.engine import Engine
+from vi_fusion_ros.inference.load import load_engine
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
