@@ -1,0 +1,124 @@
+"""``vi-fusion evaluate``: metrics of fusion, of classification and of bags."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser of ``vi-fusion``."""
+    parser = subparsers.add_parser("evaluate", help="measure fusion and classification, with a report")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    _add_fusion(kinds)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write the JSON and the report, and print a table."""
+    return int(args.evaluate(args))
+
+
+def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "fusion",
+        help="fusion metrics on folders of registered images",
+        description="Fusion metrics of our model, of trivial fusions and of other methods, on the same frames.",
+    )
+    parser.add_argument("--visible", type=Path, required=True, metavar="DIR", help="visible images")
+    parser.add_argument("--thermal", type=Path, required=True, metavar="DIR", help="thermal images of the same names")
+    parser.add_argument(
+        "--fused",
+        action="append",
+        default=[],
+        type=_named_folder,
+        metavar="NAME=DIR",
+        help="another method's results of the same names; may be given again",
+    )
+    _add_common(parser)
+    parser.set_defaults(evaluate=_fusion)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a report to DIR/index.html")
+    parser.add_argument(
+        "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+    )
+
+
+def _fusion(args: argparse.Namespace) -> int:
+    from vi_fusion_ros.evaluation.fusion_folders import evaluate_folders, find_frames
+    from vi_fusion_ros.evaluation.output import write_json
+
+    names = [name for name, _ in args.fused]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
+    frames, problems = find_frames(args.visible, args.thermal, dict(args.fused))
+    model = _model(args.model)
+    evaluation = evaluate_folders(frames, model, args.jobs, problems)
+    summary = evaluation.summary()
+    write_json(args.json, {**summary, "model": _manifest(model)})
+    _print_table(summary)
+    _say_partial(evaluation.problems)
+    if args.report:
+        from vi_fusion_ros.evaluation.fusion_report import write_report
+
+        print(write_report(args.report, evaluation, frames, model, _command_line()))
+    return 0
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f"'{text}'; expected NAME=DIR")
+    return name, Path(folder)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number of at least 1")
+    return int(text)
+
+
+def _model(given: Path | None) -> Path:
+    from vi_fusion_ros.evaluation.model_fusion import still_pipeline
+    from vi_fusion_ros.share import share_path
+
+    model = given or share_path() / "models" / "default.onnx"
+    still_pipeline(model)  # an unusable model is one sentence here, not one from every process
+    return model
+
+
+def _manifest(model: Path) -> dict[str, Any]:
+    from vi_fusion_ros.inference.manifest import Manifest
+
+    manifest = Manifest.load(model.with_suffix(".json"))
+    return {"model_id": manifest.model_id, "onnx_sha256": manifest.onnx_sha256}
+
+
+def _print_table(summary: dict[str, Any]) -> None:
+    metrics = list(summary["metrics"])
+    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better")
+    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>7}")
+    for method in sorted(summary["methods"], key=summary["mean_rank"].__getitem__):
+        means = "".join(f"{summary['methods'][method][metric]['mean']:9.4g}" for metric in metrics)
+        print(f"{method:<14}{means}{summary['mean_rank'][method]:7.2f}")
+
+
+def _say_partial(problems: list[str], most: int = 5) -> None:
+    if not problems:
+        return
+    print(f"vi-fusion: partial result, {len(problems)} problems:", file=sys.stderr)
+    for sentence in problems[:most]:
+        print(f"  {sentence}", file=sys.stderr)
+    if len(problems) > most:
+        print(f"  and {len(problems) - most} more, all in the JSON", file=sys.stderr)
+
+
+def _command_line() -> str:
+    return shlex.join(["vi-fusion", *sys.argv[1:]])

@@ -1,0 +1,233 @@
+"""Evaluate fusion on folders of registered visible and thermal images: trivial fusions, others' results, our model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.evaluation.fusion_metrics import METRICS, fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.intervals import bootstrap_means, places
+from vi_fusion_ros.evaluation.model_fusion import fuse_pair
+from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.frames import FusionResult
+from vi_fusion_ros.training.datasets.base import DatasetError, image_files, pair_by_stem, read_image
+
+Gray8 = npt.NDArray[np.uint8]
+
+OURS = "vi_fusion"
+SOURCES = ("VIS", "IR")
+TRIVIAL = (*SOURCES, "AVG", "MAX")
+RANKED = tuple(name for name, metric in METRICS.items() if metric.ranked)
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The images of one frame.
+
+    Attributes:
+        name: file stem, the same for all.
+        visible: grey or colour, 8 bit.
+        thermal: registered to the visible image, 8 bit.
+        fused: results of other methods, by name of the method.
+    """
+
+    name: str
+    visible: Path
+    thermal: Path
+    fused: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class FrameImages:
+    """One frame, grey, all (H, W) uint8.
+
+    Attributes:
+        visible: luma.
+        thermal: as read.
+        fused: result of each method.
+        ours: what our pipeline said, where it ran.
+    """
+
+    visible: Gray8
+    thermal: Gray8
+    fused: dict[str, Gray8]
+    ours: FusionResult | None
+
+
+@dataclass
+class FusionEvaluation:
+    """Metrics of several methods on the same frames.
+
+    Attributes:
+        methods: names of the methods.
+        frames: names of the N frames.
+        values: (N, methods, metrics) in the order of ``METRICS``.
+        problems: sentences about images that were left out.
+    """
+
+    methods: tuple[str, ...]
+    frames: list[str]
+    values: npt.NDArray[np.float64]
+    problems: list[str] = field(default_factory=list)
+
+    def mean_rank(self) -> dict[str, float]:
+        """Methods are ranked by their mean in each ranked metric, 1 is best; the mean of these ranks.
+
+        VIS and IR are no fusions and a copy of a source saturates several metrics, so they are not ranked: their value
+        is the place that they would take.
+        """
+        return dict(zip(self.methods, self._mean_places(self.values.mean(axis=0)).tolist(), strict=True))
+
+    def frame_ranks(self, method: str) -> npt.NDArray[np.float64]:
+        """(N,) mean rank of ``method`` over the ranked metrics on each frame alone."""
+        index = self.methods.index(method)
+        return np.array([self._mean_places(frame)[index] for frame in self.values])
+
+    def _mean_places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        chosen = [list(METRICS).index(name) for name in RANKED]
+        contenders = np.array([method not in SOURCES for method in self.methods])
+        return places(values[:, chosen], contenders).mean(axis=1)
+
+    def summary(self) -> dict[str, Any]:
+        """The result as JSON has it: means with intervals, mean ranks, values by frame and what was left out."""
+        n, k = len(self.frames), len(METRICS)
+        low, high = bootstrap_means(self.values.reshape(n, -1)).reshape(2, -1, k)
+        mean = self.values.mean(axis=0)
+        methods = {
+            method: {
+                metric: {"mean": float(mean[m, i]), "ci95": [float(low[m, i]), float(high[m, i])]}
+                for i, metric in enumerate(METRICS)
+            }
+            for m, method in enumerate(self.methods)
+        }
+        return {
+            "n": n,
+            "methods": methods,
+            "mean_rank": self.mean_rank(),
+            "ranked_metrics": list(RANKED),
+            "metrics": {
+                name: {key: getattr(m, key) for key in ("title", "range", "direction", "source", "convention")}
+                for name, m in METRICS.items()
+            },
+            "partial": bool(self.problems),
+            "problems": self.problems,
+            "frames": self.frames,
+            "per_frame": {
+                method: {metric: self.values[:, m, i].tolist() for i, metric in enumerate(METRICS)}
+                for m, method in enumerate(self.methods)
+            },
+        }
+
+
+def find_frames(visible: Path, thermal: Path, fused: Mapping[str, Path]) -> tuple[list[FrameFiles], list[str]]:
+    """Pair the images of the folders by file stem.
+
+    Args:
+        visible: folder of visible images.
+        thermal: folder of thermal images, registered.
+        fused: folders of other methods' results by the name of the method.
+
+    Returns:
+        Frames in order of their names, and a sentence for each image without partner.
+
+    Raises:
+        ValueError: if a folder is missing or holds no frame of the others, a method's folder lacks a frame, or its name
+            is taken.
+    """
+    for name in fused:
+        if name in (*TRIVIAL, OURS) or not name:
+            raise ValueError(f"--fused {name}=…: expected a name other than {', '.join((*TRIVIAL, OURS))}")
+    pairs, problems = pair_by_stem(visible, thermal)
+    if not pairs:
+        raise ValueError(f"{visible} and {thermal} share no image name; expected pairs of the same file stem")
+    results = {name: image_files(folder) for name, folder in fused.items()}
+    for name, files in results.items():
+        missing = [stem for stem, _, _ in pairs if stem not in files]
+        if missing:
+            raise ValueError(
+                f"{fused[name]}: no result for {len(missing)} of {len(pairs)} frames, the first is '{missing[0]}'; "
+                "expected an image of the same file stem for each"
+            )
+    frames = [
+        FrameFiles(stem, left, right, {name: files[stem] for name, files in results.items()})
+        for stem, left, right in pairs
+    ]
+    return frames, [str(problem) for problem in problems]
+
+
+def evaluate_folders(
+    frames: list[FrameFiles], model: Path | None, jobs: int, problems: list[str] | None = None
+) -> FusionEvaluation:
+    """Compute every metric of every method on every frame.
+
+    Args:
+        frames: as ``find_frames`` gives them; all with the same methods.
+        model: ONNX file of our model; without it only the other methods are evaluated.
+        jobs: number of processes.
+        problems: sentences about what was left out so far.
+
+    Raises:
+        ValueError: if no frame can be read, or the model cannot be loaded.
+    """
+    rows = map_in_order(partial(_evaluate_frame, model=model), frames, jobs, "fusion metrics")
+    kept = [(frame.name, row) for frame, row in zip(frames, rows, strict=True) if not isinstance(row, str)]
+    left_out = [*(problems or []), *(row for row in rows if isinstance(row, str))]
+    if not kept:
+        raise ValueError(f"none of the {len(frames)} frames can be evaluated; the first problem: {left_out[0]}")
+    methods = tuple(kept[0][1])
+    values = np.array([[list(row[method].values()) for method in methods] for _, row in kept])
+    return FusionEvaluation(methods, [name for name, _ in kept], values, left_out)
+
+
+def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
+    """Read one frame and run or read every method's result.
+
+    Raises:
+        DatasetError: if an image cannot be read, is not 8 bit or has another size.
+    """
+    colour = _read(frame.visible)
+    visible, thermal = to_gray(colour), to_gray(_read(frame.thermal))
+    _check_size(frame.thermal, thermal, visible)
+    ours = None if model is None else fuse_pair(model, colour, thermal)
+    fused = {} if ours is None else {OURS: to_gray(ours.fused.astype(np.uint8, copy=False))}
+    fused |= trivial_fusions(visible, thermal)
+    for name, path in frame.fused.items():
+        fused[name] = to_gray(_read(path))
+        _check_size(path, fused[name], visible)
+    return FrameImages(visible, thermal, fused, ours)
+
+
+def trivial_fusions(visible: Gray8, thermal: Gray8) -> dict[str, Gray8]:
+    """What any method has to beat: either source alone, their mean (rounded) and their maximum."""
+    average = np.rint((visible.astype(np.float64) + thermal) / 2).astype(np.uint8)
+    return {"VIS": visible, "IR": thermal, "AVG": average, "MAX": np.maximum(visible, thermal)}
+
+
+def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str, float]] | str:
+    try:
+        images = fused_images(frame, model)
+        return {name: fusion_metrics(fused, images.visible, images.thermal) for name, fused in images.fused.items()}
+    except DatasetError as error:
+        return str(error)
+    except ValueError as error:  # of the metrics, which do not know the file
+        return f"{frame.visible}: {error}"
+
+
+def _read(path: Path) -> npt.NDArray[np.uint8]:
+    image = read_image(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if image.dtype != np.uint8:
+        raise DatasetError(f"{path}: {image.dtype} values; expected an 8-bit image")
+    return image.astype(np.uint8, copy=False)
+
+
+def _check_size(path: Path, image: Gray8, visible: Gray8) -> None:
+    if image.shape != visible.shape:
+        (height, width), (rows, columns) = image.shape, visible.shape
+        raise DatasetError(f"{path}: {width}x{height}, the visible image is {columns}x{rows}; expected the same size")

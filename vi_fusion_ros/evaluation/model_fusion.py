@@ -1,0 +1,39 @@
+"""Our model on still images, through the pipeline that the node runs."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image
+from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration.rig import Rig
+from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.thermal import ToneMapper
+
+
+@cache
+def still_pipeline(model: Path) -> FusionPipeline:
+    """A pipeline on one thread for pairs that are registered already; one a process.
+
+    Args:
+        model: the ONNX file; its manifest lies beside it.
+
+    Raises:
+        ValueError: if the model or its manifest cannot be used.
+    """
+    return FusionPipeline(load_engine(model, threads=1), Registration(Rig.identity()), ToneMapper())
+
+
+def fuse_pair(model: Path, visible: Image, thermal: Image) -> FusionResult:
+    """Fuse one registered pair as if no other had come before.
+
+    Args:
+        model: the ONNX file.
+        visible: (H, W) or (H, W, 3) BGR, uint8.
+        thermal: (H, W) of the same size.
+    """
+    pipeline = still_pipeline(model)
+    pipeline.reset()
+    return pipeline.process(FramePair(Frame(visible), Frame(thermal)))
