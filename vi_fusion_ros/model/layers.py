@@ -21,6 +21,8 @@ class RepConv(nn.Module):
         stride: 1 or 2. The identity branch exists only where stride is 1 and ``c_in == c_out``.
     """
 
+    eye: Tensor
+
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
         super().__init__()
         self.stride = stride

@@ -168,6 +168,8 @@ class FusionNet(nn.Module):
         config: its sizes.
     """
 
+    luma_weights: Tensor
+
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
@@ -215,8 +217,8 @@ class FusionNet(nn.Module):
         fused = luma + share * (thermal - luma) + planes[:, 1:]
         clipped = fused.clamp(0, 1)
         if self.training:
-            # Straight through: a clipped pixel still has a gradient to come back by.
-            clipped = fused + (clipped - fused).detach()
+            # A pixel out of range keeps a gradient to come back by.
+            clipped = clipped + 0.1 * (fused - clipped)
         return clipped, share
 
     def folded(self) -> FusionNet:

@@ -229,9 +229,7 @@ def fit_square(crop: Pixels, side: int, keep_shape: bool) -> Pixels:
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     small = cv2.resize(crop, size, interpolation=cv2.INTER_LINEAR)
     left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    return cv2.copyMakeBorder(
-        small, top, side - size[1] - top, left, side - size[0] - left, cv2.BORDER_REPLICATE
-    )
+    return cv2.copyMakeBorder(small, top, side - size[1] - top, left, side - size[0] - left, cv2.BORDER_REPLICATE)
 
 
 def _fit(crop: Pixels, side: int, rng: np.random.Generator) -> Pixels:
@@ -249,9 +247,7 @@ def _shaken(crop: Pixels, rng: np.random.Generator, misalignment: float) -> Pixe
     if misalignment and rng.random() < 0.5:
         shift = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
         shift[:, 2] = rng.uniform(-misalignment, misalignment, 2)
-        moved = cv2.warpAffine(
-            crop[..., 3], shift, (crop.shape[1], crop.shape[0]), borderMode=cv2.BORDER_REPLICATE
-        )
+        moved = cv2.warpAffine(crop[..., 3], shift, (crop.shape[1], crop.shape[0]), borderMode=cv2.BORDER_REPLICATE)
         crop = np.dstack((crop[..., :3], moved))
     return crop
 

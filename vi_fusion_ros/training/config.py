@@ -138,10 +138,8 @@ def load_config(path: Path) -> TrainConfig:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a training configuration") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise ValueError(f"{path}: expected keys and values at the top")
     try:
-        return build(TrainConfig, tree)
+        return build(TrainConfig, _mapping(tree, "the file"))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -176,16 +174,20 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{where} is {value!r}; expected keys and values")
+
+
 def _value(hint: Any, value: Any, where: str) -> Any:
     options = typing.get_args(hint) if type(None) in typing.get_args(hint) else ()
     if options:
         if value is None:
             return None
         hint = next(option for option in options if option is not type(None))
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} is {value!r}; expected keys and values")
-        return build(hint, value, f"{where}.")
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return build(hint, _mapping(value, where), f"{where}.")
     if hint is Path and isinstance(value, (str, Path)):
         return Path(value)
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):

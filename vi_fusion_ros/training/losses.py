@@ -19,14 +19,15 @@ _EPS = 1e-6
 class FusionWeights:
     """Weights of the terms of the fusion loss; 0 leaves a term out."""
 
-    intensity: float = 1.0
-    gradient: float = 4.0
-    ssim: float = 0.5
-    contrast: float = 0.5
-    fidelity: float = 0.5
-    edges: float = 0.0
-    spread: float = 0.0
-    smooth_attention: float = 0.02
+    intensity: float = 0.1
+    gradient: float = 1.5
+    ssim: float = 0.3
+    contrast: float = 0.2
+    fidelity: float = 0.6
+    edges: float = 0.7
+    spread: float = 0.3
+    residual: float = 0.2
+    smooth_attention: float = 0.005
 
 
 def fusion_loss(
@@ -48,6 +49,7 @@ def fusion_loss(
     terms = {
         "intensity": weights.intensity * intensity_loss(fused, visible, thermal),
         "gradient": weights.gradient * gradient_loss(fused, visible, thermal),
+        "residual": weights.residual * residual_loss(fused, attention, visible, thermal),
         "smooth_attention": weights.smooth_attention * _total_variation(attention),
     }
     if bool(both.any()):
@@ -67,6 +69,11 @@ def fusion_loss(
 def intensity_loss(fused: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:
     """L1 distance to the brighter of both sources, pixel by pixel."""
     return functional.l1_loss(fused, torch.maximum(visible, thermal))
+
+
+def residual_loss(fused: Tensor, attention: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:
+    """L1 distance to the blend that the attention map describes, so that the map means what it says."""
+    return functional.l1_loss(fused, visible + attention * (thermal - visible))
 
 
 def gradient_loss(fused: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:

@@ -46,14 +46,16 @@ def predict_crops(
 def predict_frame(network: FusionNet, pixels: Pixels, modality: str = "both") -> FusionOutput:
     """The outputs for one full frame (H, W, 4) uint8, padded by reflection and cropped back; network in eval mode."""
     height, width = pixels.shape[:2]
-    down, right = -height % SIZE_MULTIPLE, -width % SIZE_MULTIPLE
-    padded = np.pad(pixels, ((0, down), (0, right), (0, 0)), "reflect")
     device = next(network.parameters()).device
-    visible, thermal = (image.to(device) for image in to_tensors(padded[None]))
+    visible, thermal = (image.to(device) for image in padded_tensors(pixels))
     output = network(*blackened(visible, thermal, modality))
-    return output._replace(
-        fused=output.fused[..., :height, :width], attention=output.attention[..., :height, :width]
-    )
+    return output._replace(fused=output.fused[..., :height, :width], attention=output.attention[..., :height, :width])
+
+
+def padded_tensors(pixels: Pixels) -> tuple[Tensor, Tensor]:
+    """(H, W, 4) uint8 to visible (1, 3, H', W') and thermal (1, 1, H', W'), padded right and below by reflection."""
+    down, right = (-size % SIZE_MULTIPLE for size in pixels.shape[:2])
+    return to_tensors(np.pad(pixels, ((0, down), (0, right), (0, 0)), "reflect")[None])
 
 
 def blackened(visible: Tensor, thermal: Tensor, modality: str) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -17,6 +16,8 @@ from vi_fusion_ros.training.classification import macro_f1
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.predict import frame_losses, predict_crops
+
+SCORE = "select/score"
 
 
 class FusionTask(lightning.LightningModule):
@@ -107,9 +108,9 @@ class FusionTask(lightning.LightningModule):
             fusion = float(np.sum(list(terms.values())))
             self.log("select/fusion", fusion, prog_bar=True, sync_dist=True, batch_size=1)
             score -= 0.1 * fusion
-        self.log("select/score", score, sync_dist=True, batch_size=1)
+        self.log(SCORE, score, sync_dist=True, batch_size=1)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW, linear warm-up, cosine decay to one hundredth."""
         optim = self.config.optim
         adam = torch.optim.AdamW(self.network.parameters(), optim.lr, weight_decay=optim.weight_decay)

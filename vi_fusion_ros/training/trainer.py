@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning
 import torch
@@ -13,12 +13,22 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from vi_fusion_ros.training.config import TrainConfig, build, plain
 from vi_fusion_ros.training.data import Splits, load_splits
-from vi_fusion_ros.training.task import FusionTask
-
-_LOG = logging.getLogger(__name__)
+from vi_fusion_ros.training.task import SCORE, FusionTask
 
 
-def train(config: TrainConfig, resume: bool = False, splits: Splits | None = None) -> Path:
+class Run(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        last: its last checkpoint.
+        score: ``select/score`` of its last epoch, higher is better.
+    """
+
+    last: Path
+    score: float
+
+
+def train(config: TrainConfig, resume: bool = False, splits: Splits | None = None) -> Run:
     """Train, or go on training.
 
     Logs (CSV and TensorBoard) and checkpoints go to ``config.runs / config.name``: ``last.ckpt`` after every epoch,
@@ -28,9 +38,6 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
         config: the run.
         resume: go on from ``last.ckpt`` where there is one.
         splits: its data, where the caller has read them already.
-
-    Returns:
-        Path of ``last.ckpt``.
 
     Raises:
         ValueError: bad configuration or data, or a checkpoint that cannot be read.
@@ -53,15 +60,17 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
         log_every_n_steps=min(20, config.optim.steps),
         logger=[CSVLogger(folder, "csv", version=0), TensorBoardLogger(folder, "tensorboard", version=0)],
         callbacks=[
-            ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=False),
-            ModelCheckpoint(folder, "best", monitor="select/score", mode="max", enable_version_counter=False),
-            EarlyStopping("select/score", mode="max", patience=config.optim.patience),
+            ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True),
+            ModelCheckpoint(
+                folder, "best", monitor=SCORE, mode="max", enable_version_counter=False, save_on_train_epoch_end=True
+            ),
+            EarlyStopping(SCORE, mode="max", patience=config.optim.patience, check_on_train_epoch_end=True),
             EMAWeightAveraging(decay=config.optim.ema),
         ],
         **config.trainer,
     )
     trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=False)
-    return last
+    return Run(last, float(trainer.callback_metrics[SCORE]))
 
 
 def checkpoint_weights(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor]]:

@@ -1,0 +1,140 @@
+"""Training end to end, in seconds: it learns, resumes, repeats itself, and survives what goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the training requirements are not installed")
+pytest.importorskip("lightning", reason="the training requirements are not installed")
+
+from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.config import (  # noqa: E402
+    TrainConfig,
+    build,
+    load_config,
+    plain,
+)
+from vi_fusion_ros.training.task import FusionTask  # noqa: E402
+from vi_fusion_ros.training.trainer import checkpoint_weights, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def weights(path):
+    return checkpoint_weights(path)[1]
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_a_short_run_learns_labels_told_apart_by_colour(config):
+    optim = dataclasses.replace(config.optim, epochs=2, steps=50, lr=5e-3, ema=0.8)
+    batch = dataclasses.replace(config.batch, patches=0, crops=48)
+    plain_images = AugmentConfig(**{field.name: 0.0 for field in dataclasses.fields(AugmentConfig)})
+    run = train(dataclasses.replace(config, optim=optim, batch=batch, augmentation=plain_images))
+    assert run.score > 0.9
+    assert (run.last.parent / "best.ckpt").exists()
+    assert list((run.last.parent / "csv").rglob("metrics.csv"))
+    assert list((run.last.parent / "tensorboard").rglob("events.*"))
+
+
+def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(config, monkeypatch):
+    whole = train(dataclasses.replace(config, name="whole"))
+    cut = dataclasses.replace(config, name="cut")
+    begin = FusionTask.on_train_epoch_start
+
+    def power_cut(task):
+        if task.current_epoch == 1:
+            raise RuntimeError("power cut")
+        begin(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FusionTask, "on_train_epoch_start", power_cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(cut)
+    half = weights(config.runs / "cut" / "last.ckpt")
+    assert any(not torch.equal(a, b) for a, b in zip(half.values(), weights(whole.last).values(), strict=True))
+    assert_same(weights(train(cut, resume=True).last), weights(whole.last))
+
+
+def test_two_runs_with_one_seed_agree_and_another_seed_differs(config):
+    first, second = (train(dataclasses.replace(config, name=name)) for name in ("a", "b"))
+    assert_same(weights(first.last), weights(second.last))
+    other = weights(train(dataclasses.replace(config, name="c", seed=1)).last)
+    assert any(not torch.equal(a, b) for a, b in zip(other.values(), weights(first.last).values(), strict=True))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_readable(config, tmp_path):
+    """The disk is "full" for the second run: no file may grow past half a checkpoint."""
+    last = train(dataclasses.replace(config, optim=dataclasses.replace(config.optim, epochs=1))).last
+    before = weights(last)
+    limit = last.stat().st_size // 2
+    import yaml
+
+    path = tmp_path / "again.yaml"
+    path.write_text(yaml.safe_dump(plain(config)))
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from vi_fusion_ros.training.config import load_config\n"
+        "from vi_fusion_ros.training.trainer import train\n"
+        "train(load_config(Path(sys.argv[1])), resume=True)\n"
+    )
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        preexec_fn=limited,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    assert_same(weights(last), before)
+
+
+def test_a_truncated_checkpoint_is_one_sentence(config, tmp_path):
+    bad = tmp_path / "bad.ckpt"
+    bad.write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ValueError, match=r"bad\.ckpt: not a checkpoint of vi-fusion train"):
+        checkpoint_weights(bad)
+    with pytest.raises(ValueError, match="cannot be read"):
+        checkpoint_weights(tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\n", "data"),
+        ("name: a\ndata: {crops: x}\nspeed: 3\n", "unknown key speed"),
+        ("name: a\ndata: {crops: x}\noptim: {lr: fast}\n", "optim.lr is 'fast'; expected float"),
+        ("name: a\ndata: {crops: x}\nmodality: radar\n", "modality is 'radar'"),
+        ("name: a\ndata: {crops: x, crops_train: [[0, 8000]]}\n", "a test part must stay unseen"),
+        ("- a\n", "expected keys and values"),
+        ("a: [\n", "not valid YAML"),
+    ],
+)
+def test_a_bad_configuration_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yaml: ") as caught:
+        load_config(path)
+    assert message in str(caught.value)
+
+
+def test_committed_configurations_are_valid():
+    for path in sorted((ROOT / "config" / "training").glob("*.yaml")):
+        assert build(TrainConfig, plain(load_config(path))) == load_config(path)

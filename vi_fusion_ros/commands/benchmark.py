@@ -1,0 +1,18 @@
+"""``vi-fusion benchmark``: measure parts of the package on this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+from vi_fusion_ros.commands import benchmark_model
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command and its own sub-commands."""
+    parser = subparsers.add_parser("benchmark", help="measure latency on this machine")
+    benchmark_model.add_parser(parser.add_subparsers(required=True, metavar="WHAT"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen benchmark."""
+    return int(args.benchmark(args))

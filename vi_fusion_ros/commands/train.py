@@ -1,0 +1,22 @@
+"""``vi-fusion train``: train the network from a YAML configuration."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command's arguments."""
+    parser = subparsers.add_parser("train", help="train the network (needs the train requirements)")
+    parser.add_argument("config", type=Path, help="configuration, for example config/training/default.yaml")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; print the path of the last checkpoint."""
+    from vi_fusion_ros.training.config import load_config
+    from vi_fusion_ros.training.trainer import train
+
+    print(train(load_config(args.config), args.resume).last)
+    return 0

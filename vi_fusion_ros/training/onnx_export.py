@@ -1,0 +1,82 @@
+"""Fold a checkpoint, write it as ONNX, and check that ONNX Runtime agrees with torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
+
+INPUTS = ("visible", "thermal")
+OUTPUTS = ("fused", "attention", "logits", "illumination")
+OPSET = 17
+TOLERANCE = 1e-4
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+class ParityError(ValueError):
+    """The exported file and the network disagree."""
+
+
+def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> float:
+    """Write ``network``, folded, with dynamic H and W; a file at ``path`` is replaced only by one that was checked.
+
+    Args:
+        network: trained network.
+        path: where to.
+        pairs: inputs (1, 3, H, W) and (1, 1, H, W) to check on, besides random ones of three sizes.
+
+    Returns:
+        Largest absolute difference seen between ONNX Runtime and the network before folding.
+
+    Raises:
+        ParityError: it is above ``TOLERANCE``.
+    """
+    part = path.with_suffix(".part.onnx")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    example = tuple(torch.zeros(1, channels, 4 * SIZE_MULTIPLE, 6 * SIZE_MULTIPLE) for channels in (3, 1))
+    spatial = {name: {2: "height", 3: "width"} for name in (*INPUTS, *OUTPUTS[:2])}
+    with warnings.catch_warnings():
+        # The TorchScript exporter is deprecated, but its graphs are the plainest and need no further package.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.folded(),
+            example,
+            str(part),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_axes=spatial,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    worst = largest_difference(network, part, [*_random_pairs(), *pairs])
+    if not worst <= TOLERANCE:
+        part.unlink()
+        raise ParityError(f"{path}: ONNX Runtime differs from torch by {worst:.2g}; expected at most {TOLERANCE:g}")
+    part.replace(path)
+    return worst
+
+
+@torch.no_grad()
+def largest_difference(network: FusionNet, path: Path, pairs: Iterable[Pair]) -> float:
+    """Largest absolute difference of any output between ``network`` in eval mode and the ONNX file, over ``pairs``."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    network.eval()
+    worst = 0.0
+    for visible, thermal in pairs:
+        expected = network(torch.from_numpy(visible), torch.from_numpy(thermal))
+        got = session.run(list(OUTPUTS), {"visible": visible, "thermal": thermal})
+        worst = max(worst, *(float(np.abs(e.numpy() - g).max()) for e, g in zip(expected, got, strict=True)))
+    return worst
+
+
+def _random_pairs() -> list[Pair]:
+    rng = np.random.default_rng(0)
+    sizes = ((48, 48), (240, 320), (480, 640))
+    return [(rng.random((1, 3, h, w), np.float32), rng.random((1, 1, h, w), np.float32)) for h, w in sizes]

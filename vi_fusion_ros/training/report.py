@@ -1,0 +1,92 @@
+"""Measure a trained network on the parts it never saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.evaluation.fusion_metrics import fusion_metrics, to_gray
+from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.training import classification as figures
+from vi_fusion_ros.training.config import TrainConfig
+from vi_fusion_ros.training.data import part
+from vi_fusion_ros.training.datasets.crops import CropsDataset
+from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
+from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
+from vi_fusion_ros.training.packed import PackedPairs
+from vi_fusion_ros.training.predict import predict_crops, predict_frame
+
+MODES = {"both": "both", "visible_only": "visible", "thermal_only": "thermal"}
+"""The manifest's word for each mode, and the training configuration's."""
+
+FUSION = ("EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM")
+
+
+def measure(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
+    """Every figure of the model card, on the test parts of ``config.data``.
+
+    Returns:
+        ``temperature`` per mode; ``classification`` per mode with ``all``, ``day``, ``night``; ``presence`` per mode
+        and ``fusion`` (means over frames) where the configuration has frames.
+    """
+    crops = PackedPairs(part(CropsDataset(config.data.crops), config.data.crops_test), config.data.cache)
+    result: dict[str, Any] = {"temperature": {}, "classification": {}}
+    trained = [mode for mode, modality in MODES.items() if config.modality in ("both", modality)]
+    for mode in trained:
+        logits, present = predict_crops(network, crops, MODES[mode])
+        temperature = figures.fit_temperature(logits, present)
+        result["temperature"][mode] = temperature
+        result["classification"][mode] = crop_figures(logits, crops, temperature)
+    if config.data.frames is not None:
+        frames = PackedPairs(part(RoadSceneDataset(config.data.frames), config.data.frames_test), config.data.cache)
+        result["presence"] = {mode: frame_presence(network, frames, MODES[mode]) for mode in trained}
+        if config.modality == "both":
+            result["fusion"] = frame_fusion(network, frames)
+    return result
+
+
+def crop_figures(logits: npt.NDArray[np.float32], crops: PackedPairs, temperature: float) -> dict[str, Any]:
+    """``exclusive_report`` of all crops and of each illumination, with the ECE cross-fitted over blocks of frames."""
+    present, light = crops.presence()[0], crops.illumination()
+    order = np.array([sample.order for sample in crops.samples])
+    chosen = {"all": np.full(len(light), True)}
+    chosen.update({name: light == k for k, name in enumerate(ILLUMINATION) if np.any(light == k)})
+    rows = {
+        name: figures.exclusive_report(logits[mask], present[mask], LABELS, temperature)
+        for name, mask in chosen.items()
+    }
+    rows["all"]["ece"] = figures.cross_fitted_error(logits, present, order)
+    return rows
+
+
+def frame_presence(network: FusionNet, frames: PackedPairs, modality: str) -> dict[str, Any]:
+    """Presence and illumination in whole frames, where they are known."""
+    network.eval()
+    outputs = [predict_frame(network, frames[i], modality) for i in range(len(frames))]
+    logits = np.concatenate([output.logits.cpu().numpy() for output in outputs])
+    present, known = frames.presence()
+    rows = figures.presence_report(logits, present, known, LABELS)
+    light = frames.illumination()
+    right = np.array([int(output.illumination.argmax()) for output in outputs]) == light
+    rows["illumination_accuracy"] = float(right[light >= 0].mean()) if (light >= 0).any() else None
+    return rows
+
+
+def frame_fusion(network: FusionNet, frames: PackedPairs) -> dict[str, float]:
+    """Mean fusion metrics over whole frames; 8-bit output as the node writes it."""
+    network.eval()
+    rows = []
+    for index in range(len(frames)):
+        pixels = frames[index]
+        fused = predict_frame(network, pixels).fused[0, 0].cpu().numpy()
+        visible = to_gray(np.ascontiguousarray(pixels[..., 2::-1]))
+        values = fusion_metrics(to_8bit(fused), visible, np.ascontiguousarray(pixels[..., 3]), FUSION)
+        rows.append(values)
+    return {name: float(np.mean([row[name] for row in rows])) for name in FUSION}
+
+
+def to_8bit(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Luma in 0 to 1, to the nearest of 256 grey levels."""
+    return np.rint(image * 255).astype(np.uint8)
