@@ -176,7 +176,6 @@ def _conditions() -> dict[str, Any]:
     return {
         "cpu_cores": os.cpu_count(),
         "load_average_1min_before": round(os.getloadavg()[0], 2),
-        "kernel": platform.release(),
         "net.core.rmem_max": _sysctl("net.core.rmem_max"),
         "net.core.wmem_max": _sysctl("net.core.wmem_max"),
         "python": platform.python_version(),
