@@ -1,0 +1,1 @@
+"""Where frames come from when there is no camera: videos, folders and a synthetic scene. Free of ROS."""
