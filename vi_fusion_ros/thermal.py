@@ -37,9 +37,7 @@ class ToneMapper:
             raise ValueError(f"tone mapping '{method}' is unknown; expected percentile or range")
         low, high = value_range
         if method == "range" and not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(
-                f"tone mapping range [{low}, {high}] is wrong; expected two finite numbers, low then high"
-            )
+            raise ValueError(f"tone mapping range [{low}, {high}] is wrong; expected two finite numbers, low then high")
         self._method = method
         self._fixed = (float(low), float(high))
         self._levels: tuple[float, float] | None = None
@@ -129,10 +127,11 @@ def _stretch(image: Image, low: float, high: float) -> npt.NDArray[np.uint8]:
     if image.dtype == np.uint16:
         low, high = min(max(round(low), 0), 65535), round(high)
         high = max(high, low + 1)
-        raised = np.maximum(image, np.uint16(low))
+        above = np.maximum(image, np.uint16(low))
+        above -= np.uint16(low)
     else:
         high = max(high, low + 1e-6 * max(abs(low), 1.0))
-        raised = np.fmin(np.fmax(image, np.float32(low)), np.float32(high))  # fmax takes the number where one is NaN
-    gain = 255.0 / (high - low)
-    # Nothing is below ``low`` any more, so the absolute value that OpenCV takes is the value itself.
-    return cast("npt.NDArray[np.uint8]", cv2.convertScaleAbs(raised, alpha=gain, beta=-low * gain))
+        above = np.fmin(np.fmax(image, np.float32(low)), np.float32(high))  # fmax takes the number where one is NaN
+        above -= np.float32(low)
+    # Nothing is below 0 here, so the absolute value that OpenCV takes changes nothing.
+    return cast("npt.NDArray[np.uint8]", cv2.convertScaleAbs(above, alpha=255.0 / (high - low)))

@@ -117,16 +117,15 @@ def _parse(document: Any, source: str) -> Rig:
         raise ValueError("H_thermal_to_visible is missing; expected three rows of three numbers, or identity")
     matrix, sizes = document["H_thermal_to_visible"], [_size(document, f"{c}_size") for c in ("thermal", "visible")]
     thermal_size, visible_size = sizes
-    if matrix == "identity":
-        if thermal_size is None and visible_size is None:
-            return Rig(source=source)
-        matrix = None
+    identity = isinstance(matrix, str) and matrix == "identity"
+    if identity and thermal_size is None and visible_size is None:
+        return Rig(source=source)
     for key, size in (("thermal_size", thermal_size), ("visible_size", visible_size)):
         if size is None:
             raise ValueError(f"{key} is missing; expected [width, height] of the images it was made for")
     assert thermal_size is not None
     assert visible_size is not None
-    homography = scaling(thermal_size, visible_size) if matrix is None else _matrix(matrix)
+    homography = scaling(thermal_size, visible_size) if identity else _matrix(matrix)
     _check_plausible(homography, thermal_size, visible_size)
     return Rig(homography, thermal_size, visible_size, source)
 

@@ -73,8 +73,10 @@ class Registration:
 
 def _warp(thermal: Image, geometry: _Geometry) -> Image:
     if geometry.maps is not None:
-        border = math.nan if thermal.dtype == np.float32 else 0
-        return np.asarray(cv2.remap(thermal, *geometry.maps, cv2.INTER_LINEAR, borderValue=border))
+        registered = np.asarray(cv2.remap(thermal, *geometry.maps, cv2.INTER_LINEAR))
+        if registered.dtype == np.float32:
+            registered[geometry.mask == 0] = math.nan  # as borderValue it would spread into the last row and column
+        return registered
     if geometry.thermal_size == geometry.visible_size:
         return thermal
     return np.asarray(cv2.resize(thermal, geometry.visible_size, interpolation=cv2.INTER_LINEAR))

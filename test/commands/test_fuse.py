@@ -1,0 +1,239 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from vi_fusion_ros.cli import main
+
+SIZE = (48, 64)
+
+
+def image(seed, channels=3):
+    shape = (*SIZE, 3) if channels == 3 else SIZE
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+@pytest.fixture
+def fuse(tmp_path, model):
+    """Runs the command on ``visible`` and ``thermal`` below tmp_path."""
+
+    def _fuse(visible="visible", thermal="thermal", *options, out="out"):
+        arguments = ["fuse", "--visible", tmp_path / visible, "--thermal", tmp_path / thermal, "--out", tmp_path / out]
+        arguments += ["--model", model, "--json", tmp_path / "result.json", "--threads", "1", *options]
+        return main([str(argument) for argument in arguments])
+
+    return _fuse
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("visible", "thermal"):
+        (tmp_path / name).mkdir()
+        for n in range(3):
+            cv2.imwrite(str(tmp_path / name / f"f{n}.png"), image(n, 3 if name == "visible" else 1))
+    return tmp_path
+
+
+def result(path):
+    return json.loads((path / "result.json").read_text())
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def video(path, frames, rate):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, SIZE[::-1])
+    for n in range(frames):
+        writer.write(np.full((*SIZE, 3), 10 + 5 * n % 200, np.uint8))
+    writer.release()
+
+
+def frames_of(path):
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    return frames
+
+
+def test_two_images(folders, fuse):
+    assert fuse("visible/f0.png", "thermal/f1.png") == 0
+    assert files(folders / "out") == ["f0.png"]
+    assert cv2.imread(str(folders / "out" / "f0.png"), cv2.IMREAD_UNCHANGED).shape == (*SIZE, 3)
+    document = result(folders)
+    assert document["model"] == "tiny-1"
+    assert document["rig"] == "identity"
+    assert document["totals"]["fused"] == 1
+    frame = document["frames"][0]
+    assert (frame["name"], frame["mode"], frame["overlap"]) == ("f0", "BOTH", 1)
+    assert set(frame["scores"]) == {"bright", "warm"}
+    assert 0 <= frame["scores"]["warm"]["probability"] <= 1
+
+
+def test_folders_in_grey(folders, fuse, capsys):
+    assert fuse("visible", "thermal", "--gray") == 0
+    assert files(folders / "out") == ["f0.png", "f1.png", "f2.png"]
+    fused = cv2.imread(str(folders / "out" / "f1.png"), cv2.IMREAD_UNCHANGED)
+    assert fused.shape == SIZE
+    assert fused.dtype == np.uint8
+    assert "3 fused, 0 skipped" in capsys.readouterr().out
+    assert result(folders)["totals"]["problems"] == 0
+
+
+def test_stills_do_not_depend_on_each_other(folders, fuse):
+    for n in range(3):
+        cv2.imwrite(str(folders / "thermal" / f"f{n}.png"), image(n, 1).astype(np.uint16) * (n + 1) * 50)
+    assert fuse() == 0
+    assert fuse("visible/f2.png", "thermal/f2.png", out="alone") == 0
+    assert (folders / "out" / "f2.png").read_bytes() == (folders / "alone" / "f2.png").read_bytes()
+
+
+def test_missing_partners_and_corrupt_images_are_named_and_counted(folders, fuse, capsys):
+    (folders / "thermal" / "f0.png").unlink()
+    (folders / "visible" / "f1.png").write_bytes(b"garbage")
+    cv2.imwrite(str(folders / "thermal" / "extra.png"), image(9, 1))
+    (folders / "thermal" / "empty.png").write_bytes(b"")
+    cv2.imwrite(str(folders / "visible" / "empty.png"), image(9))
+    (folders / "visible" / "notes.txt").write_text("not an image")
+    assert fuse() == 0
+    assert files(folders / "out") == ["f2.png"]
+    reasons = {problem["name"]: problem["reason"] for problem in result(folders)["problems"]}
+    assert reasons["f0"] == "its thermal image is missing"
+    assert reasons["extra"] == "its visible image is missing"
+    assert "f1.png cannot be decoded" in reasons["f1"]
+    assert "empty.png cannot be decoded" in reasons["empty"]
+    assert result(folders)["totals"]["problems"] == 4
+    said = capsys.readouterr()
+    assert "1 fused, 4 skipped" in said.out
+    assert "f1 skipped: " in said.err
+
+
+def test_nothing_fused_is_a_failure(folders, fuse, capsys):
+    for n in range(3):
+        (folders / "thermal" / f"f{n}.png").write_bytes(b"garbage")
+    assert fuse() == 2
+    assert "0 fused, 3 skipped" in capsys.readouterr().out
+
+
+def test_a_rig(folders, fuse):
+    rig = folders / "rig.yaml"
+    rig.write_text(
+        "version: 1\nH_thermal_to_visible: [[1, 0, 16], [0, 1, 0], [0, 0, 1]]\n"
+        "thermal_size: [64, 48]\nvisible_size: [64, 48]\n"
+    )
+    assert fuse("visible", "thermal", "--rig", rig) == 0
+    assert result(folders)["rig"] == str(rig)
+    assert result(folders)["totals"]["mean_overlap"] == 0.75
+    fused = cv2.imread(str(folders / "out" / "f0.png"))
+    np.testing.assert_array_equal(fused[:, :16], image(0)[:, :16])
+
+
+def test_videos_of_one_rate_pair_by_number(tmp_path, fuse):
+    video(tmp_path / "v.mp4", 12, 30)
+    video(tmp_path / "t.mp4", 10, 30)
+    assert fuse("v.mp4", "t.mp4") == 0
+    assert files(tmp_path / "out") == ["fused.mp4"]
+    assert len(frames_of(tmp_path / "out" / "fused.mp4")) == 10
+    totals = result(tmp_path)["totals"]
+    assert (totals["fused"], totals["unpaired"]) == (10, {"no_partner": 2})
+
+
+def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
+    video(tmp_path / "v.mp4", 60, 30)
+    video(tmp_path / "t.mp4", 18, 9)
+    assert fuse("v.mp4", "t.mp4", "--gray") == 0
+    assert len(files(tmp_path / "out")) == 18
+    assert files(tmp_path / "out")[0] == "000000.png"
+    document = result(tmp_path)
+    assert max(abs(frame["skew_ms"]) for frame in document["frames"]) <= 1000 / 30 / 2 + 1e-3
+    assert document["totals"]["fused"] + sum(document["totals"]["unpaired"].values()) == 60
+
+
+@pytest.mark.parametrize(
+    ("visible", "thermal", "sentence"),
+    [
+        ("no_such", "thermal", "no_such is missing"),
+        ("visible", "empty", "empty has no image"),
+        ("visible", "thermal/f0.png", "expected two of one kind"),
+        ("text.txt", "text.txt", "text.txt cannot be read; expected an image"),
+        ("twice", "thermal", "both f0.bmp and f0.png"),
+    ],
+)
+def test_wrong_inputs_are_one_sentence(folders, fuse, capsys, visible, thermal, sentence):
+    (folders / "empty").mkdir()
+    (folders / "text.txt").write_text("text")
+    (folders / "twice").mkdir()
+    for suffix in ("bmp", "png"):
+        cv2.imwrite(str(folders / "twice" / f"f0.{suffix}"), image(0))
+    assert fuse(visible, thermal) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("vi-fusion: ")
+    assert sentence in said[-1]
+    assert not (folders / "out").exists()
+
+
+def test_wrong_options_are_one_sentence(folders, fuse, capsys):
+    assert fuse("visible", "thermal", "--rig", folders / "no_such.yaml") == 2
+    assert "no_such.yaml cannot be read" in capsys.readouterr().err
+    assert fuse("visible", "thermal", "--model", folders / "no_such.onnx") == 2
+    assert "no_such.onnx is missing" in capsys.readouterr().err
+    assert fuse("visible", "thermal", "--threads", "0") == 2
+    assert "threads is 0" in capsys.readouterr().err
+    assert fuse(out="visible") == 2
+    assert "never overwritten" in capsys.readouterr().err
+    (folders / "file").write_text("")
+    assert fuse(out="file") == 2
+    assert "File exists" in capsys.readouterr().err
+
+
+def test_a_video_that_breaks_off_leaves_nothing_half_written(tmp_path, fuse, monkeypatch):
+    from vi_fusion_ros.pipeline import FusionPipeline
+
+    video(tmp_path / "v.mp4", 6, 30)
+    process, calls = FusionPipeline.process, []
+
+    def interrupted(self, pair):
+        calls.append(pair)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return process(self, pair)
+
+    monkeypatch.setattr(FusionPipeline, "process", interrupted)
+    assert fuse("v.mp4", "v.mp4") == 2
+    assert files(tmp_path / "out") == []
+    assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["no_such_command"], ["fuse"]])
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(arguments)
+    assert leaving.value.code == 2
+    assert "usage: vi-fusion" in capsys.readouterr().err
+
+
+def test_help_names_the_commands(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["--help"])
+    assert leaving.value.code == 0
+    assert "fuse images, folders or videos" in capsys.readouterr().out
+
+
+@pytest.mark.data
+def test_real_images(data_dir, tmp_path, fuse):
+    import zipfile
+
+    with zipfile.ZipFile(data_dir / "roadscene_dev.zip") as archive:
+        for name in archive.namelist():
+            folder = name.split("/")[-2] if "/" in name else ""
+            if folder in ("visible", "thermal") and not name.endswith("/"):
+                target = tmp_path / folder / name.split("/")[-1]
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(archive.read(name))
+    for folder in ("visible", "thermal"):
+        for path in sorted((tmp_path / folder).iterdir())[5:]:
+            path.unlink()
+    assert fuse("visible", "thermal", "--gray") == 0
+    assert len(files(tmp_path / "out")) == 5
+    assert result(tmp_path)["totals"]["mean_overlap"] == 1
