@@ -240,7 +240,7 @@ def _summary(recorder: Recorder, played: dict[str, Any]) -> dict[str, Any]:
 
 
 def _player_parameters(options: argparse.Namespace, report: Path) -> dict[str, Any]:
-    common = {"report": str(report), "exit_at_end": True, "loop": False}
+    common = {"report": str(report), "loop": False}
     if options.visible:
         return {"source": "video", "visible": str(options.visible), "thermal": str(options.thermal), **common}
     return {"source": "synthetic", "duration": options.duration, **common}

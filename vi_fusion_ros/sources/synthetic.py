@@ -141,7 +141,9 @@ class _Canvas:
     def light(self, x: float, y: float, radius: float) -> None:
         """A lamp that shines at night; the thermal camera does not see it."""
         if self.night and self._camera == "visible":
-            cv2.circle(self._image, self._point(x, y), max(round(radius * self._sx), 1), (225, 245, 255), -1, cv2.LINE_AA)
+            cv2.circle(
+                self._image, self._point(x, y), max(round(radius * self._sx), 1), (225, 245, 255), -1, cv2.LINE_AA
+            )
 
     def _point(self, x: float, y: float) -> tuple[int, int]:
         return round(x * self._sx), round(y * self._sy)
@@ -240,9 +242,9 @@ class _Bicycle:
         back, front = (x - 0.29 * h, foot - radius), (x + 0.29 * h, foot - radius)
         for cx, cy in (back, front):
             for n in range(20):
-                a, b = 2 * np.pi * n / 20, 2 * np.pi * (n + 1) / 20
-                start = (cx + radius * np.cos(a), cy + radius * np.sin(a))
-                canvas.line(start, (cx + radius * np.cos(b), cy + radius * np.sin(b)), 0.03 * h, (25, 25, 25), 294.0)
+                angles = 2 * np.pi * n / 20, 2 * np.pi * (n + 1) / 20
+                start, end = ((cx + radius * np.cos(angle), cy + radius * np.sin(angle)) for angle in angles)
+                canvas.line(start, end, 0.03 * h, (25, 25, 25), 294.0)
         saddle, bar, crank = (x - 0.12 * h, foot - 0.48 * h), (x + 0.22 * h, foot - 0.52 * h), (x, foot - 0.17 * h)
         for a, b in ((back, saddle), (back, crank), (saddle, crank), (crank, bar), (saddle, bar), (bar, front)):
             canvas.line(a, b, 0.03 * h, frame, 290.0)
@@ -342,7 +344,11 @@ def _paint_backgrounds(random: np.random.Generator) -> tuple[Image, Image]:
     for x in range(640):
         color[hill[x] : 250, x] = (70, 105, 75)
         kelvin[hill[x] : 250, x] = 284.5
-    for x, y, w, bgr in ((0, 70, 130, (120, 140, 165)), (150, 105, 95, (150, 150, 150)), (470, 55, 170, (105, 120, 150))):
+    for x, y, w, bgr in (
+        (0, 70, 130, (120, 140, 165)),
+        (150, 105, 95, (150, 150, 150)),
+        (470, 55, 170, (105, 120, 150)),
+    ):
         rectangle(x, y, w, 200, bgr, 288.0)
         for wy in range(y + 14, 235, 30):
             for wx in range(x + 12, x + w - 16, 28):
