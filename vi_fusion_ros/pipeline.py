@@ -171,13 +171,14 @@ class _Buffers:
         padded = (height + -height % multiple, width + -width % multiple)
         self._visible = np.zeros((1, 3, *padded), np.float32)
         self._thermal = np.zeros((1, 1, *padded), np.float32)
+        self._planes = [np.empty(self.size, np.uint8) for _ in "BGR"]  # fresh memory would cost more than the split
 
     def fill(self, visible: Image | None, thermal: Grey | None) -> tuple[Tensor, Tensor]:
         """Uint8 images, BGR or grey, to RGB (1, 3, H', W') and (1, 1, H', W') float32, 0 to 1; zeros for None."""
         if visible is None:
             self._visible.fill(0)
         else:
-            planes = cv2.split(visible)[::-1] if visible.ndim == 3 else (visible,) * 3
+            planes = self._split(visible)[::-1] if visible.ndim == 3 else [visible] * 3
             for plane, target in zip(planes, self._visible[0], strict=True):
                 self._fill(plane, target)
         if thermal is None:
@@ -185,6 +186,10 @@ class _Buffers:
         else:
             self._fill(thermal, self._thermal[0, 0])
         return self._visible, self._thermal
+
+    def _split(self, bgr: Image) -> list[Grey]:
+        cv2.split(bgr, self._planes)
+        return self._planes
 
     def _fill(self, plane: Grey, target: Tensor) -> None:
         height, width = self.size

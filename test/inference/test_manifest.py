@@ -78,7 +78,7 @@ def test_a_label_without_threshold(document, tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "cannot be read: No such file"),
+        (None, "cannot be read: No such"),
         (b"{", "not JSON"),
         (b"\xff\xfe", "not JSON"),
         (b"[]", "not a JSON object"),

@@ -119,7 +119,6 @@ def test_missing_floats_leave_holes_in_the_mask_and_do_not_spread(matrix):
 
 
 def test_the_horizon_does_not_wrap_around():
-    # Finite over the thermal image; in the visible frame the horizon is at x = 1 / 0.02 * ... beyond it nothing is seen.
     matrix = [[1, 0, 0], [0, 1, 0], [0.01, 0, 1]]
     _, mask, overlap = Registration(rig(matrix, visible=(640, 480))).apply(noise(), (640, 480))
     corner = 63.5 / (1 + 0.635)

@@ -131,7 +131,7 @@ def test_rendering_before_observing():
     ],
 )
 def test_wrong_settings(method, value_range):
-    with pytest.raises(ValueError, match="tone mapping .*; expected"):
+    with pytest.raises(ValueError, match=r"tone mapping .*; expected"):
         ToneMapper(method, value_range)
 
 
