@@ -15,6 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("evaluate", help="measure fusion and classification, with a report")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     _add_fusion(kinds)
+    _add_classification(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +41,20 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_fusion)
+
+
+def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "classification",
+        help="precision, recall, ROC and calibration on a labelled dataset",
+        description="Classification by our model on labelled pairs: both cameras, and with either one black.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="PATH", help="folder of the dataset")
+    parser.add_argument(
+        "--layout", choices=("crops", "roadscene"), help="how the dataset lies on disk (default: seen from its folders)"
+    )
+    _add_common(parser)
+    parser.set_defaults(evaluate=_classification)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +87,25 @@ def _fusion(args: argparse.Namespace) -> int:
     return 0
 
 
+def _classification(args: argparse.Namespace) -> int:
+    from vi_fusion_ros.evaluation.classification import report
+    from vi_fusion_ros.evaluation.judging import guess_layout, judge
+    from vi_fusion_ros.evaluation.output import write_json
+
+    layout = args.layout or guess_layout(args.data)
+    model = _model(args.model)
+    judged = judge(args.data, layout, model, args.jobs)
+    result = report(judged)
+    write_json(args.json, {**result, "model": _manifest(model)})
+    _print_classification(result)
+    _say_partial(judged.problems)
+    if args.report:
+        from vi_fusion_ros.evaluation.classification_report import write_report
+
+        print(write_report(args.report, judged, result, args.data, model, _command_line()))
+    return 0
+
+
 def _named_folder(text: str) -> tuple[str, Path]:
     name, separator, folder = text.partition("=")
     if not (name and separator and folder):
@@ -86,18 +120,18 @@ def _positive(text: str) -> int:
 
 
 def _model(given: Path | None) -> Path:
-    from vi_fusion_ros.evaluation.model_fusion import still_pipeline
-    from vi_fusion_ros.share import share_path
+    from vi_fusion_ros.evaluation.model_fusion import still_engine
+    from vi_fusion_ros.inference.default_model import default_model_path
 
-    model = given or share_path() / "models" / "default.onnx"
-    still_pipeline(model)  # an unusable model is one sentence here, not one from every process
+    model = given or default_model_path()
+    still_engine(model)  # an unusable model is one sentence here, not one from every process
     return model
 
 
 def _manifest(model: Path) -> dict[str, Any]:
-    from vi_fusion_ros.inference.manifest import Manifest
+    from vi_fusion_ros.evaluation.model_fusion import still_engine
 
-    manifest = Manifest.load(model.with_suffix(".json"))
+    manifest = still_engine(model).manifest
     return {"model_id": manifest.model_id, "onnx_sha256": manifest.onnx_sha256}
 
 
@@ -108,6 +142,19 @@ def _print_table(summary: dict[str, Any]) -> None:
     for method in sorted(summary["methods"], key=summary["mean_rank"].__getitem__):
         means = "".join(f"{summary['methods'][method][metric]['mean']:9.4g}" for metric in metrics)
         print(f"{method:<14}{means}{summary['mean_rank'][method]:7.2f}")
+
+
+def _print_classification(result: dict[str, Any]) -> None:
+    keys = ("macro_f1", "accuracy", "roc_auc", "ece")
+    print(f"{'':<16}{'n':>7}" + "".join(f"{key:>10}" for key in keys))
+    parts = {"all": result, "day": result["day"], "night": result["night"]}
+    parts |= {name: result["modality"][name] for name in ("visible_black", "thermal_black")}
+    for name, part in parts.items():
+        values = "".join(f"{part[key]:10.3f}" if part.get(key) is not None else f"{'-':>10}" for key in keys)
+        print(f"{name:<16}{part['n']:>7}{values}")
+    for label, row in result["by_class"].items():
+        values = ", ".join(f"{key} {row[key]:.3f}" for key in ("precision", "recall", "f1"))
+        print(f"{label}: n {row['n']}, {values}")
 
 
 def _say_partial(problems: list[str], most: int = 5) -> None:

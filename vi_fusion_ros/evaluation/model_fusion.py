@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image
+from vi_fusion_ros.inference.engine import Engine
 from vi_fusion_ros.inference.load import load_engine
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
@@ -14,8 +15,8 @@ from vi_fusion_ros.thermal import ToneMapper
 
 
 @cache
-def still_pipeline(model: Path) -> FusionPipeline:
-    """A pipeline on one thread for pairs that are registered already; one a process.
+def still_engine(model: Path) -> Engine:
+    """The model on one thread; one a process.
 
     Args:
         model: the ONNX file; its manifest lies beside it.
@@ -23,7 +24,13 @@ def still_pipeline(model: Path) -> FusionPipeline:
     Raises:
         ValueError: if the model or its manifest cannot be used.
     """
-    return FusionPipeline(load_engine(model, threads=1), Registration(Rig.identity()), ToneMapper())
+    return load_engine(model, threads=1)
+
+
+@cache
+def still_pipeline(model: Path) -> FusionPipeline:
+    """A pipeline over ``still_engine`` for pairs that are registered already; one a process."""
+    return FusionPipeline(still_engine(model), Registration(Rig.identity()), ToneMapper())
 
 
 def fuse_pair(model: Path, visible: Image, thermal: Image) -> FusionResult:

@@ -1,0 +1,168 @@
+"""Run our model over a labelled dataset, with both cameras and with either one black."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.evaluation.model_fusion import still_engine, still_pipeline
+from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.frames import Frame, FramePair, Image
+from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
+from vi_fusion_ros.training.datasets.crops import CropsDataset
+from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
+
+LAYOUTS: dict[str, type[PairDataset]] = {"crops": CropsDataset, "roadscene": RoadSceneDataset}
+MODALITIES = ("both", "visible_black", "thermal_black")
+
+CROP_SIDE = 48
+"""Crops are judged stretched to a square of this many pixels, as the network was trained on them."""
+
+_CHUNK = 32
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Verdict(NamedTuple):
+    """What the model says of one sample.
+
+    Attributes:
+        probabilities: (len(MODALITIES), C), 0 to 1.
+        illumination: most probable class with both cameras.
+        size: (width, height) of the images, pixels.
+    """
+
+    probabilities: npt.NDArray[np.float64]
+    illumination: str
+    size: tuple[int, int]
+
+
+@dataclass
+class Judged:
+    """The model's verdicts on the samples of a dataset.
+
+    Attributes:
+        layout: key of ``LAYOUTS``.
+        labels: C labels of the model.
+        thresholds: (C,), probability from which a label counts as present.
+        samples: N samples.
+        verdicts: one a sample.
+        problems: sentences about samples that were left out.
+    """
+
+    layout: str
+    labels: tuple[str, ...]
+    thresholds: npt.NDArray[np.float64]
+    samples: list[Sample]
+    verdicts: list[Verdict]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each sample shows exactly one label, so that the most probable one is the answer."""
+        return self.layout == "crops"
+
+    @property
+    def present(self) -> Bools:
+        """(N, C), true presence."""
+        return np.array([[label in sample.present for label in self.labels] for sample in self.samples])
+
+    @property
+    def known(self) -> Bools:
+        """(N, C), whether presence is known."""
+        return np.array([[label in sample.known for label in self.labels] for sample in self.samples])
+
+    def probability(self, modality: str) -> npt.NDArray[np.float64]:
+        """(N, C) with one of ``MODALITIES``."""
+        return np.array([verdict.probabilities[MODALITIES.index(modality)] for verdict in self.verdicts])
+
+    def decided(self, modality: str) -> Bools:
+        """(N, C), which labels the model says are present."""
+        probability = self.probability(modality)
+        if self.exclusive:
+            return np.asarray(np.eye(len(self.labels), dtype=bool)[probability.argmax(axis=1)])
+        return np.asarray(probability >= self.thresholds)
+
+
+def guess_layout(root: Path) -> str:
+    """The layout of the dataset in a folder, by its sub-folders.
+
+    Raises:
+        ValueError: if there is no such folder or it is like none of ``LAYOUTS``.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder; expected a labelled dataset")
+    if (root / "day").is_dir() or (root / "night").is_dir():
+        return "crops"
+    if (root / "visible").is_dir() and (root / "frames.json").is_file():
+        return "roadscene"
+    raise ValueError(
+        f"{root}: neither day and night folders (crops) nor visible, thermal and frames.json (roadscene); "
+        f"expected one of these layouts: {', '.join(LAYOUTS)}"
+    )
+
+
+def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
+    """Run the model over every sample with a known label.
+
+    Args:
+        root: folder of the dataset.
+        layout: key of ``LAYOUTS``.
+        model: the ONNX file.
+        jobs: number of processes.
+
+    Raises:
+        ValueError: if the dataset or the model cannot be used, or no sample has a known label.
+    """
+    dataset = _dataset(layout, root)
+    dataset.require()
+    manifest = still_engine(model).manifest
+    chosen = [i for i, sample in enumerate(dataset.samples) if sample.known & set(manifest.labels)]
+    if not chosen:
+        raise ValueError(
+            f"{root}: none of the {len(dataset)} pairs has a known label of the model; expected some of "
+            f"{', '.join(manifest.labels)}"
+        )
+    verdicts = map_in_order(partial(_verdict, layout, root, model), chosen, jobs, "classification", _CHUNK)
+    kept = [(dataset.samples[i], v) for i, v in zip(chosen, verdicts, strict=True) if isinstance(v, Verdict)]
+    problems = [str(problem) for problem in dataset.problems] + [v for v in verdicts if isinstance(v, str)]
+    if not kept:
+        raise ValueError(f"{root}: none of the {len(chosen)} pairs can be read; the first problem: {problems[0]}")
+    thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
+    samples = [sample for sample, _ in kept]
+    return Judged(layout, manifest.labels, thresholds, samples, [verdict for _, verdict in kept], problems)
+
+
+def network_view(layout: str, image: Image) -> Image:
+    """An image of a dataset as the network gets it: crops on their square, frames as they are."""
+    if layout != "crops":
+        return image
+    return cv2.resize(image, (CROP_SIDE, CROP_SIDE), interpolation=cv2.INTER_LINEAR)
+
+
+@cache
+def _dataset(layout: str, root: Path) -> PairDataset:
+    return LAYOUTS[layout](root)  # type: ignore[call-arg]  # adapters take the folder alone
+
+
+def _verdict(layout: str, root: Path, model: Path, index: int) -> Verdict | str:
+    dataset = _dataset(layout, root)
+    try:
+        images = dataset.read(dataset.samples[index])
+    except DatasetError as error:
+        return str(error)
+    height, width = images[0].shape[:2]
+    visible, thermal = (Frame(network_view(layout, image)) for image in images)
+    pipeline = still_pipeline(model)
+    results = []
+    for pair in (FramePair(visible, thermal), FramePair(None, thermal), FramePair(visible, None)):
+        pipeline.reset()
+        results.append(pipeline.process(pair))
+    probabilities = np.array([[score.probability for score in result.scores] for result in results])
+    return Verdict(probabilities, results[0].illumination, (width, height))
