@@ -65,8 +65,8 @@ def figures(judged: Judged, modality: str, rows: Bools) -> dict[str, Any]:
 
     Returns:
         ``n``; unless that is 0: ``macro_f1`` (over labels that occur), ``micro_f1``, ``accuracy`` (share of right
-        answers, or of right decisions), ``roc_auc`` and ``average_precision`` (means over labels), ``ece``, and ``by_class``.
-        All 0 to 1, None where undefined.
+        answers, or of right decisions), ``roc_auc`` and ``average_precision`` (means over labels), ``ece``, and
+        ``by_class``. All 0 to 1, None where undefined.
     """
     present, known = judged.present[rows], judged.known[rows]
     probability, decided = judged.probability(modality)[rows], judged.decided(modality)[rows]
