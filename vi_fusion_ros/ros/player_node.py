@@ -343,7 +343,8 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(2)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    threading.Thread(target=_spin, args=(executor,), daemon=True).start()
+    spinner = threading.Thread(target=_spin, args=(executor,))
+    spinner.start()
     status = 0
     try:
         node.play()
@@ -357,6 +358,7 @@ def main(args: list[str] | None = None) -> None:
             raise
     node.finish()
     executor.shutdown()
+    spinner.join()  # before the interpreter goes: its end under a spinning thread aborts the process
     node.destroy_node()
     rclpy.try_shutdown()
     sys.exit(status)
