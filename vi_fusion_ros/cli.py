@@ -1,59 +1,55 @@
-"""``vi-fusion``: one command per thing that the package does without ROS, and some that need it."""
+"""``vi-fusion``: what can be done without a running ROS graph, and benchmarks."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
 
 COMMANDS = {
-    "fuse": "fuse images, folders or videos",
-    "evaluate": "measure fusion and classification, with a report",
-    "benchmark": "measure latency on this machine",
+    "fuse": "fuse images, folders or videos through the node's own pipeline",
+    "evaluate": "measure fusion and classification on datasets",
+    "benchmark": "measure latency and cost of the model and of the node",
     "train": "train the network",
-    "tune": "search hyperparameters",
-    "export": "turn a checkpoint into a model",
+    "tune": "search training hyperparameters",
+    "export": "turn a checkpoint into a model with manifest and card",
+    "dataset": "check a dataset",
 }
-"""Each is a module of ``vi_fusion_ros.commands`` with ``add_parser(subparsers)`` and ``run(args) -> int``."""
-
-FAILED = 2
+"""Commands by name; each is the module ``vi_fusion_ros.commands.<name>`` with ``add_parser`` and ``run``."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 
-    Args:
-        arguments: without the program's name; those of the process by default.
-
     Returns:
-        The exit code: 0, or 2 after one sentence on stderr.
+        The exit status: 0 for success, 2 for wrong input, which is told in one sentence on stderr.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog="vi-fusion", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((argument for argument in arguments if not argument.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="vi-fusion", description="Fuse visible and thermal images.")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name, summary in COMMANDS.items():
+        if name != chosen:  # imported only when asked for: a missing extra hurts nobody but the command that needs it
+            subparsers.add_parser(name, help=summary, add_help=False)
     try:
-        for name, purpose in COMMANDS.items():
-            if name == chosen:
-                # Only this one is imported: what another command needs may be absent.
-                command = importlib.import_module(f"vi_fusion_ros.commands.{name}")
-                command.add_parser(subparsers)
-            else:
-                subparsers.add_parser(name, help=purpose)
-        args = parser.parse_args(arguments)  # leaves with a usage message unless ``chosen`` is a command
-        return int(command.run(args))
-    except ModuleNotFoundError as error:
-        return _fail(f"'{chosen}' needs the Python module {error.name}, which is not installed")
+        if chosen not in COMMANDS:
+            parser.parse_args(arguments)  # help, or an error that lists the commands; either ends here
+            return 2
+        command = importlib.import_module(f"vi_fusion_ros.commands.{chosen}")
+        command.add_parser(subparsers)
+        return int(command.run(parser.parse_args(arguments)))
     except (ValueError, OSError) as error:
-        return _fail(str(error))
+        sys.stderr.write(f"vi-fusion: {error}\n")
+        return 2
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"vi-fusion: '{chosen}' needs the Python package {error.name}, which is not installed "
+            "(docs/installation.md)\n"
+        )
+        return 2
     except KeyboardInterrupt:
-        return _fail("interrupted")
-
-
-def _fail(sentence: str) -> int:
-    print(f"vi-fusion: {sentence}", file=sys.stderr)
-    return FAILED
+        sys.stderr.write("vi-fusion: interrupted\n")
+        return 130
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ class _Buffers:
         padded = (height + -height % multiple, width + -width % multiple)
         self._visible = np.zeros((1, 3, *padded), np.float32)
         self._thermal = np.zeros((1, 1, *padded), np.float32)
-        self._planes = [np.empty(self.size, np.uint8) for _ in "BGR"]  # fresh memory would cost more than the split
+        # Memory that stays: to have it fresh for each frame would cost more than the split.
+        self._planes: list[Grey] = [np.empty(self.size, np.uint8) for _ in "BGR"]
 
     def fill(self, visible: Image | None, thermal: Grey | None) -> tuple[Tensor, Tensor]:
         """Uint8 images, BGR or grey, to RGB (1, 3, H', W') and (1, 1, H', W') float32, 0 to 1; zeros for None."""

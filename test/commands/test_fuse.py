@@ -101,8 +101,8 @@ def test_missing_partners_and_corrupt_images_are_named_and_counted(folders, fuse
     reasons = {problem["name"]: problem["reason"] for problem in result(folders)["problems"]}
     assert reasons["f0"] == "its thermal image is missing"
     assert reasons["extra"] == "its visible image is missing"
-    assert "f1.png cannot be decoded" in reasons["f1"]
-    assert "empty.png cannot be decoded" in reasons["empty"]
+    assert "f1.png cannot be read" in reasons["f1"]
+    assert "empty.png cannot be read" in reasons["empty"]
     assert result(folders)["totals"]["problems"] == 4
     said = capsys.readouterr()
     assert "1 fused, 4 skipped" in said.out
@@ -156,7 +156,7 @@ def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
         ("no_such", "thermal", "no_such is missing"),
         ("visible", "empty", "empty has no image"),
         ("visible", "thermal/f0.png", "expected two of one kind"),
-        ("text.txt", "text.txt", "text.txt cannot be read; expected an image"),
+        ("text.txt", "text.txt", "text.txt cannot be read as a video"),
         ("twice", "thermal", "both f0.bmp and f0.png"),
     ],
 )
@@ -200,7 +200,7 @@ def test_a_video_that_breaks_off_leaves_nothing_half_written(tmp_path, fuse, mon
         return process(self, pair)
 
     monkeypatch.setattr(FusionPipeline, "process", interrupted)
-    assert fuse("v.mp4", "v.mp4") == 2
+    assert fuse("v.mp4", "v.mp4") == 130
     assert files(tmp_path / "out") == []
     assert not (tmp_path / "result.json").exists()
 

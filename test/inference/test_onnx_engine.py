@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from vi_fusion_ros.inference.default_model import default_model_path
 from vi_fusion_ros.inference.load import load_engine
 from vi_fusion_ros.inference.manifest import sha256
+from vi_fusion_ros.share import default_model
 
 pytest.importorskip("tiny_model", reason="the package onnx is not installed")
 
@@ -46,6 +46,14 @@ def test_a_closed_engine_says_so(model):
     engine.close()
     with pytest.raises(ValueError, match="closed"):
         engine.infer(*inputs())
+
+
+def test_sizes_that_the_model_does_not_take_are_one_sentence(model):
+    visible, _ = inputs(32, 48)
+    _, thermal = inputs(16, 16)
+    with pytest.raises(ValueError, match="model tiny-1 failed on an image of 48x32: ") as error:
+        load_engine(model, 1).infer(visible, thermal)
+    assert "\n" not in str(error.value)
 
 
 def refused(path, sentence, threads=1):
@@ -96,9 +104,9 @@ def test_threads(model):
 
 
 def test_the_shipped_model_gives_the_same_bytes_again_and_on_any_number_of_threads():
-    if not default_model_path().exists():
+    if not default_model().exists():
         pytest.skip("there is no default model yet")
-    outputs = [load_engine(default_model_path(), threads).infer(*inputs(96, 128)) for threads in (1, 1, 2)]
+    outputs = [load_engine(default_model(), threads).infer(*inputs(96, 128)) for threads in (1, 1, 2)]
     for name in ("fused", "attention", "logits", "illumination"):
         for other in outputs[1:]:
             np.testing.assert_array_equal(getattr(other, name), getattr(outputs[0], name))

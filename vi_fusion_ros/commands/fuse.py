@@ -41,17 +41,17 @@ def run(args: argparse.Namespace) -> int:
     """Fuse everything; what cannot be used is named, counted and left out."""
     from vi_fusion_ros.commands.fuse_inputs import open_pairs
     from vi_fusion_ros.commands.fuse_outputs import open_output, write_json
-    from vi_fusion_ros.inference.default_model import default_model_path
     from vi_fusion_ros.inference.load import load_engine
     from vi_fusion_ros.pipeline import FusionPipeline
     from vi_fusion_ros.registration import Registration, Rig
+    from vi_fusion_ros.share import default_model
     from vi_fusion_ros.thermal import ToneMapper
 
     if args.out.resolve() in (args.visible.resolve(), args.thermal.resolve()):
         raise ValueError(f"--out {args.out} is one of the inputs, which are never overwritten; name another folder")
     source = open_pairs(args.visible, args.thermal)
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
-    engine = load_engine(args.model or default_model_path(), args.threads)
+    engine = load_engine(args.model or default_model(), args.threads)
     pipeline = FusionPipeline(engine, Registration(rig), ToneMapper())
     with open_output(args.out, source.rate_hz, args.gray) as output:
         frames, problems = _fuse(source, pipeline, output)

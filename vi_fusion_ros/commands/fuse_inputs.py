@@ -10,13 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-import numpy as np
-
-from vi_fusion_ros.frames import Frame, FramePair, Image
+from vi_fusion_ros.frames import Frame, FramePair
 from vi_fusion_ros.pairing import NearestPairing, PairingPolicy
+from vi_fusion_ros.sources.clip import Video
+from vi_fusion_ros.sources.images import SUFFIXES, images_by_stem, read_image
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 _SAME_RATE = 1e-3  # relative
 
 
@@ -74,7 +72,7 @@ def _kind(path: Path) -> str:
         raise ValueError(f"{path} is missing; expected an image, a folder or a video")
     if path.is_dir():
         return "a folder"
-    return "an image" if path.suffix.lower() in IMAGE_SUFFIXES else "a video"
+    return "an image" if path.suffix.lower() in SUFFIXES else "a video"
 
 
 class _Stills:
@@ -91,7 +89,7 @@ class _Stills:
 
 
 def _folder_items(visible: Path, thermal: Path) -> list[Item]:
-    images = {"visible": _images(visible), "thermal": _images(thermal)}
+    images = {"visible": images_by_stem(visible), "thermal": images_by_stem(thermal)}
     items = []
     for stem in sorted(images["visible"].keys() | images["thermal"].keys()):
         missing = [f"{camera} image" for camera, of_stem in images.items() if stem not in of_stem]
@@ -104,50 +102,23 @@ def _folder_items(visible: Path, thermal: Path) -> list[Item]:
     return items
 
 
-def _images(folder: Path) -> dict[str, Path]:
-    images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-            if path.stem in images:
-                raise ValueError(f"{folder} has both {images[path.stem].name} and {path.name}; expected one a stem")
-            images[path.stem] = path
-    if not images:
-        raise ValueError(f"{folder} has no image; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return images
-
-
 def _refuse(reason: str) -> FramePair:
     raise ValueError(reason)
 
 
 def _load(visible: Path, thermal: Path) -> FramePair:
-    return FramePair(Frame(_read(visible)), Frame(_read(thermal)))
-
-
-def _read(path: Path) -> Image:
-    data = np.fromfile(path, np.uint8)
-    image = None
-    if data.size:
-        try:
-            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            image = None
-    if image is None:
-        raise ValueError(f"{path} cannot be decoded as an image")
-    if image.ndim == 3 and image.shape[2] == 4:
-        image = cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
-    return np.asarray(image)
+    return FramePair(Frame(read_image(visible)), Frame(read_image(thermal)))
 
 
 class _Videos:
     stills = False
 
     def __init__(self, visible: Path, thermal: Path) -> None:
-        self._visible, self._thermal = _Video(visible), _Video(thermal)
+        self._visible, self._thermal = Video(visible), Video(thermal)
         rates = self._visible.rate_hz, self._thermal.rate_hz
         self._same_rate = abs(rates[0] / rates[1] - 1) < _SAME_RATE
         self.rate_hz: float | None = min(rates)
-        self.total = min(self._visible.frames, self._thermal.frames)
+        self.total = min(len(self._visible), len(self._thermal))
         self.unpaired: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Item]:
@@ -156,7 +127,7 @@ class _Videos:
             yield Item(f"{number:06d}", partial(_given, pair))
 
     def _by_number(self) -> Iterator[FramePair]:
-        visible, thermal = iter(self._visible), iter(self._thermal)
+        visible, thermal = _stamped(self._visible), _stamped(self._thermal)
         while True:
             pair = next(visible, None), next(thermal, None)
             if pair[0] is None or pair[1] is None:
@@ -170,7 +141,10 @@ class _Videos:
         # The nearest frame of the faster video is at most half its period away; a whole one leaves room for rounding.
         policy = PairingPolicy(round(1e9 / max(self._visible.rate_hz, self._thermal.rate_hz)), 1_000_000_000)
         pairing: NearestPairing[Frame] = NearestPairing(policy)
-        streams = (((f, pairing.add_visible) for f in self._visible), ((f, pairing.add_thermal) for f in self._thermal))
+        streams = (
+            ((f, pairing.add_visible) for f in _stamped(self._visible)),
+            ((f, pairing.add_thermal) for f in _stamped(self._thermal)),
+        )
         now_ns = 0
         for frame, add in heapq.merge(*streams, key=lambda entry: entry[0].stamp_ns):
             now_ns = frame.stamp_ns
@@ -185,21 +159,5 @@ def _given(pair: FramePair) -> FramePair:
     return pair
 
 
-class _Video:
-    """The frames of a video, stamped n / rate."""
-
-    def __init__(self, path: Path) -> None:
-        self._capture = cv2.VideoCapture(str(path))
-        self.rate_hz = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.frames = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if not self._capture.isOpened() or self.rate_hz <= 0 or self.frames <= 0:
-            raise ValueError(f"{path} cannot be read; expected an image, a folder of images or a video")
-
-    def __iter__(self) -> Iterator[Frame]:
-        number = 0
-        while True:
-            there, image = self._capture.read()
-            if not there:
-                return
-            yield Frame(image, round(number * 1e9 / self.rate_hz))
-            number += 1
+def _stamped(video: Video) -> Iterator[Frame]:
+    return (Frame(image, round(number * 1e9 / video.rate_hz)) for number, image in enumerate(video))

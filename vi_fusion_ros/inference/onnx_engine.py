@@ -44,11 +44,17 @@ class OnnxRuntimeEngine:
         """See ``Engine.infer``.
 
         Raises:
-            ValueError: after ``close()``.
+            ValueError: the model failed, or ``close()`` has been called.
         """
         if self._session is None:
             raise ValueError("the engine has been closed")
-        return EngineOutput(*self._session.run(OUTPUTS, {"visible": visible, "thermal": thermal}))
+        try:
+            return EngineOutput(*self._session.run(OUTPUTS, {"visible": visible, "thermal": thermal}))
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            size = f"{visible.shape[3]}x{visible.shape[2]}"
+            raise ValueError(
+                f"model {self.manifest.model_id} failed on an image of {size}: {_sentence(error)}"
+            ) from error
 
     def close(self) -> None:
         """See ``Engine.close``."""
@@ -80,10 +86,7 @@ class OnnxRuntimeEngine:
             "logits": (1, len(self.manifest.labels)),
             "illumination": (1, len(self.manifest.illumination)),
         }
-        try:
-            output = self.infer(*(np.zeros((1, c, side, 2 * side), np.float32) for c in INPUTS.values()))
-        except Exception as error:
-            raise ValueError(f"model {path} does not run: {_sentence(error)}") from error
+        output = self.infer(*(np.zeros((1, c, side, 2 * side), np.float32) for c in INPUTS.values()))
         for name, shape in expected.items():
             if (got := getattr(output, name).shape) != shape:
                 raise ValueError(f"model {path}: output {name} has the shape {got}; expected {shape} by its manifest")
@@ -99,7 +102,7 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
-    except Exception as error:  # its exceptions share no other base
+    except Exception as error:  # as above
         raise ValueError(f"model {path} cannot be loaded: {_sentence(error)}") from error
 
 
