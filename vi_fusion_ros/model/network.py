@@ -124,7 +124,8 @@ class SmoothMax(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.sharpness = nn.Parameter(torch.ones(1, classes, 1))
+        # Sharp from the start: a mean over a large frame would teach every place the frame's label.
+        self.sharpness = nn.Parameter(torch.full((1, classes, 1), 4.0))
 
     def forward(self, scores: Tensor) -> Tensor:
         """Weighted mean over h and w."""

@@ -43,7 +43,7 @@ class AugmentConfig:
     blur: float = 0.1
     stripes: float = 0.08
     dead: float = 0.05
-    missing: float = 0.12
+    missing: float = 0.15
 
 
 class Augmented(NamedTuple):

@@ -29,6 +29,7 @@ class BatchConfig:
 
     Attributes:
         crops: crops in a step, 0 for none.
+        empty: share of them that is replaced by a piece of a frame without objects, 0 to 1.
         crop_sizes: side of the squares, pixels, one of them drawn per step; multiples of 16.
         patches: frame patches in a step, 0 for none.
         patch_size: side of the patches, pixels; a multiple of 16.
@@ -36,7 +37,8 @@ class BatchConfig:
         misalignment: largest shift of thermal against visible in crops, pixels of the crop.
     """
 
-    crops: int = 96
+    crops: int = 64
+    empty: float = 0.15
     crop_sizes: tuple[int, ...] = (48, 48, 64)
     patches: int = 6
     patch_size: int = 144
@@ -113,8 +115,16 @@ class TrainingBatches(Dataset[Batch]):
     def _crops(self, rng: np.random.Generator, generator: torch.Generator) -> Part:
         chosen = rng.choice(len(self.crops), self.config.crops, p=self._weights)
         side = int(rng.choice(self.config.crop_sizes))
-        images = np.stack([_fit(_shaken(self.crops[i], rng, self.config.misalignment), side, rng) for i in chosen])
-        return self._part(images, self._target[chosen], self._known[chosen], self._illumination[chosen], generator)
+        target, known = self._target[chosen], self._known[chosen]
+        light = self._illumination[chosen]
+        crops = [self.crops[i] for i in chosen]
+        if self.frames is not None:
+            for place in np.flatnonzero(rng.random(len(crops)) < self.config.empty):
+                piece = self._piece(*crops[place].shape[:2], rng)
+                if piece is not None:
+                    crops[place], target[place], known[place], light[place] = piece, 0, 1, -1
+        images = np.stack([_fit(_shaken(crop, rng, self.config.misalignment), side, rng) for crop in crops])
+        return self._part(images, target, known, light, generator)
 
     def _patches(self, rng: np.random.Generator, generator: torch.Generator) -> Part:
         assert self.frames is not None
@@ -164,8 +174,10 @@ class TrainingBatches(Dataset[Batch]):
         for index in rng.choice(len(self.crops), int(rng.integers(self.config.paste + 1)), p=self._weights):
             crop = self.crops[int(index)]
             if rng.random() < 0.3:
-                crop = self._piece(crop.shape[0], crop.shape[1], rng)
-                index = -1
+                piece = self._piece(crop.shape[0], crop.shape[1], rng)
+                if piece is None:
+                    continue
+                crop, index = piece, -1
             scale = min(rng.uniform(0.8, 1.5), 0.6 * patch.shape[0] / max(crop.shape[:2]))
             width, height = (max(int(n * scale), 4) for n in (crop.shape[1], crop.shape[0]))
             x, y = int(rng.integers(patch.shape[1] - width + 1)), int(rng.integers(patch.shape[0] - height + 1))
@@ -174,8 +186,8 @@ class TrainingBatches(Dataset[Batch]):
                 target[:] = np.maximum(target, self._target[index])
                 known[:] = np.maximum(known, self._target[index])
 
-    def _piece(self, height: int, width: int, rng: np.random.Generator) -> Pixels:
-        """A piece without labelled objects of any frame, or of whatever it hits after five tries: then all black."""
+    def _piece(self, height: int, width: int, rng: np.random.Generator) -> Pixels | None:
+        """A piece of any frame without labelled objects; None where five tries found none."""
         assert self.frames is not None
         for _ in range(5):
             frame = int(rng.integers(len(self.frames)))
@@ -185,7 +197,7 @@ class TrainingBatches(Dataset[Batch]):
             hit = any(b.x0 < x + w and b.x1 > x and b.y0 < y + h and b.y1 > y for b in sample.boxes)
             if sample.known and not hit:
                 return pixels[y : y + h, x : x + w]
-        return np.zeros((height, width, 4), np.uint8)
+        return None
 
     def _part(
         self,

@@ -79,13 +79,13 @@ class OptimConfig:
     epochs: int = 40
     steps: int = 200
     warmup: int = 100
-    clip: float = 2.0
+    clip: float = 5.0
     ema: float = 0.998
     freeze_norm: float = 0.6
     patience: int = 1000
     crops_weight: float = 1.0
     exclusive_weight: float = 0.5
-    frames_weight: float = 0.3
+    frames_weight: float = 1.0
     illumination_weight: float = 0.2
 
 

@@ -19,14 +19,14 @@ _EPS = 1e-6
 class FusionWeights:
     """Weights of the terms of the fusion loss; 0 leaves a term out."""
 
-    intensity: float = 0.1
-    gradient: float = 1.5
-    ssim: float = 0.3
-    contrast: float = 0.2
-    fidelity: float = 0.6
-    edges: float = 0.7
-    spread: float = 0.3
-    residual: float = 0.2
+    intensity: float = 3.0
+    gradient: float = 3.0
+    ssim: float = 0.6
+    contrast: float = 0.3
+    fidelity: float = 0.3
+    edges: float = 0.5
+    spread: float = 0.1
+    residual: float = 0.5
     smooth_attention: float = 0.005
 
 

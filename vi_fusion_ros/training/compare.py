@@ -1,0 +1,92 @@
+"""The fused network against one camera alone: ``python -m vi_fusion_ros.training.compare FUSED VISIBLE THERMAL``.
+
+Each argument is a checkpoint of a run with that ``modality``; all are judged on the test parts of the first one's
+configuration. The mean of both single-camera networks' probabilities stands beside them, and the fused network with
+one camera black.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.training.classification import fit_temperature, presence_report, sigmoid
+from vi_fusion_ros.training.config import TrainConfig
+from vi_fusion_ros.training.data import part
+from vi_fusion_ros.training.datasets.crops import CropsDataset
+from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
+from vi_fusion_ros.training.packed import PackedPairs
+from vi_fusion_ros.training.predict import predict_crops, predict_frame
+from vi_fusion_ros.training.report import crop_figures
+from vi_fusion_ros.training.trainer import checkpoint_weights
+
+Logits = npt.NDArray[np.float32]
+
+
+def compare(fused: Path, visible: Path, thermal: Path) -> dict[str, Any]:
+    """Figures of the six ways to classify, by name: ``crops`` for each, ``frames`` where there are frames.
+
+    Raises:
+        ValueError: a checkpoint cannot be read, or was trained on another modality than its place says.
+    """
+    networks = {}
+    config: TrainConfig | None = None
+    for modality, path in (("both", fused), ("visible", visible), ("thermal", thermal)):
+        own, weights = checkpoint_weights(path)
+        if own.modality != modality:
+            raise ValueError(f"{path}: trained with modality {own.modality}; expected {modality}")
+        config = config or own
+        networks[modality] = FusionNet(own.network)
+        networks[modality].load_state_dict(weights)
+        networks[modality].eval()
+    assert config is not None
+    data = config.data
+    crops = PackedPairs(part(CropsDataset(data.crops), data.crops_test), data.cache)
+    scores = _all_ways(networks, lambda network, modality: predict_crops(network, crops, modality)[0])
+    present = crops.presence()[0]
+    result: dict[str, Any] = {
+        "crops": {name: crop_figures(s, crops, fit_temperature(s, present)) for name, s in scores.items()}
+    }
+    if data.frames is not None:
+        frames = PackedPairs(part(RoadSceneDataset(data.frames), data.frames_test), data.cache)
+        scores = _all_ways(networks, lambda network, modality: _frame_logits(network, frames, modality))
+        result["frames"] = {name: presence_report(s, *frames.presence(), LABELS) for name, s in scores.items()}
+    return result
+
+
+def _all_ways(networks: dict[str, FusionNet], predict: Any) -> dict[str, Logits]:
+    visible, thermal = predict(networks["visible"], "visible"), predict(networks["thermal"], "thermal")
+    mean = np.clip((sigmoid(visible) + sigmoid(thermal)) / 2, 1e-7, 1 - 1e-7)
+    return {
+        "fused": predict(networks["both"], "both"),
+        "visible only": visible,
+        "thermal only": thermal,
+        "mean of both": np.log(mean / (1 - mean)),
+        "fused, thermal black": predict(networks["both"], "visible"),
+        "fused, visible black": predict(networks["both"], "thermal"),
+    }
+
+
+def _frame_logits(network: FusionNet, frames: PackedPairs, modality: str) -> Logits:
+    outputs = [predict_frame(network, frames[index], modality) for index in range(len(frames))]
+    return np.concatenate([output.logits.cpu().numpy() for output in outputs])
+
+
+def main() -> None:
+    """Print the comparison as JSON."""
+    parser = argparse.ArgumentParser(description="Compare the fused network with one camera alone.")
+    for name in ("fused", "visible", "thermal"):
+        parser.add_argument(name, type=Path, help=f"checkpoint of the {name} run")
+    args = parser.parse_args()
+    print(json.dumps(compare(args.fused, args.visible, args.thermal), indent=2))
+
+
+if __name__ == "__main__":
+    main()
