@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import Reader
 
 from vi_fusion_ros.bags import typestore
@@ -67,7 +68,7 @@ class _Demo:
     def run(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch) / "player.json"
-            rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             recorder = Recorder(self._options.out / "fused.mcap")
             executor = SingleThreadedExecutor()
             executor.add_node(recorder)

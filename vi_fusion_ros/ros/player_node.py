@@ -12,6 +12,7 @@ import heapq
 import json
 import math
 import queue
+import signal
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import String
@@ -177,24 +179,29 @@ class PlayerNode(Node):
             _Camera(self, name, self._timing(name), self._encoding(name), compressed) for name in ("visible", "thermal")
         ]
         self._truth = self.create_publisher(String, "ground_truth", QoSProfile(depth=10))
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Have ``play`` return early; for signal handlers."""
+        self._stop.set()
 
     def play(self) -> None:
-        """Publish until the source ends, or for ever; returns early when ROS shuts down.
+        """Publish until the source ends, or for ever, or until ``stop``.
 
         Raises:
             ValueError: an image of the source could not be read.
         """
         if self._values["wait_for_subscribers"]:
-            while rclpy.ok() and not all(camera.publisher.get_subscription_count() for camera in self.cameras):
-                time.sleep(0.02)
+            while not all(camera.publisher.get_subscription_count() for camera in self.cameras):
+                if self._stop.wait(0.02):
+                    return
         started_ns, clock_ns = time.monotonic_ns(), self.get_clock().now().nanoseconds
         elapsed_s = 0.0
-        while rclpy.ok():
+        while True:
             stamp_base_s = elapsed_s if self._values["restamp"] else 0.0
             for camera, prepared in self._merged():
                 due_ns = started_ns + round((elapsed_s + prepared.shot.time_s) * 1e9)
-                time.sleep(max(0.0, (due_ns - time.monotonic_ns()) / 1e9))
-                if not rclpy.ok():
+                if self._stop.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                     return
                 stamp = clock_ns + round((stamp_base_s + prepared.shot.time_s) * 1e9)
                 camera.publish(prepared, stamp)
@@ -210,7 +217,7 @@ class PlayerNode(Node):
         Raises:
             OSError: the report cannot be written.
         """
-        arrived = not rclpy.ok() or all(camera.acknowledged() for camera in self.cameras)
+        arrived = all(camera.acknowledged() for camera in self.cameras)
         counts = {camera.name: len(camera.stamps) for camera in self.cameras}
         self._write_report(counts)
         text = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -334,13 +341,16 @@ def _camera_info(width: int, height: int) -> CameraInfo:
 
 def main(args: list[str] | None = None) -> None:
     """Play; exits with status 2 and one sentence where a parameter or the source cannot be used."""
-    rclpy.init(args=args)
+    # With rclpy's own handlers an interrupt would end the context before the last images are acknowledged.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = PlayerNode()
     except ValueError as error:
         sys.stderr.write(f"player_node: {error}\n")
         rclpy.try_shutdown()
         sys.exit(2)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: node.stop())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     spinner = threading.Thread(target=_spin, args=(executor,))
@@ -348,14 +358,9 @@ def main(args: list[str] | None = None) -> None:
     status = 0
     try:
         node.play()
-    except KeyboardInterrupt:
-        pass
     except ValueError as error:
         sys.stderr.write(f"player_node: {error}\n")
         status = 2
-    except Exception:
-        if rclpy.ok():  # else: interrupted between the check and the call
-            raise
     node.finish()
     executor.shutdown()
     spinner.join()  # before the interpreter goes: its end under a spinning thread aborts the process
