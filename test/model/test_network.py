@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 
 from vi_fusion_ros.model.cost import measure_cost  # noqa: E402
 from vi_fusion_ros.model.layers import ConvNormReLU, RepConv  # noqa: E402
-from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
+from vi_fusion_ros.model.network import FusionNet, NetworkConfig, luma  # noqa: E402
 
 
 def pair(height, width, count=1, seed=0):
@@ -78,8 +78,8 @@ def test_a_new_network_fuses_to_about_the_mean_of_both():
     network = FusionNet().eval()
     with torch.no_grad():
         output = network(visible, thermal)
-    luma = (visible * network.luma_weights).sum(1, keepdim=True)
-    assert (output.fused - (luma + thermal) / 2).abs().max() < 0.1
+    grey = luma(visible)
+    assert (output.fused - (grey + thermal) / 2).abs().max() < 0.1
 
 
 def test_black_inputs_give_finite_outputs():

@@ -7,7 +7,7 @@
       └───────────────┬──────────────────────┘
             CrossModalAttention   channel gates from both means, then one spatial share a: V·(1−a), T·a
                       │ concatenate, conv 1×1, RepConv 3×3
-            (N, 48, H/4, W/4) ───────────────────────────────┐
+            (N, 32, H/4, W/4) ───────────────────────────────┐
                       │ + conv 4×4 stride 4 of (luma, thermal) │ RepConv stride 2, RepConv
                       │   (N, 32, H/4, W/4): sub-pixel detail  (N, 64, H/8, W/8)
                       │ conv 1×1, conv 1×1                     │ RepConv stride 2
@@ -73,7 +73,7 @@ class NetworkConfig:
     classes: int = 3
     branch: int = 32
     blocks: int = 2
-    fused: int = 48
+    fused: int = 32
     middle: int = 64
     deep: int = 96
     head: str = "dense"
@@ -104,7 +104,7 @@ class CrossModalAttention(nn.Module):
         self.channels = channels
         self.squeeze = nn.Conv2d(2 * channels, channels // 2, 1)
         self.excite = nn.Conv2d(channels // 2, 2 * channels, 1)
-        self.share = nn.Conv2d(2 * channels, 1, 3, padding=1)
+        self.share = nn.Conv2d(2 * channels, 1, 1)
         nn.init.zeros_(self.share.weight)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
@@ -169,8 +169,6 @@ class FusionNet(nn.Module):
         config: its sizes.
     """
 
-    luma_weights: Tensor
-
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
@@ -190,7 +188,6 @@ class FusionNet(nn.Module):
         head = DenseHead if config.head == "dense" else PooledHead
         self.classify = head(config.deep, config.classes)
         self.illuminate = nn.Linear(config.deep, 2)
-        self.register_buffer("luma_weights", torch.tensor(LUMA)[None, :, None, None], persistent=False)
         # Start at the mean of the sources: w = 1/2 and r = 0 everywhere.
         nn.init.normal_(self.subpixels.weight, std=1e-3)
         nn.init.zeros_(self.subpixels.bias)  # type: ignore[arg-type]
@@ -206,16 +203,16 @@ class FusionNet(nn.Module):
             FusionOutput. H and W must be multiples of ``SIZE_MULTIPLE``.
         """
         features = self.trunk(self.merge(self.attend(self.visible_branch(visible), self.thermal_branch(thermal))))
-        fused, attention = self._fuse(features, functional.conv2d(visible, self.luma_weights), thermal)
+        fused, attention = self._fuse(features, luma(visible), thermal)
         deep = self.deepen(features)
         return FusionOutput(fused, attention, self.classify(deep), self.illuminate(deep.mean((2, 3))))
 
-    def _fuse(self, features: Tensor, luma: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
-        detail = functional.relu(self.detail(torch.cat((luma, thermal), 1)))
+    def _fuse(self, features: Tensor, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
+        detail = functional.relu(self.detail(torch.cat((visible, thermal), 1)))
         decoded = functional.relu(self.decode(torch.cat((features, detail), 1)))
         planes = functional.pixel_shuffle(self.subpixels(decoded), 4)
         share = torch.sigmoid(planes[:, :1])
-        fused = luma + share * (thermal - luma) + planes[:, 1:]
+        fused = visible + share * (thermal - visible) + planes[:, 1:]
         clipped = fused.clamp(0, 1)
         if self.training:
             # A pixel out of range keeps a gradient to come back by.
@@ -227,6 +224,12 @@ class FusionNet(nn.Module):
         network = copy.deepcopy(self).eval()
         fold_all(network)
         return network
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB to (N, 1, H, W). As sums: run times pad a convolution to one channel up to eight of them."""
+    red, green, blue = LUMA
+    return red * rgb[:, 0:1] + green * rgb[:, 1:2] + blue * rgb[:, 2:3]
 
 
 def _branch(channels: int, config: NetworkConfig) -> nn.Sequential:

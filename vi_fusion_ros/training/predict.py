@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, FusionOutput
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, FusionOutput, luma
 from vi_fusion_ros.training import losses
 from vi_fusion_ros.training.batches import Pixels, fit_square, to_tensors
 from vi_fusion_ros.training.packed import PackedPairs
@@ -73,10 +73,10 @@ def frame_losses(network: FusionNet, frames: PackedPairs, weights: losses.Fusion
     for index in range(len(frames)):
         output = predict_frame(network, frames[index])
         visible, thermal = to_tensors(np.asarray(frames[index])[None])
-        luma = torch.nn.functional.conv2d(visible, network.luma_weights.cpu())
+        visible_luma = luma(visible)
         both = torch.ones(1, dtype=torch.bool)
         with torch.no_grad():
-            terms = losses.fusion_loss(output.fused.cpu(), output.attention.cpu(), luma, thermal, both, weights)
+            terms = losses.fusion_loss(output.fused.cpu(), output.attention.cpu(), visible_luma, thermal, both, weights)
         rows.append({name: float(value) for name, value in terms.items()})
     network.train(was_training)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.model.network import FusionNet, luma
 from vi_fusion_ros.training import losses
 from vi_fusion_ros.training.batches import Batch, Part, TrainingBatches
 from vi_fusion_ros.training.classification import macro_f1
@@ -87,9 +87,9 @@ class FusionTask(lightning.LightningModule):
     def _frame_terms(self, part: Part) -> dict[str, Tensor]:
         optim, images = self.config.optim, part.images
         output = self.network(images.visible, images.thermal)
-        luma = nn.functional.conv2d(images.clean_visible, self.network.luma_weights)
+        clean_luma = luma(images.clean_visible)
         terms = losses.fusion_loss(
-            output.fused, output.attention, luma, images.clean_thermal, images.both, self.config.fusion
+            output.fused, output.attention, clean_luma, images.clean_thermal, images.both, self.config.fusion
         )
         terms["frames"] = optim.frames_weight * losses.presence_loss(output.logits, part.target, part.known)
         terms["frames_illumination"] = optim.illumination_weight * losses.illumination_loss(
