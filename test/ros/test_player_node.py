@@ -189,6 +189,27 @@ def test_folders_play_with_their_depth(play, tmp_path):
     assert [int(decode_image(message)[0, 0]) for message in audience.thermal] == [30000 + n for n in range(5)]
 
 
+def test_a_broken_image_is_skipped_and_counted(play, tmp_path):
+    for camera in ("visible", "thermal"):
+        (tmp_path / camera).mkdir()
+        for n in range(5):
+            cv2.imwrite(str(tmp_path / camera / f"{n}.png"), np.full((48, 64), 10 * n, np.uint8))
+    (tmp_path / "thermal" / "2.png").write_bytes(b"not an image")
+    source = {"source": "folder", "visible": str(tmp_path / "visible"), "thermal": str(tmp_path / "thermal")}
+    audience, played = play(source)
+    assert played["frames"] == {"visible": 5, "thermal": 4}
+    assert played["broken"] == {"visible": 0, "thermal": 1}
+    assert [int(decode_image(message)[0, 0]) for message in audience.thermal] == [0, 10, 30, 40]
+
+
+def test_it_stays_at_the_end_where_asked_to(play):
+    audience, process, report = play({**SMALL, "duration": 0.2, "exit_at_end": False}, to_the_end=False)
+    wait_until(report.exists, "the report")
+    wait_until(lambda: len(audience.visible) == 6, "all images")
+    assert process.alive
+    assert process.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vi_fusion_ros.commands import evaluate_bag
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser of ``vi-fusion``."""
@@ -16,6 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     _add_fusion(kinds)
     _add_classification(kinds)
+    _add_bag(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +58,17 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_classification)
+
+
+def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "bag",
+        help="the run-time pipeline over a rosbag2, without ROS",
+        description="Pair, fuse and classify two image topics of a bag, every pair once, the same in every run.",
+    )
+    evaluate_bag.add_arguments(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_bag)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +117,23 @@ def _classification(args: argparse.Namespace) -> int:
         from vi_fusion_ros.evaluation.classification_report import write_report
 
         print(write_report(args.report, judged, result, args.data, model, _command_line()))
+    return 0
+
+
+def _bag(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    result = evaluate_bag.run(args, model, _manifest(model), _command_line())
+    timings, pairing = result["timings"], result["pairing"]
+    print(
+        f"{result['n']} pairs of {pairing['visible_received']} visible and {pairing['thermal_received']} thermal "
+        f"images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, {timings['pairs_per_s']:.1f} pairs/s, "
+        f"{timings['real_time_factor']:.2f} x real time"
+    )
+    for label, row in result["labels"].items():
+        print(f"{label}: present in {row['present_share']:.1%} of the pairs")
+    if result["fusion"]["n"]:
+        _print_table({**result["fusion"], "metrics": next(iter(result["fusion"]["methods"].values()))})
+    _say_partial(result["problems"])
     return 0
 
 

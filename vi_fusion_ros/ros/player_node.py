@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import json
 import math
 import queue
@@ -65,6 +66,7 @@ PARAMETERS: dict[str, tuple[Any, float | None, float | None, str]] = {
     ),
     "compressed": (False, None, None, "publish <image>/compressed instead of raw images"),
     "wait_for_subscribers": (True, None, None, "start when both image topics have a subscriber"),
+    "exit_at_end": (True, None, None, "end the process after the last image; false: stay in the graph until a signal"),
     "report": ("", None, None, "path of a JSON file of what was published, written at the end"),
     **{
         f"{camera}.{name}": entry
@@ -86,10 +88,11 @@ _FOCAL_LENGTH = 0.9  # of the image width: a horizontal field of view of 58 degr
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A shot and its message, which lacks the stamp; no message where the frame is lost."""
+    """A shot and its message, which lacks the stamp; no message where the frame is lost or ``broken`` says why."""
 
     shot: Shot
     message: Any
+    broken: ValueError | None = None
 
 
 class _Camera:
@@ -107,17 +110,18 @@ class _Camera:
         self.name, self.timing = name, timing
         self._encoding, self._compressed = encoding, compressed
         self.stamps: list[int] = []
-        self.lost = 0
+        self.lost = self.broken = 0
+        self._log = node.get_logger()
         kind, topic = (CompressedImage, f"{name}/image/compressed") if compressed else (ImageMessage, f"{name}/image")
         self.publisher = self._publisher(node, kind, topic)
         self._info_publisher = self._publisher(node, CameraInfo, f"{name}/camera_info")
         self._info: CameraInfo | None = None
 
-    def prepared(self, images: Iterator[Image], frames: int | None) -> Iterator[_Prepared]:
+    def prepared(self, images: Iterator[Image | ValueError], frames: int | None) -> Iterator[_Prepared]:
         """Messages in order of time, made ahead by a thread; ends with the images or after ``frames``.
 
         Raises:
-            ValueError: an image could not be read.
+            ValueError: an image does not fit the encoding.
         """
         ready: queue.Queue[_Prepared | Exception | None] = queue.Queue(_AHEAD)
         threading.Thread(target=self._prepare, args=(images, frames, ready), daemon=True).start()
@@ -127,7 +131,11 @@ class _Camera:
             yield item
 
     def publish(self, prepared: _Prepared, stamp: int) -> None:
-        """Publish a prepared frame, or count it as lost."""
+        """Publish a prepared frame, or count it as lost or broken."""
+        if prepared.broken is not None:
+            self.broken += 1
+            self._log.warning(f"{prepared.broken}; skipped")
+            return
         if prepared.message is None:
             self.lost += 1
             return
@@ -144,9 +152,12 @@ class _Camera:
         """Wait until every reliable subscriber has every image; false where one did not answer in time."""
         return bool(self.publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_WITHIN_S)))
 
-    def _prepare(self, images: Iterator[Image], frames: int | None, ready: queue.Queue[Any]) -> None:
+    def _prepare(self, images: Iterator[Image | ValueError], frames: int | None, ready: queue.Queue[Any]) -> None:
         try:
             for image, shot in zip(images, self.timing.schedule(frames), strict=False):
+                if isinstance(image, ValueError):
+                    ready.put(_Prepared(shot, None, image))
+                    continue
                 self._info = self._info or _camera_info(image.shape[1], image.shape[0])
                 ready.put(_Prepared(shot, None if shot.lost else self._encode(image)))
             ready.put(None)
@@ -189,17 +200,19 @@ class PlayerNode(Node):
         """Publish until the source ends, or for ever, or until ``stop``.
 
         Raises:
-            ValueError: an image of the source could not be read.
+            ValueError: an image of the source does not fit the encoding.
         """
         if self._values["wait_for_subscribers"]:
             while not all(camera.publisher.get_subscription_count() for camera in self.cameras):
                 if self._stop.wait(0.02):
                     return
-        started_ns, clock_ns = time.monotonic_ns(), self.get_clock().now().nanoseconds
         elapsed_s = 0.0
+        merged = self._merged()
+        first = list(itertools.islice(merged, 1))  # the clock starts when both cameras have something to show
+        started_ns, clock_ns = time.monotonic_ns(), self.get_clock().now().nanoseconds
         while True:
             stamp_base_s = elapsed_s if self._values["restamp"] else 0.0
-            for camera, prepared in self._merged():
+            for camera, prepared in itertools.chain(first, merged):
                 due_ns = started_ns + round((elapsed_s + prepared.shot.time_s) * 1e9)
                 if self._stop.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                     return
@@ -210,6 +223,12 @@ class PlayerNode(Node):
             if not self._values["loop"] or self._streams.duration_s is None:
                 return
             elapsed_s += self._streams.duration_s
+            first, merged = [], self._merged()
+
+    def linger(self) -> None:
+        """Stay until ``stop`` where ``exit_at_end`` is false."""
+        if not self._values["exit_at_end"]:
+            self._stop.wait()
 
     def finish(self) -> None:
         """See to it that everything has arrived, and write the report.
@@ -253,6 +272,7 @@ class PlayerNode(Node):
             "source": self._values["source"],
             "frames": counts,
             "lost": {camera.name: camera.lost for camera in self.cameras},
+            "broken": {camera.name: camera.broken for camera in self.cameras},
             "rate_hz": {camera.name: camera.timing.rate_hz for camera in self.cameras},
             "stamps_ns": {camera.name: camera.stamps for camera in self.cameras},
         }
@@ -362,6 +382,8 @@ def main(args: list[str] | None = None) -> None:
         sys.stderr.write(f"player_node: {error}\n")
         status = 2
     node.finish()
+    if status == 0:
+        node.linger()
     executor.shutdown()
     spinner.join()  # before the interpreter goes: its end under a spinning thread aborts the process
     node.destroy_node()

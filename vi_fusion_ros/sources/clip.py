@@ -28,8 +28,8 @@ class Clip(Protocol):
         """How many frames, as far as the file says; an iteration may end earlier."""
         ...
 
-    def __iter__(self) -> Iterator[Image]:
-        """The frames, (H, W) or (H, W, 3) BGR."""
+    def __iter__(self) -> Iterator[Image | ValueError]:
+        """The frames, (H, W) or (H, W, 3) BGR; in place of one that cannot be read, why."""
         ...
 
 
@@ -59,7 +59,7 @@ class Video:
         """Frames by the file's header."""
         return self._count
 
-    def __iter__(self) -> Iterator[Image]:
+    def __iter__(self) -> Iterator[Image | ValueError]:
         """The frames that can be decoded, (H, W, 3) uint8 BGR."""
         capture = cv2.VideoCapture(str(self._path))
         try:
@@ -90,16 +90,16 @@ class Folder:
         """How many images."""
         return len(self._paths)
 
-    def __iter__(self) -> Iterator[Image]:
-        """The images.
+    def __iter__(self) -> Iterator[Image | ValueError]:
+        """The images; in place of one that cannot be read, a ValueError that names it."""
+        for path in self._paths:
+            try:
+                yield read_image(path)
+            except ValueError as error:
+                yield error
 
-        Raises:
-            ValueError: one cannot be read.
-        """
-        return map(read_image, self._paths)
 
-
-def sampled(clip: Clip, rate_hz: float) -> Iterator[Image]:
+def sampled(clip: Clip, rate_hz: float) -> Iterator[Image | ValueError]:
     """The frames that a camera of ``rate_hz`` would have seen of the clip: skipped or repeated, never slowed down.
 
     Sample k shows frame floor(k / rate_hz * clip.rate_hz).

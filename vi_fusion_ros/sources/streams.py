@@ -113,13 +113,16 @@ class ClipStreams:
         self.duration_s: float | None = min(*lengths, math.inf if duration_s is None else duration_s)
         self.native_rate_hz = max(self._visible.rate_hz, self._thermal.rate_hz)
 
-    def visible(self, rate_hz: float) -> Iterator[Image]:
-        """Visible images as a camera of ``rate_hz`` would have seen them."""
+    def visible(self, rate_hz: float) -> Iterator[Image | ValueError]:
+        """Visible images as a camera of ``rate_hz`` would have seen them; a ValueError for one that is broken."""
         return sampled(self._visible, rate_hz)
 
-    def thermal(self, rate_hz: float) -> Iterator[Image]:
-        """Thermal images as a camera of ``rate_hz`` would have seen them: uint8, or uint16."""
+    def thermal(self, rate_hz: float) -> Iterator[Image | ValueError]:
+        """Thermal images as a camera of ``rate_hz`` would have seen them, uint8 or uint16; a ValueError for a broken one."""
         for image in sampled(self._thermal, rate_hz):
+            if isinstance(image, ValueError):
+                yield image
+                continue
             grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
             yield to_counts(grey) if self._deep and grey.dtype == np.uint8 else grey
 

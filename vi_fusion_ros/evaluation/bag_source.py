@@ -1,0 +1,168 @@
+"""Reading rosbag2 bags: folders and single files, MCAP and SQLite, whole or up to where they break."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from rosbags.rosbag2 import Reader, ReaderError
+
+_SUFFIXES = (".mcap", ".db3")
+
+
+class BagError(ValueError):
+    """A bag that cannot be used; the text is one sentence."""
+
+
+class Record(NamedTuple):
+    """One message.
+
+    Attributes:
+        topic: its topic.
+        log_ns: when it was recorded, nanoseconds.
+        data: serialised (CDR).
+    """
+
+    topic: str
+    log_ns: int
+    data: bytes
+
+
+class BagSource(Protocol):
+    """An open bag.
+
+    Attributes:
+        topics: message type by topic.
+        counts: messages by topic, as far as known.
+        broken: why not all of it can be read, None where nothing is known to be missing. Final after reading.
+    """
+
+    topics: dict[str, str]
+    counts: dict[str, int]
+    broken: str | None
+
+    def records(self, topics: Sequence[str]) -> Iterator[Record]:
+        """The messages of some topics, in the order of their log times; ends at the break of a broken bag."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+
+def open_bag(path: Path) -> BagSource:
+    """Open a bag, a broken one for what is left of it.
+
+    Args:
+        path: folder of a rosbag2, or one of its ``.mcap`` or ``.db3`` files.
+
+    Raises:
+        BagError: there is no such bag, or nothing of it can be read.
+    """
+    if not path.exists():
+        raise BagError(f"{path}: no such bag; expected a rosbag2 folder or an .mcap or .db3 file")
+    try:
+        return _WholeBag(path)
+    except (ReaderError, OSError) as error:
+        return _BrokenBag(path, str(error).rstrip("."))
+    except Exception as error:  # what else the storages' libraries raise on damaged files
+        return _BrokenBag(path, f"{type(error).__name__}: {error}")
+
+
+class _WholeBag:
+    def __init__(self, path: Path) -> None:
+        self._reader = Reader(path)
+        self._reader.open()
+        self.topics: dict[str, str] = {}
+        self.counts: dict[str, int] = Counter()
+        for connection in self._reader.connections:
+            self.topics[connection.topic] = connection.msgtype
+            self.counts[connection.topic] += connection.msgcount
+        self.broken: str | None = None
+
+    def records(self, topics: Sequence[str]) -> Iterator[Record]:
+        connections = [c for c in self._reader.connections if c.topic in topics]
+        try:
+            for connection, log_ns, data in self._reader.messages(connections):
+                yield Record(connection.topic, log_ns, bytes(data))
+        except Exception as error:  # whatever the storages' libraries raise at the break
+            self.broken = str(error).rstrip(".") or type(error).__name__
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _BrokenBag:
+    """Reads the files of a bag from their beginnings, without index and metadata."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        self._files = [file for file in files if file.suffix in _SUFFIXES]
+        self.topics: dict[str, str] = {}
+        self.counts: dict[str, int] = Counter()
+        self.broken: str | None = reason
+        for file in self._files:
+            for topic, kind in _topics(file):
+                self.topics[topic] = kind
+                self.counts[topic] += 1
+        if not self.topics:
+            raise BagError(
+                f"{path}: not a readable rosbag2 ({reason}); expected a rosbag2 folder, an .mcap or a .db3 file"
+            )
+
+    def records(self, topics: Sequence[str]) -> Iterator[Record]:
+        for file in self._files:
+            yield from (record for record, _ in _salvaged(file) if record.topic in topics)
+
+    def close(self) -> None:
+        """Each file is closed when its reading ends."""
+
+
+def _topics(file: Path) -> Iterator[tuple[str, str]]:
+    return ((record.topic, kind) for record, kind in _salvaged(file))
+
+
+def _salvaged(file: Path) -> Iterator[tuple[Record, str]]:
+    """The messages of a file and their types, up to the break."""
+    return _salvaged_mcap(file) if file.suffix == ".mcap" else _salvaged_sqlite(file)
+
+
+def _salvaged_mcap(file: Path) -> Iterator[tuple[Record, str]]:
+    try:
+        from mcap.records import Channel, Message, Schema
+        from mcap.stream_reader import StreamReader
+    except ImportError as error:
+        raise BagError(
+            f"{file}: truncated; to evaluate it up to the break install the package mcap (pip install mcap)"
+        ) from error
+    schemas: dict[int, str] = {}
+    channels: dict[int, tuple[str, str]] = {}
+    with file.open("rb") as stream:
+        try:
+            for record in StreamReader(stream, validate_crcs=False).records:
+                if isinstance(record, Schema):
+                    schemas[record.id] = record.name
+                elif isinstance(record, Channel):
+                    channels[record.id] = record.topic, schemas.get(record.schema_id, "")
+                elif isinstance(record, Message) and record.channel_id in channels:
+                    topic, kind = channels[record.channel_id]
+                    yield Record(topic, record.log_time, record.data), kind
+        except Exception:  # the break: mcap, struct and the decompressors each have their own
+            return
+
+
+def _salvaged_sqlite(file: Path) -> Iterator[tuple[Record, str]]:
+    # In the order of writing: the index by time may lie behind the break.
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        try:
+            topics = {key: (name, kind) for key, name, kind in database.execute("SELECT id, name, type FROM topics")}
+            for key, log_ns, data in database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id"):
+                if key in topics:
+                    topic, kind = topics[key]
+                    yield Record(topic, log_ns, data), kind
+        except sqlite3.Error:
+            return
