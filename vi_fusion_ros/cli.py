@@ -13,7 +13,6 @@ COMMANDS = {
     "train": "train the network",
     "tune": "search training hyperparameters",
     "export": "turn a checkpoint into a model with manifest and card",
-    "dataset": "check a dataset",
 }
 """Commands by name; each is the module ``vi_fusion_ros.commands.<name>`` with ``add_parser`` and ``run``."""
 

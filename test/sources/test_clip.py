@@ -18,7 +18,9 @@ def test_a_video_has_a_rate_a_length_and_frames(tmp_path):
     assert (video.rate_hz, len(video), len(list(video)), len(list(video))) == (25.0, 8, 8, 8)
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(None, "is missing"), (b"", "cannot be read"), (b"x" * 999, "cannot")])
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(None, "is missing"), (b"", "cannot be read"), (b"x" * 999, "cannot")]
+)
 def test_what_is_no_video_is_named(tmp_path, content, sentence):
     path = tmp_path / "clip.mp4"
     if content is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from vi_fusion_ros.commands import benchmark_model
+from vi_fusion_ros.commands import benchmark_model, benchmark_node
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command and its own sub-commands."""
     parser = subparsers.add_parser("benchmark", help="measure latency on this machine")
-    benchmark_model.add_parser(parser.add_subparsers(required=True, metavar="WHAT"))
+    kinds = parser.add_subparsers(required=True, metavar="WHAT")
+    benchmark_model.add_parser(kinds)
+    benchmark_node.add_parser(kinds)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from vi_fusion_ros.commands.sizes import size
+from vi_fusion_ros.share import default_model
+
 _WARM_UP = 5
 
 
@@ -18,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the sub-command's arguments."""
     parser = subparsers.add_parser("model", help="latency of the model alone, in ONNX Runtime")
     parser.add_argument("--model", type=Path, help="ONNX file; the default model where not given")
-    parser.add_argument("--size", type=_size, default=(640, 480), help="WIDTHxHEIGHT, pixels (default 640x480)")
+    parser.add_argument("--size", type=size, default=(640, 480), help="WIDTHxHEIGHT, pixels (default 640x480)")
     parser.add_argument("--threads", type=int, default=2, help="threads of ONNX Runtime (default 2)")
     parser.add_argument("--runs", type=int, default=100, help="timed runs (default 100)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -35,13 +38,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("{model} at {size}, {threads} threads: median {median_ms} ms, p95 {p95_ms} ms".format(**result))
     return 0
-
-
-def default_model() -> Path:
-    """The model that the package ships."""
-    from vi_fusion_ros.share import share_path
-
-    return share_path() / "models" / "default.onnx"
 
 
 def measure(model: Path, size_wh: tuple[int, int], threads: int, runs: int) -> dict[str, Any]:
@@ -100,10 +96,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown processor"
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected WIDTHxHEIGHT, for example 640x480")
-    return int(width), int(height)

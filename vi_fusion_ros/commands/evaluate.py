@@ -152,9 +152,9 @@ def _positive(text: str) -> int:
 
 def _model(given: Path | None) -> Path:
     from vi_fusion_ros.evaluation.model_fusion import still_engine
-    from vi_fusion_ros.inference.default_model import default_model_path
+    from vi_fusion_ros.share import default_model
 
-    model = given or default_model_path()
+    model = given or default_model()
     still_engine(model)  # an unusable model is one sentence here, not one from every process
     return model
 

@@ -1,4 +1,4 @@
-"""Evaluate a bag: the run-time pipeline without DDS over every pair, and what that says of cameras, labels and fusion."""
+"""Evaluate a bag: the run-time pipeline without DDS over every pair."""
 
 from __future__ import annotations
 

@@ -8,11 +8,8 @@ registering, composing, publishing.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
-import sys
 import tempfile
 import time
 from importlib import metadata
@@ -182,27 +179,3 @@ def _spin_for(executor: SingleThreadedExecutor, seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         executor.spin_once(timeout_sec=left)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``vi-fusion benchmark node``."""
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of the measurement (default: 20)")
-    parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT of both cameras (default: 640x480)")
-    parser.add_argument("--rate", type=float, default=30.0, help="rate of both cameras, Hz (default: 30)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of the engine (default: 2)")
-    parser.add_argument("--thermal-bits", type=int, default=16, choices=(8, 16), help="depth of the thermal camera")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Measure, print and write."""
-    width, height = (int(side) for side in options.size.split("x"))
-    conditions = machine()
-    figures = benchmark(options.seconds, width, height, options.rate, options.threads, options.thermal_bits)
-    report = {"command": "vi-fusion benchmark node", "machine": conditions, **figures}
-    text = json.dumps(report, indent=2) + "\n"
-    sys.stdout.write(text)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(text, encoding="utf-8")
-    return 0

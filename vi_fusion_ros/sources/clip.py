@@ -59,7 +59,7 @@ class Video:
         """Frames by the file's header."""
         return self._count
 
-    def __iter__(self) -> Iterator[Image | ValueError]:
+    def __iter__(self) -> Iterator[Image]:
         """The frames that can be decoded, (H, W, 3) uint8 BGR."""
         capture = cv2.VideoCapture(str(self._path))
         try:

@@ -118,7 +118,7 @@ class ClipStreams:
         return sampled(self._visible, rate_hz)
 
     def thermal(self, rate_hz: float) -> Iterator[Image | ValueError]:
-        """Thermal images as a camera of ``rate_hz`` would have seen them, uint8 or uint16; a ValueError for a broken one."""
+        """Thermal images, uint8 or uint16, as a camera of ``rate_hz`` would have seen them; a ValueError as above."""
         for image in sampled(self._thermal, rate_hz):
             if isinstance(image, ValueError):
                 yield image

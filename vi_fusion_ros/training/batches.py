@@ -120,7 +120,8 @@ class TrainingBatches(Dataset[Batch]):
         crops = [self.crops[i] for i in chosen]
         if self.frames is not None:
             for place in np.flatnonzero(rng.random(len(crops)) < self.config.empty):
-                piece = self._piece(*crops[place].shape[:2], rng)
+                height, width = crops[place].shape[:2]
+                piece = self._piece(height, width, rng)
                 if piece is not None:
                     crops[place], target[place], known[place], light[place] = piece, 0, 1, -1
         images = np.stack([_fit(_shaken(crop, rng, self.config.misalignment), side, rng) for crop in crops])
