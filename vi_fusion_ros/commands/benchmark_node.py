@@ -29,7 +29,12 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds <= 0 or args.rate <= 0 or args.threads < 1:
         raise ValueError("--seconds and --rate must be above 0, --threads at least 1")
     conditions = bench_node.machine()
-    figures = bench_node.benchmark(args.seconds, args.size[0], args.size[1], args.rate, args.threads, args.thermal_bits)
+    try:
+        figures = bench_node.benchmark(
+            args.seconds, args.size[0], args.size[1], args.rate, args.threads, args.thermal_bits
+        )
+    except bench_node.ProcessError as error:
+        raise ValueError(str(error)) from error
     text = json.dumps({"command": "vi-fusion benchmark node", "machine": conditions, **figures}, indent=2) + "\n"
     sys.stdout.write(text)
     if args.json:

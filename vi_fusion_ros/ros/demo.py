@@ -235,7 +235,7 @@ def _summary(recorder: Recorder, played: dict[str, Any]) -> dict[str, Any]:
         "modes_seen": dict(recorder.modes_seen),
         "model": status.model_id,
         "engine": status.engine,
-        "played": {key: value for key, value in played.items() if not isinstance(value, list)},
+        "played": {key: value for key, value in played.items() if key != "stamps_ns"},
         "cpu_count": os.cpu_count(),
     }
 
