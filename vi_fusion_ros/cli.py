@@ -8,6 +8,7 @@ import sys
 
 COMMANDS = {
     "fuse": "fuse images, folders or videos through the node's own pipeline",
+    "dataset": "check a dataset of visible and thermal images",
     "evaluate": "measure fusion and classification on datasets",
     "benchmark": "measure latency and cost of the model and of the node",
     "train": "train the network",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.commands import evaluate_bag
+from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +55,7 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
     )
     parser.add_argument("--data", type=Path, required=True, metavar="PATH", help="folder of the dataset")
     parser.add_argument(
-        "--layout", choices=("crops", "roadscene"), help="how the dataset lies on disk (default: seen from its folders)"
+        "--layout", choices=tuple(CLASSIFIED), help="how the dataset lies on disk (default: seen from its folders)"
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_classification)

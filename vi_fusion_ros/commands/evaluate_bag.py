@@ -30,21 +30,17 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
     Returns:
         The result.
     """
+    from vi_fusion_ros.commands.image_codecs import image_codecs
     from vi_fusion_ros.evaluation.bag_evaluation import check_output, evaluate_bag, fusion_of, summary
     from vi_fusion_ros.evaluation.bag_output import ResultBag
-    from vi_fusion_ros.evaluation.bag_replay import Codec, Replay
+    from vi_fusion_ros.evaluation.bag_replay import Replay
     from vi_fusion_ros.evaluation.bag_source import open_bag
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.inference.load import load_engine
     from vi_fusion_ros.pipeline import FusionPipeline
     from vi_fusion_ros.registration import Registration, Rig
-    from vi_fusion_ros.ros import image_codec
     from vi_fusion_ros.thermal import ToneMapper
 
-    codecs = {
-        "sensor_msgs/msg/Image": Codec(image_codec.check_image, image_codec.decode_image),
-        "sensor_msgs/msg/CompressedImage": Codec(image_codec.check_compressed, image_codec.decode_compressed),
-    }
     if args.output:
         check_output(args.output, args.bag)
     intervals = None
@@ -56,7 +52,7 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
     engine = load_engine(model)
     pipeline = FusionPipeline(engine, Registration(rig), ToneMapper())
     with closing(open_bag(args.bag)) as source:
-        replay = Replay(source, args.visible_topic, args.thermal_topic, codecs)
+        replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs())
         writing = ResultBag(args.output, engine.manifest.model_id) if args.output else nullcontext()
         with writing as output:
             evaluation = evaluate_bag(source, replay, pipeline, engine.manifest.labels, output)

@@ -138,7 +138,7 @@ def mistakes(judged: Judged, root: Path) -> Image | None:
     order = np.argsort(-error.max(axis=1), kind="stable")
     wrong = (judged.decided("both") != present) & judged.known
     chosen = [int(i) for i in order if wrong[i].any()][:_SHOWN]
-    dataset = LAYOUTS[judged.layout](root)  # type: ignore[call-arg]  # adapters take the folder alone
+    dataset = LAYOUTS[judged.layout](root)
     tiles = []
     for i in chosen:
         k = int(error[i].argmax())

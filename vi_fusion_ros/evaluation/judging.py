@@ -14,11 +14,10 @@ import numpy.typing as npt
 from vi_fusion_ros.evaluation.model_fusion import still_engine, still_pipeline
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import Frame, FramePair, Image
+from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
-from vi_fusion_ros.training.datasets.crops import CropsDataset
-from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
 
-LAYOUTS: dict[str, type[PairDataset]] = {"crops": CropsDataset, "roadscene": RoadSceneDataset}
+LAYOUTS = {name: layout.open for name, layout in layouts.CLASSIFIED.items()}
 MODALITIES = ("both", "visible_black", "thermal_black")
 
 CROP_SIDE = 48
@@ -96,16 +95,7 @@ def guess_layout(root: Path) -> str:
     Raises:
         ValueError: if there is no such folder or it is like none of ``LAYOUTS``.
     """
-    if not root.is_dir():
-        raise ValueError(f"{root}: no such folder; expected a labelled dataset")
-    if (root / "day").is_dir() or (root / "night").is_dir():
-        return "crops"
-    if (root / "visible").is_dir() and (root / "frames.json").is_file():
-        return "roadscene"
-    raise ValueError(
-        f"{root}: neither day and night folders (crops) nor visible, thermal and frames.json (roadscene); "
-        f"expected one of these layouts: {', '.join(LAYOUTS)}"
-    )
+    return layouts.guess_layout(root, layouts.CLASSIFIED)
 
 
 def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
@@ -148,7 +138,7 @@ def network_view(layout: str, image: Image) -> Image:
 
 @cache
 def _dataset(layout: str, root: Path) -> PairDataset:
-    return LAYOUTS[layout](root)  # type: ignore[call-arg]  # adapters take the folder alone
+    return LAYOUTS[layout](root)
 
 
 def _verdict(layout: str, root: Path, model: Path, index: int) -> Verdict | str:

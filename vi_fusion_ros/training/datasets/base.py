@@ -9,7 +9,7 @@ image) becomes one through ``readable``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Box:
 
     Attributes:
         label: a word of ``labels.LABELS``.
-        x0: left edge, pixels of the visible image, x to the right.
+        x0: left edge, pixels of the image that it is drawn in (see ``Sample``), x to the right.
         y0: upper edge, y downward.
         x1: right edge, exclusive.
         y1: lower edge, exclusive.
@@ -52,12 +52,15 @@ class Sample:
     Attributes:
         name: unique in its dataset, for messages.
         visible: path of the visible image (adapters without files on disk may use any unique path).
-        thermal: path of the thermal image, registered to the visible one.
+        thermal: path of the thermal image.
         present: labels known to be in the image.
         known: labels whose presence or absence is known; others are left out of the loss. Holds ``present``.
-        boxes: objects with a place, where the dataset has them.
+        boxes: objects with a place in the visible image, where the dataset has them.
         illumination: a word of ``labels.ILLUMINATION``, or None where unknown.
         order: position on the drive (frame id), for splits by contiguous blocks; -1 where there is none.
+        registered: whether a pixel of the thermal image shows what the same pixel of the visible one does. Where not,
+            sizes and fields of view may differ, and ``PairDataset.read`` refuses the pair.
+        thermal_boxes: objects with a place in the thermal image, where it is not registered and has its own.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Sample:
     boxes: tuple[Box, ...] = ()
     illumination: str | None = None
     order: int = -1
+    registered: bool = True
+    thermal_boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,21 @@ class Problem:
     Attributes:
         path: the file at fault.
         reason: one clause: what was found, what was expected.
+        kind: ``pairing``, ``image`` or ``label``.
     """
 
     path: Path
     reason: str
+    kind: str
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+    @classmethod
+    def of(cls, error: DatasetError, kind: str) -> Problem:
+        """The problem that an error of this package tells of; its text begins with the path and a colon."""
+        path, _, reason = str(error).partition(": ")
+        return cls(Path(path), reason, kind)
 
 
 @dataclass
@@ -95,40 +108,69 @@ class PairDataset:
         name: what to call it in reports and model cards.
         samples: usable pairs, in a stable order.
         problems: what was left out, and why.
+        notes: sentences about the dataset itself that its user should know, and that no repair would change.
     """
 
     root: Path
     name: str
     samples: list[Sample] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def read(self, sample: Sample) -> tuple[Image, Image]:
-        """Read one pair.
+        """Read one registered pair.
 
         Returns:
-            Visible (H, W, 3) uint8 in BGR order, and thermal (H, W) uint8 or uint16, of the same size.
+            Visible (H, W, 3) uint8 in BGR order, and thermal (H, W) uint8, uint16 or float32, of the same size.
 
         Raises:
-            DatasetError: a file is missing or corrupt, or the sizes differ.
+            DatasetError: a file is missing or corrupt, or the pair is not registered.
         """
-        visible = read_image(sample.visible, cv2.IMREAD_COLOR)
-        thermal = read_image(sample.thermal, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
-        if visible.shape[:2] != thermal.shape[:2]:
+        if not sample.registered:
+            raise DatasetError(
+                f"{sample.visible}: its thermal partner is not registered to it; expected a registered pair"
+            )
+        return self.read_views(sample)
+
+    def read_views(self, sample: Sample) -> tuple[Image, Image]:
+        """Read one pair as the cameras saw it, registered or not.
+
+        Returns:
+            As ``read``; where the pair is not registered, sizes may differ.
+
+        Raises:
+            DatasetError: a file is missing or corrupt, or a pair that should be registered has two sizes.
+        """
+        visible, thermal = self.decode(sample)
+        if thermal.dtype not in (np.uint8, np.uint16, np.float32):
+            raise DatasetError(f"{sample.thermal}: pixels of type {thermal.dtype}; expected 8 or 16 bits, or float32")
+        if sample.registered and visible.shape[:2] != thermal.shape[:2]:
             sizes = f"{visible.shape[1]}×{visible.shape[0]} and {thermal.shape[1]}×{thermal.shape[0]}"
             raise DatasetError(f"{sample.visible}: visible and thermal are {sizes}; expected the same size")
         return visible, thermal
 
+    def decode(self, sample: Sample) -> tuple[Image, Image]:
+        """The pixels of a pair, unchecked; what an adapter without image files replaces."""
+        visible = read_image(sample.visible, cv2.IMREAD_COLOR)
+        return visible, read_image(sample.thermal, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_GRAYSCALE)
+
     def readable(self) -> Iterator[tuple[Sample, Image, Image]]:
-        """Every pair that can be read; what cannot be read is noted in ``problems`` and left out."""
+        """Every pair that ``read`` can read; what it cannot is noted in ``problems`` and left out."""
+        return self._each(self.read)
+
+    def viewable(self) -> Iterator[tuple[Sample, Image, Image]]:
+        """Every pair that ``read_views`` can read; what it cannot is noted in ``problems`` and left out."""
+        return self._each(self.read_views)
+
+    def _each(self, read: Callable[[Sample], tuple[Image, Image]]) -> Iterator[tuple[Sample, Image, Image]]:
         for sample in self.samples:
             try:
-                yield sample, *self.read(sample)
+                yield sample, *read(sample)
             except DatasetError as error:
-                path, _, reason = str(error).partition(": ")
-                self.problems.append(Problem(Path(path), reason))
+                self.problems.append(Problem.of(error, "image"))
 
     def subset(self, low: int | None = None, high: int | None = None) -> PairDataset:
         """The samples whose ``order`` is at least ``low`` and below ``high``; same type, shared problems."""
@@ -173,10 +215,18 @@ def read_image(path: Path, flags: int) -> Image:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}); expected an image") from error
-    image = cv2.imdecode(data, flags) if data.size else None
-    if image is None:
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:  # a header that promises more pixels than OpenCV accepts
+        image = None
+    if image is None or _is_cut_jpeg(data.tobytes()):
         raise DatasetError(f"{path}: corrupt or not an image ({data.size} bytes); expected JPEG, PNG, BMP or TIFF")
     return image
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    """Whether the last scan of a JPEG does not end; OpenCV before 4.12 shows grey where it is cut and says nothing."""
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
 
 
 def image_files(folder: Path) -> dict[str, Path]:
@@ -198,6 +248,6 @@ def pair_by_stem(visible: Path, thermal: Path) -> tuple[list[tuple[str, Path, Pa
     """
     left, right = image_files(visible), image_files(thermal)
     pairs = [(stem, left[stem], right[stem]) for stem in left if stem in right]
-    problems = [Problem(p, f"no thermal partner in {thermal}") for s, p in left.items() if s not in right]
-    problems += [Problem(p, f"no visible partner in {visible}") for s, p in right.items() if s not in left]
+    problems = [Problem(p, f"no thermal partner in {thermal}", "pairing") for s, p in left.items() if s not in right]
+    problems += [Problem(p, f"no visible partner in {visible}", "pairing") for s, p in right.items() if s not in left]
     return pairs, problems

@@ -34,7 +34,9 @@ class CropsDataset(PairDataset):
         for stem, left, right in pairs:
             frame = stem.split("_")[0]
             if not frame.isdigit():
-                self.problems.append(Problem(left, "name does not begin with a frame number; expected 00123_4.jpg"))
+                self.problems.append(
+                    Problem(left, "name does not begin with a frame number; expected 00123_4.jpg", "label")
+                )
                 continue
             name = f"{light}/{label}/{stem}"
             only = frozenset({label})

@@ -22,7 +22,9 @@ class PairedFolders(PairDataset):
         for scene in ("", *scenes):
             visible, thermal = root / "visible" / scene, root / "thermal" / scene
             if not visible.is_dir() or not thermal.is_dir():
-                self.problems.append(Problem(thermal if visible.is_dir() else visible, "scene has no such folder"))
+                self.problems.append(
+                    Problem(thermal if visible.is_dir() else visible, "scene has no such folder", "pairing")
+                )
                 continue
             pairs, problems = pair_by_stem(visible, thermal)
             self.problems += problems

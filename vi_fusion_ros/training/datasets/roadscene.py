@@ -1,4 +1,4 @@
-"""RoadScene frames: ``visible/``, ``thermal/`` (registered) and, where there is one, ``frames.json`` with objects."""
+"""RoadScene frames: registered ``visible/`` and ``thermal/`` with ``frames.json``, or the folders as published."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from typing import Any
 from vi_fusion_ros.training.datasets.base import Box, DatasetError, PairDataset, Problem, Sample, pair_by_stem
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS, canonical_label
 
+PUBLISHED = ("crop_LR_visible", "cropinfrared")
+"""The folders of registered visible and thermal frames in the published dataset, which has no labels."""
+
 
 class RoadSceneDataset(PairDataset):
-    """RoadScene as published (no labels) or with ``frames.json``; ``order`` is the 1-based rank of the sorted frames.
+    """RoadScene; ``order`` is the 1-based rank of the sorted frames.
 
     ``frames.json`` is a list of ``{"frame", "day_night", "labelled", "objects": [{"class", "box_xyxy"}]}``. Frames with
     ``labelled: false``, or without an entry, have unknown labels, not empty ones.
 
     Args:
-        root: the folder that holds ``visible`` and ``thermal``.
+        root: the folder that holds ``visible`` and ``thermal``, or the published folders.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, "RoadScene")
-        pairs, self.problems = pair_by_stem(root / "visible", root / "thermal")
+        folders = PUBLISHED if (root / PUBLISHED[0]).is_dir() else ("visible", "thermal")
+        pairs, self.problems = pair_by_stem(*(root / folder for folder in folders))
         entries = _entries(root / "frames.json")
         for order, (stem, visible, thermal) in enumerate(pairs, 1):
             self.samples.append(self._sample(order, stem, visible, thermal, entries.get(stem, {})))
@@ -48,7 +52,8 @@ class RoadSceneDataset(PairDataset):
             label = canonical_label(str(item.get("class", "")))
             corners = item.get("box_xyxy", ())
             if len(corners) != 4 or corners[2] <= corners[0] or corners[3] <= corners[1]:
-                self.problems.append(Problem(path, f"box {corners} in frames.json is empty; expected x0 < x1, y0 < y1"))
+                reason = f"box {corners} in frames.json is empty; expected x0 < x1, y0 < y1"
+                self.problems.append(Problem(path, reason, "label"))
             elif label is not None:
                 boxes.append(Box(label, *map(float, corners)))
         return boxes
