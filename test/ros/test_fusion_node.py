@@ -272,7 +272,7 @@ def test_parameters_change_all_or_nothing(start):
 def test_a_parameter_file_with_wrong_values_falls_back_to_defaults(start):
     node, probe = start({"pairing.policy": "hopeful", "queue_depth": 99, "thermal.range": "wide"})
     assert probe.get_parameter("pairing.policy") == "nearest"
-    assert probe.get_parameter("queue_depth") == 1
+    assert probe.get_parameter("queue_depth") == 2
     for name in ("pairing.policy", "queue_depth", "thermal.range"):
         assert f"parameter {name}" in node.output
     probe.send_pair(START_NS)

@@ -3,7 +3,7 @@
     visible (N, 3, H, W)                     thermal (N, 1, H, W)          RGB and grey, float32, 0 to 1
       │ conv 8×8 stride 4                      │ conv 8×8 stride 4
     (N, 32, H/4, W/4)                        (N, 32, H/4, W/4)
-      │ 2 × RepConv 3×3                        │ 2 × RepConv 3×3
+      │ RepConv 3×3                            │ RepConv 3×3
       └───────────────┬──────────────────────┘
             CrossModalAttention   channel gates from both means, then one spatial share a: V·(1−a), T·a
                       │ concatenate, conv 1×1, RepConv 3×3
@@ -72,7 +72,7 @@ class NetworkConfig:
 
     classes: int = 3
     branch: int = 32
-    blocks: int = 2
+    blocks: int = 1
     fused: int = 32
     middle: int = 64
     deep: int = 96

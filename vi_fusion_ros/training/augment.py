@@ -31,7 +31,9 @@ class AugmentConfig:
         blur: either image blurred.
         stripes: thermal column noise.
         dead: dead thermal pixels.
-        missing: chance for *each* modality to be missing, never both.
+        missing_visible: the visible image is missing.
+        missing_thermal: the thermal image is missing (never both). More often: where both are there, the warm objects
+            are told by the thermal image, and the visible branch would learn little.
     """
 
     low_light: float = 0.2
@@ -43,7 +45,8 @@ class AugmentConfig:
     blur: float = 0.1
     stripes: float = 0.08
     dead: float = 0.05
-    missing: float = 0.15
+    missing_visible: float = 0.1
+    missing_thermal: float = 0.3
 
 
 class Augmented(NamedTuple):
@@ -79,7 +82,7 @@ def augment(visible: Tensor, thermal: Tensor, config: AugmentConfig, generator: 
     thermal = draw.where(config.contrast, changed, thermal)
     thermal = draw.where(config.polarity, 1 - thermal, thermal).clamp(0, 1)
 
-    kept_visible, kept_thermal = _keep(draw, config.missing)
+    kept_visible, kept_thermal = _keep(draw, config.missing_visible, config.missing_thermal)
     clean_visible, clean_thermal = visible * kept_visible, thermal * kept_thermal
     visible, thermal = _faults(visible, thermal, config, draw)
     both = (kept_visible * kept_thermal).flatten() > 0
@@ -107,9 +110,9 @@ def _faults(visible: Tensor, thermal: Tensor, config: AugmentConfig, draw: _Draw
     return visible.clamp(0, 1), thermal.clamp(0, 1)
 
 
-def _keep(draw: _Draw, probability: float) -> tuple[Tensor, Tensor]:
+def _keep(draw: _Draw, missing_visible: float, missing_thermal: float) -> tuple[Tensor, Tensor]:
     dice = torch.rand((draw.count, 1, 1, 1), generator=draw.generator)
-    return (dice >= probability).float(), (dice < 1 - probability).float()
+    return (dice >= missing_visible).float(), (dice < 1 - missing_thermal).float()
 
 
 def _missing_image(draw: _Draw, like: Tensor) -> Tensor:
