@@ -120,6 +120,8 @@ class FlirV2(_Flir):
     def __init__(self, root: Path, bits: int = 8) -> None:
         super().__init__(root, "FLIR ADAS v2", bits)
         self.notes.append(f"its images_* folders hold no pairs: only the video frames listed in {V2_MAP} are used")
+        if not (root / V2_MAP).is_file():
+            raise DatasetError(f"{root}: no {V2_MAP}; without it no visible frame has a thermal partner")
         partners = read_json(root / V2_MAP)
         if not isinstance(partners, dict):
             raise DatasetError(f"{root / V2_MAP}: not a map of visible to thermal file names")

@@ -62,7 +62,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "flir_v1": Layout(FlirV1, _has("thermal_8_bit", *(f"{p}/thermal_8_bit" for p in V1_PARTS)), "train/thermal_8_bit"),
     "flir_v1_16bit": Layout(partial(FlirV1, bits=16), _never, "train/thermal_16_bit"),
-    "flir_v2": Layout(FlirV2, _has(V2_MAP), V2_MAP),
+    "flir_v2": Layout(FlirV2, _has(V2_MAP, "images_thermal_train"), V2_MAP),
     "flir_v2_16bit": Layout(partial(FlirV2, bits=16), _never, V2_MAP),
     "paired": Layout(PairedFolders, _has("visible thermal"), "visible and thermal"),
 }

@@ -1,0 +1,129 @@
+"""Bags as datasets: which images make a pair, how they are read, and what is said of broken bags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bag_maker
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from vi_fusion_ros import cli
+from vi_fusion_ros.bags import typestore
+from vi_fusion_ros.commands.image_codecs import image_codecs
+from vi_fusion_ros.training.datasets.base import DatasetError
+from vi_fusion_ros.training.datasets.rosbag import RosbagDataset
+
+CODECS = image_codecs()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_pairs_are_those_of_the_nodes_pairing_with_the_bags_pixels(tmp_path, storage, compressed):
+    entries = list(bag_maker.streams(1, 30, 9, deep=True))
+    bag = bag_maker.write_bag(tmp_path / "bag", entries, storage, compressed)
+    dataset = RosbagDataset(bag, CODECS)
+    assert len(dataset) == 9
+    assert dataset.problems == []
+    images = {(topic, stamp): image for stamp, topic, image in entries}
+    for sample, visible, thermal in dataset.readable():
+        stamps = [int(path.name.split("@")[1]) for path in (sample.visible, sample.thermal)]
+        assert abs(stamps[0] - stamps[1]) < 20_000_000
+        np.testing.assert_array_equal(visible, images[bag_maker.VISIBLE, stamps[0]])
+        np.testing.assert_array_equal(thermal, images[bag_maker.THERMAL, stamps[1]])
+        assert (visible.dtype, thermal.dtype) == (np.uint8, np.uint16)
+        assert sample.known == frozenset()
+
+
+def test_samples_can_be_read_in_any_order(tmp_path):
+    dataset = RosbagDataset(bag_maker.write_bag(tmp_path / "bag", bag_maker.streams(0.5)), CODECS)
+    forward = [visible for _, visible, _ in dataset.readable()]
+    for k in (7, 2, 2, 14, 0):
+        np.testing.assert_array_equal(dataset.read(dataset.samples[k])[0], forward[k])
+
+
+def test_a_bag_that_jumps_back_in_time_keeps_every_pair(tmp_path):
+    once = list(bag_maker.streams(0.5))
+    path = tmp_path / "bag"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = (bag_maker.VISIBLE, bag_maker.THERMAL)
+        connections = {t: writer.add_connection(t, bag_maker.RAW, typestore=typestore()) for t in topics}
+        for number, (stamp, topic, image) in enumerate([*once, *once]):  # played twice, recorded in one go
+            message = typestore().serialize_cdr(bag_maker.raw_message(image, stamp), bag_maker.RAW)
+            writer.write(connections[topic], bag_maker.START_NS + number * 15_000_000, message)
+    dataset = RosbagDataset(path, CODECS)
+    assert len(dataset) == 30
+    assert [sample.order for sample, *_ in dataset.readable()] == list(range(30))
+    assert dataset.problems == []
+
+
+def test_cameras_of_two_sizes_are_not_registered(tmp_path):
+    entries = [(s, t, i[:60] if t == bag_maker.THERMAL else i) for s, t, i in bag_maker.streams(0.2)]
+    dataset = RosbagDataset(bag_maker.write_bag(tmp_path / "bag", entries), CODECS)
+    assert len(dataset) == 6
+    assert not any(sample.registered for sample in dataset.samples)
+    assert dataset.read_views(dataset.samples[0])[1].shape == (60, 128)
+    with pytest.raises(DatasetError, match="not registered"):
+        dataset.read(dataset.samples[0])
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_its_pair_left_out(tmp_path):
+    entries = list(bag_maker.streams(0.2))
+    path = tmp_path / "bag"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = (bag_maker.VISIBLE, bag_maker.THERMAL)
+        connections = {t: writer.add_connection(t, bag_maker.COMPRESSED, typestore=typestore()) for t in topics}
+        for number, (stamp, topic, image) in enumerate(entries):
+            message = bag_maker.compressed_message(image, stamp)
+            if number == 4:
+                message.data = message.data[:30]
+            writer.write(connections[topic], stamp, typestore().serialize_cdr(message, bag_maker.COMPRESSED))
+    dataset = RosbagDataset(path, CODECS)
+    assert len(dataset) == 6
+    assert [sample.order for sample, *_ in dataset.viewable()] == [0, 1, 3, 4, 5]
+    assert len(dataset.problems) == 1
+    assert f"visible@{entries[4][0]}: this image or its partner cannot be decoded" in str(dataset.problems[0])
+
+
+def test_a_truncated_bag_gives_what_is_left_and_says_so(tmp_path):
+    pytest.importorskip("mcap")
+    bag = bag_maker.write_bag(tmp_path / "bag", bag_maker.streams(4))  # several chunks
+    file = next(bag.glob("*.mcap"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    dataset = RosbagDataset(bag, CODECS)
+    assert 10 < len(dataset) < 110
+    assert any("cannot be read to its end" in str(problem) for problem in dataset.problems)
+    assert len(list(dataset.readable())) == len(dataset)
+
+
+@pytest.mark.parametrize("topics", [("/front/image", "/rear/image"), ("/thermal/image", "/lwir/image")])
+def test_topics_that_cannot_be_told_apart_have_to_be_named(tmp_path, topics):
+    names = dict(zip((bag_maker.VISIBLE, bag_maker.THERMAL), topics, strict=True))
+    path = tmp_path / "bag"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {t: writer.add_connection(t, bag_maker.RAW, typestore=typestore()) for t in topics}
+        for stamp, topic, image in bag_maker.streams(0.2):
+            message = typestore().serialize_cdr(bag_maker.raw_message(image, stamp), bag_maker.RAW)
+            writer.write(connections[names[topic]], stamp, message)
+    with pytest.raises(DatasetError, match="cannot tell which of its image topics are meant") as caught:
+        RosbagDataset(path, CODECS)
+    assert all(topic in str(caught.value) for topic in topics)
+    assert len(RosbagDataset(path, CODECS, topics)) == 6
+
+
+def test_the_command_checks_a_bag(tmp_path, capsys):
+    bag = bag_maker.write_bag(tmp_path / "bag", bag_maker.streams(0.5, 30, 10, deep=True))
+    assert cli.main(["dataset", "check", str(bag)]) == 0
+    out = capsys.readouterr().out
+    assert "layout rosbag" in out
+    assert "128x96 uint16 (5)" in out
+    assert "visible /visible/image, thermal /thermal/image" in out
+
+
+def test_no_bag_is_one_sentence(tmp_path: Path, capsys):
+    (tmp_path / "metadata.yaml").write_text("")
+    assert cli.main(["dataset", "check", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "not a readable rosbag2" in error
+    assert error.count("\n") == 1
