@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import bag_maker
 import numpy as np
@@ -16,6 +18,16 @@ from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.training.datasets.rosbag import RosbagDataset
 
 CODECS = image_codecs()
+TOPICS = (bag_maker.VISIBLE, bag_maker.THERMAL)
+
+
+def write_bag(path: Path, kind: str, messages: Iterable[tuple[int, str, Any]], topics: tuple[str, str]) -> Path:
+    """Write log time, topic and message as they come."""
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {topic: writer.add_connection(topic, kind, typestore=typestore()) for topic in topics}
+        for log_ns, topic, message in messages:
+            writer.write(connections[topic], log_ns, typestore().serialize_cdr(message, kind))
+    return path
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -45,13 +57,9 @@ def test_samples_can_be_read_in_any_order(tmp_path):
 
 def test_a_bag_that_jumps_back_in_time_keeps_every_pair(tmp_path):
     once = list(bag_maker.streams(0.5))
-    path = tmp_path / "bag"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        topics = (bag_maker.VISIBLE, bag_maker.THERMAL)
-        connections = {t: writer.add_connection(t, bag_maker.RAW, typestore=typestore()) for t in topics}
-        for number, (stamp, topic, image) in enumerate([*once, *once]):  # played twice, recorded in one go
-            message = typestore().serialize_cdr(bag_maker.raw_message(image, stamp), bag_maker.RAW)
-            writer.write(connections[topic], bag_maker.START_NS + number * 15_000_000, message)
+    twice = enumerate([*once, *once])  # played two times, recorded in one go
+    messages = ((bag_maker.START_NS + n * 15_000_000, t, bag_maker.raw_message(i, stamp)) for n, (stamp, t, i) in twice)
+    path = write_bag(tmp_path / "bag", bag_maker.RAW, messages, TOPICS)
     dataset = RosbagDataset(path, CODECS)
     assert len(dataset) == 30
     assert [sample.order for sample, *_ in dataset.readable()] == list(range(30))
@@ -70,15 +78,10 @@ def test_cameras_of_two_sizes_are_not_registered(tmp_path):
 
 def test_an_image_that_cannot_be_decoded_is_named_and_its_pair_left_out(tmp_path):
     entries = list(bag_maker.streams(0.2))
-    path = tmp_path / "bag"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        topics = (bag_maker.VISIBLE, bag_maker.THERMAL)
-        connections = {t: writer.add_connection(t, bag_maker.COMPRESSED, typestore=typestore()) for t in topics}
-        for number, (stamp, topic, image) in enumerate(entries):
-            message = bag_maker.compressed_message(image, stamp)
-            if number == 4:
-                message.data = message.data[:30]
-            writer.write(connections[topic], stamp, typestore().serialize_cdr(message, bag_maker.COMPRESSED))
+    messages = [(stamp, topic, bag_maker.compressed_message(image, stamp)) for stamp, topic, image in entries]
+    cut = messages[4][2]
+    cut.data = cut.data[:30]
+    path = write_bag(tmp_path / "bag", bag_maker.COMPRESSED, messages, TOPICS)
     dataset = RosbagDataset(path, CODECS)
     assert len(dataset) == 6
     assert [sample.order for sample, *_ in dataset.viewable()] == [0, 1, 3, 4, 5]
@@ -99,13 +102,9 @@ def test_a_truncated_bag_gives_what_is_left_and_says_so(tmp_path):
 
 @pytest.mark.parametrize("topics", [("/front/image", "/rear/image"), ("/thermal/image", "/lwir/image")])
 def test_topics_that_cannot_be_told_apart_have_to_be_named(tmp_path, topics):
-    names = dict(zip((bag_maker.VISIBLE, bag_maker.THERMAL), topics, strict=True))
-    path = tmp_path / "bag"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connections = {t: writer.add_connection(t, bag_maker.RAW, typestore=typestore()) for t in topics}
-        for stamp, topic, image in bag_maker.streams(0.2):
-            message = typestore().serialize_cdr(bag_maker.raw_message(image, stamp), bag_maker.RAW)
-            writer.write(connections[names[topic]], stamp, message)
+    names = dict(zip(TOPICS, topics, strict=True))
+    messages = ((s, names[t], bag_maker.raw_message(i, s)) for s, t, i in bag_maker.streams(0.2))
+    path = write_bag(tmp_path / "bag", bag_maker.RAW, messages, topics)
     with pytest.raises(DatasetError, match="cannot tell which of its image topics are meant") as caught:
         RosbagDataset(path, CODECS)
     assert all(topic in str(caught.value) for topic in topics)

@@ -236,7 +236,15 @@ def test_xml_entities_are_refused_before_they_expand(tmp_path):
     entities = "".join(f'<!ENTITY l{k + 1} "{f"&l{k};" * 10}">' for k in range(9))
     bomb = f'<!DOCTYPE a [<!ENTITY l0 "lol">{entities}]><annotation><object><name>&l9;</name></object></annotation>'
     (tmp_path / ANNOTATION_FILES["llvip"]).write_text(bomb)
-    assert "declares XML entities" in str(opened("llvip", tmp_path).problems[0])
+    assert "has a document type declaration" in str(opened("llvip", tmp_path).problems[0])
+
+
+def test_xml_that_is_no_annotation_is_named(tmp_path):
+    layout_maker.llvip(tmp_path)
+    (tmp_path / ANNOTATION_FILES["llvip"]).write_text("<svg><object><name>person</name></object></svg>")
+    dataset = opened("llvip", tmp_path)
+    assert "an XML file of <svg>; expected a VOC <annotation>" in str(dataset.problems[0])
+    assert dataset.samples[1].known == frozenset()
 
 
 def test_deeply_nested_json_is_a_problem_not_a_crash(tmp_path):
@@ -365,3 +373,34 @@ def test_an_image_cut_short_anywhere_is_corrupt(tmp_path):
             dataset.read(dataset.samples[0])
     path.write_bytes(whole + b"\x00" * 64)  # some cameras pad their files
     assert dataset.read(dataset.samples[0])[0].shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("bad", [b"half a JPEG", b"a header that asks too much"])
+def test_a_decoder_that_shows_grey_or_raises_makes_no_difference(tmp_path, monkeypatch, bad):
+    """OpenCV before 4.12 fills what a cut JPEG lacks with grey; it raises where a header promises too many pixels."""
+    layout_maker.llvip(tmp_path)
+    dataset = opened("llvip", tmp_path)
+    whole = dataset.samples[0].visible.read_bytes()
+    content = whole[: len(whole) // 2] if bad.startswith(b"half") else bad
+    dataset.samples[1].visible.write_bytes(content)
+
+    def decode(data, flags):
+        if data.tobytes() == bad:
+            raise cv2.error("pixels <= CV_IO_MAX_IMAGE_PIXELS")
+        return np.full((48, 64, 3) if flags == cv2.IMREAD_COLOR else (48, 64), 128, np.uint8)
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    assert dataset.read(dataset.samples[0])[0].shape == (48, 64, 3)
+    with pytest.raises(DatasetError, match="corrupt or not an image"):
+        dataset.read(dataset.samples[1])
+
+
+def test_thermal_pixels_are_8_or_16_bits_or_float32(tmp_path):
+    layout_maker.flir_v1(tmp_path)
+    dataset = opened("flir_v1_16bit", tmp_path)
+    path = dataset.samples[0].thermal
+    cv2.imwrite(str(path), np.full((48, 64), 290.5, np.float32))
+    assert dataset.read_views(dataset.samples[0])[1].dtype == np.float32
+    cv2.imwrite(str(path), np.full((48, 64), 290.5, np.float64))
+    with pytest.raises(DatasetError, match=r"FLIR_00001\.tiff: pixels of type float64"):
+        dataset.read_views(dataset.samples[0])

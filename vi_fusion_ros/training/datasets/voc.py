@@ -16,8 +16,8 @@ def read_voc(path: Path) -> list[Drawn]:
         DatasetError: the file is missing, empty, no XML, or no VOC annotation.
     """
     text = read_text(path)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # no annotation needs them, and entities can expand without end
-        raise DatasetError(f"{path}: declares XML entities; expected a plain VOC annotation")
+    if "<!DOCTYPE" in text:  # no annotation needs one, and the entities that it may declare can expand without end
+        raise DatasetError(f"{path}: has a document type declaration; expected a plain VOC annotation")
     try:
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
