@@ -14,19 +14,15 @@ from vi_fusion_ros.training.datasets.base import DatasetError
 KNOWN = {"kaist": {"person"}, "llvip": {"person"}, "m3fd": {"person", "car"}, "msrs": {"person", "car", "bicycle"}}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model, with two of our labels."""
-    tiny_model = pytest.importorskip("tiny_model", reason="the package onnx is not installed")
-    names = {"labels": ["car", "person"], "thresholds": {"car": 0.5, "person": 0.5}}
-    path: Path = tiny_model.write_model(tmp_path_factory.mktemp("model") / "two.onnx", names)
-    return path
+def two_labels(folder: Path) -> Path:
+    changes = {"labels": ["car", "person"], "thresholds": {"car": 0.5, "person": 0.5}}
+    return pytest.importorskip("tiny_model").write_model(folder / "two.onnx", changes)
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_labels_that_are_not_annotated_are_not_judged(name: str, tmp_path: Path, model: Path) -> None:
-    layout_maker.MAKERS[name](tmp_path)
-    judged = judge(tmp_path, name, model, 1)
+def test_labels_that_are_not_annotated_are_not_judged(name: str, tmp_path: Path) -> None:
+    layout_maker.MAKERS[name](tmp_path / "data")
+    judged = judge(tmp_path / "data", name, two_labels(tmp_path), 1)
     assert judged.problems == []
     assert len(judged.samples) == 4
     expected = [[label in KNOWN[name] for label in judged.labels]] * 4
