@@ -77,7 +77,7 @@ def _print_problems(report: dict[str, Any]) -> None:
         print("no problems")
         return
     kinds = ", ".join(f"{kind} {n}" for kind, n in report["problem_counts"].items())
-    print(f"{len(problems)} problems ({kinds}):", file=sys.stderr)
+    print(f"{len(problems)} problem{'s' * (len(problems) > 1)} ({kinds}):", file=sys.stderr)
     for problem in problems[:_SHOWN]:
         print(f"  {problem['sentence']}", file=sys.stderr)
     if len(problems) > _SHOWN:
