@@ -64,7 +64,7 @@ def _varied(trial: optuna.trial.BaseTrial, config: TrainConfig) -> TrainConfig:
     )
     augmentation = dataclasses.replace(
         config.augmentation,
-        missing=trial.suggest_float("missing", 0.05, 0.2),
+        missing_thermal=trial.suggest_float("missing_thermal", 0.05, 0.4),
         low_light=trial.suggest_float("low_light", 0.0, 0.4),
         polarity=trial.suggest_float("polarity", 0.0, 0.15),
     )
