@@ -1,0 +1,222 @@
+"""Calibration from ordinary scenes: the one map that all pairs of a rig agree on. docs/registration.md explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vi_fusion_ros.registration.matching import Correspondences, Pair, Patches, match, search, similarity
+from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit
+from vi_fusion_ros.registration.rig import Matrix, Size
+
+LEAST_SUPPORT = 3.0
+"""Pairs of different scenes reach about 1, usable ones 5 to 80; see docs/registration.md."""
+
+_CANDIDATES = 3
+_COARSE = (Patches(320, 48, 14, 24), Patches(320, 48, 10, 16))
+_FINE = (Patches(640, 64, 12, 32), Patches(640, 64, 8, 24))
+_WIDTHS_PX = {"coarse": (8.0, 5.0), "fine": (6.0, 4.0)}
+_FOLDS = 5
+_WIN = 1.01  # more freedom has to explain that much more of the pairs held back
+_RESAMPLES = 20
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What one pair says about the rig.
+
+    Attributes:
+        name: of the pair.
+        support: how much structure of it agrees with the rig; below ``LEAST_SUPPORT`` it says nothing.
+        residual_px: median distance of its correspondences from the rig, thermal pixels; None without any.
+    """
+
+    name: str
+    support: float
+    residual_px: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class SceneCalibration:
+    """The outcome.
+
+    Attributes:
+        H_thermal_to_visible: (3, 3).
+        thermal_size: (width, height).
+        visible_size: (width, height).
+        model: which of ``planar.MODELS`` won on the correspondences held back.
+        uncertainty_px: standard deviation of the corners over resampled pairs (or patches of a single pair), visible
+            pixels.
+        similarity: mean over the pairs, each with the map fitted without it (a single pair: with it), -1 to 1.
+        similarity_at_start: the same for plain rescaling to equal width.
+        pairs: what each says.
+    """
+
+    H_thermal_to_visible: Matrix
+    thermal_size: Size
+    visible_size: Size
+    model: str
+    uncertainty_px: float
+    similarity: float
+    similarity_at_start: float
+    pairs: tuple[PairReport, ...]
+
+
+def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
+    """Find the map from thermal to visible pixels that all pairs agree on.
+
+    Each pair is searched and roughly fitted alone; the candidate that most pairs like is refined on all together.
+
+    Args:
+        pairs: of one rig, all of the same sizes.
+
+    Raises:
+        ValueError: no pairs, sizes that differ, too little common structure, or a result that is no better than plain
+            rescaling.
+    """
+    if not pairs:
+        raise ValueError("there is no pair to calibrate from; expected at least one")
+    sizes = {(pair.visible_size, pair.thermal_size) for pair in pairs}
+    if len(sizes) > 1:
+        raise ValueError(f"the pairs have {len(sizes)} different sizes; expected those of one rig")
+    visible_size, thermal_size = next(iter(sizes))
+    rough = _most_liked(pairs, [_alone(pair) for pair in pairs])
+    found = [Correspondences(*(np.zeros((0, 2)),) * 2, np.zeros(0)) for _ in pairs]
+    for patches in (*_COARSE[1:], *_FINE):
+        found = [match(pair, rough, patches) for pair in pairs]
+        rough = _fit(_group(found), rough, visible_size, "homography", "fine")[0]
+    groups = found if len(pairs) > 1 else _split(found[0])
+    model = _best_model(groups, rough, visible_size)
+    final, support = _fit(_group(groups), rough, visible_size, model, "fine")
+    if support / len(pairs) < LEAST_SUPPORT:
+        raise ValueError(
+            f"the images share too little structure (support {support / len(pairs):.1f}, expected {LEAST_SUPPORT:g} or "
+            "more); are they of the same scene and moment?"
+        )
+    start = np.linalg.inv(equal_width(visible_size, thermal_size))
+    at_start = float(np.mean([similarity(pair, start) for pair in pairs]))
+    held_back = float(np.mean(_held_back(pairs, found, final, model)))
+    if held_back <= at_start:
+        raise ValueError(
+            f"the calibration is no better than plain rescaling (similarity {held_back:.3f} on pairs held back, "
+            f"{at_start:.3f} without it); give more pairs with edges that both cameras see"
+        )
+    inverse = np.linalg.inv(final)
+    return SceneCalibration(
+        inverse / inverse[2, 2],
+        thermal_size,
+        visible_size,
+        model,
+        _uncertainty(groups, final, thermal_size, visible_size, model),
+        held_back,
+        at_start,
+        tuple(_report(pair, one, final, visible_size) for pair, one in zip(pairs, found, strict=True)),
+    )
+
+
+def _alone(pair: Pair) -> tuple[float, Matrix]:
+    """The best map for a pair by itself, visible to thermal, and its support."""
+    best = (0.0, np.linalg.inv(equal_width(pair.visible_size, pair.thermal_size)))
+    for candidate in search(pair, _CANDIDATES):
+        support = 0.0
+        for patches, model in zip(_COARSE, ("shift_scale", "similarity"), strict=True):
+            try:
+                candidate, support = _fit(match(pair, candidate, patches), candidate, pair.visible_size, model, "coarse")
+            except ValueError:  # too few patches: no candidate
+                support = 0.0
+                break
+        if support > best[0]:
+            best = (support, candidate)
+    return best
+
+
+def _most_liked(pairs: Sequence[Pair], alone: list[tuple[float, Matrix]]) -> Matrix:
+    candidates = sorted(alone, key=lambda entry: -entry[0])[:_FOLDS]
+    jury = pairs[:: max(1, len(pairs) // 10)]
+    return max(candidates, key=lambda entry: sum(similarity(pair, entry[1], 160) for pair in jury))[1]
+
+
+def _group(groups: Iterable[Correspondences]) -> Correspondences:
+    several = list(groups)
+    return Correspondences(
+        np.concatenate([one.visible for one in several]),
+        np.concatenate([one.thermal for one in several]),
+        np.concatenate([one.weights for one in several]),
+    )
+
+
+def _split(one: Correspondences) -> list[Correspondences]:
+    """A single pair in interleaved parts, which then stand for pairs."""
+    parts = [slice(first, None, _FOLDS) for first in range(_FOLDS)]
+    return [Correspondences(one.visible[part], one.thermal[part], one.weights[part]) for part in parts]
+
+
+def _fit(some: Correspondences, start: Matrix, size: Size, model: str, width: str) -> tuple[Matrix, float]:
+    return fit(some.visible, some.thermal, some.weights, start, size, model, _WIDTHS_PX[width])
+
+
+def _support(some: Correspondences, visible_to_thermal: Matrix) -> float:
+    if not len(some.weights):
+        return 0.0
+    off = _distances(some, visible_to_thermal)
+    return float((some.weights / (1 + (off / _WIDTHS_PX["fine"][1]) ** 2) ** 2).sum())
+
+
+def _distances(some: Correspondences, visible_to_thermal: Matrix) -> np.ndarray:
+    mapped = np.c_[some.visible, np.ones(len(some.visible))] @ visible_to_thermal.T
+    return np.asarray(np.linalg.norm(mapped[:, :2] / mapped[:, 2:] - some.thermal, axis=1))
+
+
+def _folds(count: int) -> list[list[int]]:
+    folds = [list(range(first, count, _FOLDS)) for first in range(_FOLDS)]
+    return [fold for fold in folds if fold]
+
+
+def _best_model(groups: Sequence[Correspondences], start: Matrix, size: Size) -> str:
+    """The model of the lowest degree that explains held-back groups as well as any."""
+    best, best_support = MODELS[0], 0.0
+    for model in MODELS:
+        support = 0.0
+        for fold in _folds(len(groups)):
+            kept = [group for index, group in enumerate(groups) if index not in fold] or list(groups)
+            try:
+                fitted = _fit(_group(kept), start, size, model, "fine")[0]
+            except ValueError:
+                continue
+            support += sum(_support(groups[index], fitted) for index in fold)
+        if support > best_support * _WIN:
+            best, best_support = model, support
+    return best
+
+
+def _held_back(pairs: Sequence[Pair], found: list[Correspondences], final: Matrix, model: str) -> list[float]:
+    """Similarity of each pair under the map fitted without its fold."""
+    if len(pairs) == 1:
+        return [similarity(pairs[0], final)]
+    scores = []
+    for fold in _folds(len(pairs)):
+        kept = [one for index, one in enumerate(found) if index not in fold]
+        fitted = _fit(_group(kept), final, pairs[0].visible_size, model, "fine")[0]
+        scores += [similarity(pairs[index], fitted) for index in fold]
+    return scores
+
+
+def _uncertainty(groups: Sequence[Correspondences], final: Matrix, thermal: Size, visible: Size, model: str) -> float:
+    random = np.random.default_rng(0)
+    inverse = np.linalg.inv(final)
+    square = []
+    for _ in range(_RESAMPLES):
+        drawn = [groups[index] for index in random.integers(0, len(groups), len(groups))]
+        try:
+            fitted = _fit(_group(drawn), final, visible, model, "fine")[0]
+        except ValueError:
+            continue
+        square.append(corner_error(np.linalg.inv(fitted), inverse, thermal) ** 2)
+    return float(np.sqrt(np.mean(square))) if square else float("inf")
+
+
+def _report(pair: Pair, some: Correspondences, final: Matrix, size: Size) -> PairReport:
+    residual = float(np.median(_distances(some, final))) if len(some.weights) else None
+    return PairReport(pair.name, _support(some, final), residual)
