@@ -11,6 +11,8 @@ COMMANDS = {
     "dataset": "check a dataset of visible and thermal images",
     "evaluate": "measure fusion and classification on datasets",
     "benchmark": "measure latency and cost of the model and of the node",
+    "calibrate": "find how two cameras lie to each other, and write the rig file",
+    "rig": "show what a rig file says",
     "train": "train the network",
     "tune": "search training hyperparameters",
     "export": "turn a checkpoint into a model with manifest and card",

@@ -79,7 +79,7 @@ def measure(model: Path, size_wh: tuple[int, int], threads: int, runs: int) -> d
         "p95_ms": round(float(np.percentile(times, 95)), 2),
         "min_ms": round(min(times), 2),
         "backend": f"onnxruntime {onnxruntime.__version__} CPUExecutionProvider",
-        "machine": f"{platform.machine()}, {_processor()}",
+        "machine": f"{platform.machine()}, {processor()}",
     }
 
 
@@ -89,7 +89,8 @@ def _timed(session: Any, inputs: dict[str, Any]) -> float:
     return (time.perf_counter_ns() - start) / 1e6
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,37 @@ Size = tuple[int, int]
 Matrix = npt.NDArray[np.float64]
 
 VERSION = 1
-_KEYS = {"version", "H_thermal_to_visible", "thermal_size", "visible_size", "notes"}
+_KEYS = {
+    "version", "H_thermal_to_visible", "thermal_size", "visible_size", "thermal_camera", "visible_camera", "extrinsics",
+    "plane_distance_m", "time_offset_ms", "radiometry", "uncertainty_px", "made", "notes",
+}  # fmt: skip
 _ASPECT_TOLERANCE = 0.01  # sizes that were rounded or cropped by some pixels still count as the same aspect
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A lens, as in ``sensor_msgs/CameraInfo`` with the model ``plumb_bob`` or ``rational_polynomial``.
+
+    Attributes:
+        matrix: (3, 3), pixels.
+        distortion: (4,), (5,) or (8,) coefficients in OpenCV's order.
+    """
+
+    matrix: Matrix
+    distortion: Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Extrinsics:
+    """From thermal to visible camera coordinates (x right, y down, z ahead): X_visible = rotation X_thermal + t.
+
+    Attributes:
+        rotation: (3, 3).
+        translation_m: (3,).
+    """
+
+    rotation: Matrix
+    translation_m: Matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +60,30 @@ class Rig:
         thermal_size: (width, height) of the thermal image that the matrix was made for, or None.
         visible_size: the same of the visible image.
         source: where it comes from, for people: the file's path, or ``identity``.
+        thermal_camera: its lens, or None where images come rectified or without distortion worth the name.
+        visible_camera: the same of the visible one. The registered image lies in its picture as it is, distorted.
+        extrinsics: where the thermal camera is in the visible one, or None.
+        plane_distance_m: distance of the plane that the homography is for, or None.
+        time_offset_ms: what has to be added to thermal stamps so that they fit visible ones.
+        radiometry: what a thermal count is worth: scale, offset, unit; or None.
+        uncertainty_px: standard deviation of the corners, visible pixels, or None.
+        made: how and when, by tools: strings and numbers.
+        notes: by people.
     """
 
     H_thermal_to_visible: Matrix = field(default_factory=lambda: np.eye(3))
     thermal_size: Size | None = None
     visible_size: Size | None = None
     source: str = "identity"
+    thermal_camera: Camera | None = None
+    visible_camera: Camera | None = None
+    extrinsics: Extrinsics | None = None
+    plane_distance_m: float | None = None
+    time_offset_ms: float = 0.0
+    radiometry: dict[str, Any] | None = None
+    uncertainty_px: float | None = None
+    made: dict[str, Any] = field(default_factory=dict)
+    notes: str = ""
 
     @classmethod
     def identity(cls) -> Rig:
@@ -82,6 +130,58 @@ class Rig:
             @ scaling(thermal_size, self.thermal_size)
         )
 
+    def homography_at(self, distance_m: float) -> Matrix:
+        """The homography of a plane parallel to the thermal image at a distance, (3, 3), for the sizes of calibration.
+
+        H = K_v (R + t n^T / d) K_t^-1 with n along the thermal camera's axis (Hartley and Zisserman, 13.1). It maps
+        undistorted pixels.
+
+        Raises:
+            ValueError: the rig has no intrinsics or extrinsics, or the distance is not above 0.
+        """
+        if self.thermal_camera is None or self.visible_camera is None or self.extrinsics is None:
+            raise ValueError(f"rig {self.source} has no intrinsics and extrinsics; its homography is all there is")
+        if not (math.isfinite(distance_m) and distance_m > 0):
+            raise ValueError(f"the plane's distance is {distance_m} m; expected more than 0")
+        plane = self.extrinsics.rotation + np.outer(self.extrinsics.translation_m, (0, 0, 1)) / distance_m
+        homography = self.visible_camera.matrix @ plane @ np.linalg.inv(self.thermal_camera.matrix)
+        return np.asarray(homography / homography[2, 2])
+
+    def save(self, path: Path) -> None:
+        """Write the rig file, whole or not at all; an existing one is replaced.
+
+        Raises:
+            ValueError: what is to be written would not be read again.
+            OSError: it cannot be written.
+        """
+        document = self._document()
+        _parse(document, str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None), encoding="utf-8")
+        partial.replace(path)
+
+    def _document(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "version": VERSION,
+            "H_thermal_to_visible": self.H_thermal_to_visible.tolist(),
+            "thermal_size": self.thermal_size and list(self.thermal_size),
+            "visible_size": self.visible_size and list(self.visible_size),
+            "plane_distance_m": self.plane_distance_m,
+            "time_offset_ms": self.time_offset_ms,
+            "radiometry": self.radiometry,
+            "uncertainty_px": self.uncertainty_px,
+            "made": self.made or None,
+            "notes": self.notes or None,
+        }
+        for key, camera in (("thermal_camera", self.thermal_camera), ("visible_camera", self.visible_camera)):
+            if camera is not None:
+                document[key] = {"matrix": camera.matrix.tolist(), "distortion": camera.distortion.tolist()}
+        if self.extrinsics is not None:
+            rotation, translation = self.extrinsics.rotation.tolist(), self.extrinsics.translation_m.tolist()
+            document["extrinsics"] = {"rotation": rotation, "translation_m": translation}
+        return {key: value for key, value in document.items() if value is not None}
+
     def _check_aspect(self, camera: str, expected: Size, actual: Size) -> None:
         ratio = actual[0] * expected[1] / (actual[1] * expected[0])
         if abs(ratio - 1) > _ASPECT_TOLERANCE:
@@ -118,8 +218,9 @@ def _parse(document: Any, source: str) -> Rig:
     matrix, sizes = document["H_thermal_to_visible"], [_size(document, f"{c}_size") for c in ("thermal", "visible")]
     thermal_size, visible_size = sizes
     identity = isinstance(matrix, str) and matrix == "identity"
+    more = _more(document)
     if identity and thermal_size is None and visible_size is None:
-        return Rig(source=source)
+        return Rig(source=source, **more)
     for key, size in (("thermal_size", thermal_size), ("visible_size", visible_size)):
         if size is None:
             raise ValueError(f"{key} is missing; expected [width, height] of the images it was made for")
@@ -127,7 +228,82 @@ def _parse(document: Any, source: str) -> Rig:
     assert visible_size is not None
     homography = scaling(thermal_size, visible_size) if identity else _matrix(matrix)
     _check_plausible(homography, thermal_size, visible_size)
-    return Rig(homography, thermal_size, visible_size, source)
+    return Rig(homography, thermal_size, visible_size, source, **more)
+
+
+def _more(document: dict[str, Any]) -> dict[str, Any]:
+    """What a rig file may say besides the homography."""
+    offset = _number(document, "time_offset_ms")
+    for key in ("plane_distance_m", "uncertainty_px"):
+        value = _number(document, key)
+        if value is not None and (value < 0 or (value == 0 and key == "plane_distance_m")):
+            raise ValueError(f"{key} is {value}; expected a number above 0")
+    for key in ("radiometry", "made"):
+        if not isinstance(document.get(key) or {}, dict):
+            raise ValueError(f"{key} is {document[key]!r}; expected keys and values")  # noqa: TRY004 (a user's fault)
+    return {
+        "thermal_camera": _camera(document, "thermal_camera"),
+        "visible_camera": _camera(document, "visible_camera"),
+        "extrinsics": _extrinsics(document),
+        "plane_distance_m": _number(document, "plane_distance_m"),
+        "time_offset_ms": 0.0 if offset is None else offset,
+        "radiometry": _radiometry(document.get("radiometry")),
+        "uncertainty_px": _number(document, "uncertainty_px"),
+        "made": document.get("made") or {},
+        "notes": str(document.get("notes") or ""),
+    }
+
+
+def _number(document: dict[str, Any], key: str) -> float | None:
+    value = document.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{key} is {value!r}; expected a finite number")
+    return float(value)
+
+
+def _array(section: Any, name: str, key: str, shapes: tuple[tuple[int, ...], ...]) -> Matrix:
+    expected = f"expected the shape {' or '.join(str(shape) for shape in shapes)} of finite numbers"
+    try:
+        array = np.array(section[key], np.float64)
+    except (TypeError, ValueError, KeyError, IndexError):
+        raise ValueError(f"{name} has no usable {key}; {expected}") from None
+    if array.shape not in shapes or not np.isfinite(array).all():
+        raise ValueError(f"{name}: {key} has the shape {array.shape} or is not finite; {expected}")
+    return array
+
+
+def _camera(document: dict[str, Any], name: str) -> Camera | None:
+    if document.get(name) is None:
+        return None
+    matrix = _array(document[name], name, "matrix", ((3, 3),))
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and np.array_equal(matrix[2], (0, 0, 1))):
+        raise ValueError(f"{name}: matrix is no camera matrix (all zeros means uncalibrated); expected fx, fy above 0")
+    return Camera(matrix, _array(document[name], name, "distortion", ((4,), (5,), (8,))))
+
+
+def _extrinsics(document: dict[str, Any]) -> Extrinsics | None:
+    section = document.get("extrinsics")
+    if section is None:
+        return None
+    rotation = _array(section, "extrinsics", "rotation", ((3, 3),))
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0:
+        raise ValueError("extrinsics: rotation is no rotation matrix; expected an orthonormal one")
+    return Extrinsics(rotation, _array(section, "extrinsics", "translation_m", ((3,),)))
+
+
+def _radiometry(section: Any) -> dict[str, Any] | None:
+    if not section:
+        return None
+    unknown = sorted(set(section) - {"scale", "offset", "unit"})
+    if unknown:
+        raise ValueError(f"radiometry has the unknown key {unknown[0]!r}; expected scale, offset, unit")
+    scale, offset = _number(section, "scale"), _number(section, "offset")
+    unit = section.get("unit", "kelvin")
+    if scale is None or scale <= 0 or unit not in ("kelvin", "celsius"):
+        raise ValueError(f"radiometry is {section!r}; expected a scale above 0, an offset, unit kelvin or celsius")
+    return {"scale": scale, "offset": offset or 0.0, "unit": unit}
 
 
 def _size(document: dict[str, Any], key: str) -> Size | None:

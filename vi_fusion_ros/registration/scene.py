@@ -112,7 +112,7 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
         _uncertainty(groups, final, thermal_size, visible_size, model),
         held_back,
         at_start,
-        tuple(_report(pair, one, final, visible_size) for pair, one in zip(pairs, found, strict=True)),
+        tuple(_report(pair, one, final) for pair, one in zip(pairs, found, strict=True)),
     )
 
 
@@ -123,7 +123,9 @@ def _alone(pair: Pair) -> tuple[float, Matrix]:
         support = 0.0
         for patches, model in zip(_COARSE, ("shift_scale", "similarity"), strict=True):
             try:
-                candidate, support = _fit(match(pair, candidate, patches), candidate, pair.visible_size, model, "coarse")
+                candidate, support = _fit(
+                    match(pair, candidate, patches), candidate, pair.visible_size, model, "coarse"
+                )
             except ValueError:  # too few patches: no candidate
                 support = 0.0
                 break
@@ -217,6 +219,6 @@ def _uncertainty(groups: Sequence[Correspondences], final: Matrix, thermal: Size
     return float(np.sqrt(np.mean(square))) if square else float("inf")
 
 
-def _report(pair: Pair, some: Correspondences, final: Matrix, size: Size) -> PairReport:
+def _report(pair: Pair, some: Correspondences, final: Matrix) -> PairReport:
     residual = float(np.median(_distances(some, final))) if len(some.weights) else None
     return PairReport(pair.name, _support(some, final), residual)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
+from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
 
 Mask = npt.NDArray[np.uint8]
 
@@ -60,7 +60,7 @@ class Registration:
         size = (thermal.shape[1], thermal.shape[0])
         geometry = self._geometry
         if geometry is None or (geometry.thermal_size, geometry.visible_size) != (size, visible_size):
-            geometry = self._geometry = _geometry(self.rig.homography(size, visible_size), size, visible_size)
+            geometry = self._geometry = _geometry(self.rig, size, visible_size)
         registered = _warp(thermal, geometry)
         if registered.dtype != np.float32:
             return registered, geometry.mask, geometry.overlap
@@ -82,12 +82,14 @@ def _warp(thermal: Image, geometry: _Geometry) -> Image:
     return np.asarray(cv2.resize(thermal, geometry.visible_size, interpolation=cv2.INTER_LINEAR))
 
 
-def _geometry(homography: Matrix, thermal_size: Size, visible_size: Size) -> _Geometry:
+def _geometry(rig: Rig, thermal_size: Size, visible_size: Size) -> _Geometry:
+    homography = rig.homography(thermal_size, visible_size)
     width, height = visible_size
-    if np.allclose(_beyond_scaling(homography, thermal_size, visible_size), np.eye(3), rtol=0, atol=1e-9):
+    straight = rig.thermal_camera is None and rig.visible_camera is None
+    if straight and np.allclose(_beyond_scaling(homography, thermal_size, visible_size), np.eye(3), rtol=0, atol=1e-9):
         mask, overlap = _sealed(np.full((height, width), 255, np.uint8))
         return _Geometry(thermal_size, visible_size, None, mask, overlap)
-    x, y, inside = _source_coordinates(homography, thermal_size, visible_size)
+    x, y, inside = _source_coordinates(rig, homography, thermal_size, visible_size)
     mask, overlap = _sealed(inside.astype(np.uint8) * np.uint8(255))
     # Fixed point, 1/32 pixel: half the time of float maps.
     maps = cv2.convertMaps(x.astype(np.float32), y.astype(np.float32), cv2.CV_16SC2)
@@ -101,7 +103,7 @@ def _beyond_scaling(homography: Matrix, thermal_size: Size, visible_size: Size) 
 
 
 def _source_coordinates(
-    homography: Matrix, thermal_size: Size, visible_size: Size
+    rig: Rig, homography: Matrix, thermal_size: Size, visible_size: Size
 ) -> tuple[Matrix, Matrix, npt.NDArray[np.bool_]]:
     """For each visible pixel the thermal coordinates (x, y) that it shows, and whether they lie in the image."""
     (thermal_w, thermal_h), (width, height) = thermal_size, visible_size
@@ -110,15 +112,51 @@ def _source_coordinates(
     # Points behind the camera's horizon come out with the other sign than the thermal image's own centre.
     inverse *= np.sign(inverse[2] @ (centre / centre[2]))
     ys, xs = np.mgrid[:height, :width].astype(np.float64)
+    if rig.visible_camera is not None and rig.visible_size is not None:
+        xs, ys = _undistorted(rig.visible_camera, scaling(rig.visible_size, visible_size), xs, ys)
     u, v, w = (row[0] * xs + row[1] * ys + row[2] for row in inverse)
     front = w > 1e-12
     w = np.where(front, w, 1.0)
     x, y = u / w, v / w
+    if rig.thermal_camera is not None and rig.thermal_size is not None:
+        x, y = _distorted(rig.thermal_camera, scaling(rig.thermal_size, thermal_size), x, y, front)
     edge = 0.5 + _ROUNDING  # a pixel reaches half a pixel beyond its centre
     inside = front & (x >= -edge) & (x <= thermal_w - 1 + edge) & (y >= -edge) & (y <= thermal_h - 1 + edge)
     x = np.where(inside, np.clip(x, 0, thermal_w - 1), _OUTSIDE)
     y = np.where(inside, np.clip(y, 0, thermal_h - 1), _OUTSIDE)
     return x, y, inside
+
+
+def _undistorted(camera: Camera, resize: Matrix, x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
+    """Where the pixels of a picture would be if its lens had no distortion."""
+    matrix = resize @ camera.matrix
+    points = np.stack([x, y], -1).reshape(-1, 1, 2)
+    straight = cv2.undistortPoints(points, matrix, camera.distortion, None, None, matrix).reshape(*x.shape, 2)
+    return straight[..., 0], straight[..., 1]
+
+
+def _distorted(
+    camera: Camera, resize: Matrix, x: Matrix, y: Matrix, front: npt.NDArray[np.bool_]
+) -> tuple[Matrix, Matrix]:
+    """Where the lens puts undistorted pixels; far outside of the picture, where its polynomial folds back, nowhere."""
+    matrix = resize @ camera.matrix
+    rays = np.stack([(x - matrix[0, 2]) / matrix[0, 0], (y - matrix[1, 2]) / matrix[1, 1], np.ones_like(x)], -1)
+    radius = np.hypot(rays[..., 0], rays[..., 1])
+    ordered = np.linspace(0, float(radius[front].max(initial=0)), 500)
+    reach = _monotonic_radius(camera, ordered)
+    wild = ~front | (radius > reach)
+    rays[wild, :2] = 0
+    zero = np.zeros(3)
+    bent = cv2.projectPoints(rays.reshape(-1, 1, 3), zero, zero, matrix, camera.distortion)[0].reshape(*x.shape, 2)
+    bent[wild] = _OUTSIDE
+    return bent[..., 0], bent[..., 1]
+
+
+def _monotonic_radius(camera: Camera, radii: Matrix) -> float:
+    rays = np.stack([radii, np.zeros_like(radii), np.ones_like(radii)], -1).reshape(-1, 1, 3)
+    bent = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), np.eye(3), camera.distortion)[0][:, 0, 0]
+    falling = np.flatnonzero(np.diff(bent) <= 0)
+    return float(radii[falling[0]]) if len(falling) else math.inf
 
 
 def _sealed(mask: Mask) -> tuple[Mask, float]:
