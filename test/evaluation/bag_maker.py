@@ -45,13 +45,14 @@ def picture(second: float, topic: str, deep: bool) -> np.ndarray:
 def write_bag(
     path: Path, entries: Iterable[Entry], storage: StoragePlugin = StoragePlugin.MCAP, compressed: bool = False
 ) -> Path:
-    """Write a bag whose log times are 5 ms after the stamps."""
+    """Write a bag whose log times are 5 ms after the stamps, and rise even where stamps step back or are zero."""
+    log_ns = START_NS
     with Writer(path, version=9, storage_plugin=storage) as writer:
         kind = COMPRESSED if compressed else RAW
         connections = {topic: writer.add_connection(topic, kind, typestore=typestore()) for topic in (VISIBLE, THERMAL)}
-        for number, (stamp, topic, image) in enumerate(entries):
+        for stamp, topic, image in entries:
             message = compressed_message(image, stamp) if compressed else raw_message(image, stamp)
-            log_ns = START_NS + number * 1_000_000 if stamp < START_NS else stamp + 5_000_000
+            log_ns = max(log_ns + 1_000_000, stamp + 5_000_000)
             writer.write(connections[topic], log_ns, typestore().serialize_cdr(message, kind))
     return path
 

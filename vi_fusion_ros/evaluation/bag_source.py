@@ -159,6 +159,8 @@ def _salvaged_sqlite(file: Path) -> Iterator[tuple[Record, str]]:
     # In the order of writing: the index by time may lie behind the break.
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
         try:
+            # Else SQLite refuses a file that is shorter than its header says.
+            database.execute("PRAGMA writable_schema = ON")
             topics = {key: (name, kind) for key, name, kind in database.execute("SELECT id, name, type FROM topics")}
             for key, log_ns, data in database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id"):
                 if key in topics:
