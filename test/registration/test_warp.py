@@ -135,3 +135,50 @@ def test_read_only_views_are_fine():
     image = np.frombuffer(noise().tobytes(), np.uint16).reshape(48, 64)
     registered, _, _ = Registration(rig(shift(1, 0))).apply(image, (64, 48))
     assert registered[0, 1] == image[0, 0]
+
+
+DENSE = np.array([[1.8, 0.02, 64], [-0.01, 1.82, 51], [1e-5, 2e-5, 1]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_much_larger_visible_image_shows_the_same(dtype):
+    image = cv2.GaussianBlur(noise(dtype, (320, 256)), (0, 0), 3)
+    registered, mask, _ = Registration(rig(DENSE, (320, 256), (640, 512))).apply(image, (640, 512))
+    expected = cv2.warpPerspective(image, DENSE, (640, 512))
+    inner = cv2.erode(mask, np.ones((3, 3)), borderValue=0) > 0
+    assert registered.dtype == dtype
+    np.testing.assert_allclose(registered[inner].astype(float), expected[inner], atol=max(2, 0.02 * np.ptp(image)))
+    edge = (mask > 0) & ~inner
+    assert abs(registered[edge].astype(float).mean() - image.mean()) < 0.1 * np.ptp(image)
+    outside = registered[mask == 0]
+    assert np.isnan(outside).all() if dtype == np.float32 else not outside.any()
+
+
+def test_a_lens_is_undone_and_warped_at_once():
+    from vi_fusion_ros.registration.rig import Camera
+
+    size, matrix = (320, 256), np.array([[300.0, 0, 160], [0, 300, 128], [0, 0, 1]])
+    lens = Camera(matrix, np.array([-0.25, 0.05, 0, 0, 0]))
+    homography = np.array([[1.1, 0.02, 3], [0, 1.1, 5], [0, 0, 1]])
+    the_rig = Rig(homography, size, size, "test", thermal_camera=lens)
+    image = cv2.GaussianBlur(noise(size=size), (0, 0), 3)
+    registered, mask, _ = Registration(the_rig).apply(image, size)
+    straight = cv2.undistort(image, matrix, lens.distortion)
+    expected = cv2.warpPerspective(straight, homography, size)
+    white = cv2.undistort(np.full(size[::-1], 255, np.uint8), matrix, lens.distortion)
+    white = cv2.warpPerspective(white, homography, size)  # cv2.undistort cuts what lies outside of its picture
+    inner = cv2.erode(np.minimum(mask, white), np.ones((7, 7)), borderValue=0) == 255
+    assert inner.mean() > 0.5
+    np.testing.assert_allclose(registered[inner].astype(float), expected[inner], atol=0.04 * np.ptp(image))
+
+
+def test_a_lens_of_the_visible_camera_bends_the_thermal_image_with_it():
+    from vi_fusion_ros.registration.rig import Camera
+
+    size, matrix = (320, 256), np.array([[300.0, 0, 160], [0, 300, 128], [0, 0, 1]])
+    lens = Camera(matrix, np.array([-0.25, 0.05, 0, 0, 0]))
+    image = cv2.GaussianBlur(noise(size=size), (0, 0), 3)
+    both = Rig(np.eye(3), size, size, "test", thermal_camera=lens, visible_camera=lens)
+    registered, mask, _ = Registration(both).apply(image, size)
+    inner = cv2.erode(mask, np.ones((3, 3)), borderValue=0) > 0
+    np.testing.assert_allclose(registered[inner].astype(float), image[inner], atol=0.02 * np.ptp(image))

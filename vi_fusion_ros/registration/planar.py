@@ -22,7 +22,6 @@ _BASIS = {
 _BASIS["similarity"] = [*_BASIS["shift_scale"], [0, 1, 0, -1, 0, 0, 0, 0]]
 _STEPS = 15
 _COOLING = 0.75  # the robust loss narrows by this a step: graduated non-convexity
-_RIDGE = 0.03  # share of the total weight that holds shear, unequal scale and perspective back
 
 
 def transform(homography: Matrix, points: Points) -> Points:
@@ -49,6 +48,7 @@ def fit(
     size: Size,
     model: str,
     scale_px: tuple[float, float],
+    ridge: float = 0.03,
 ) -> tuple[Matrix, float]:
     """Robust fit of a plane-to-plane map: Gauss-Newton under a Geman-McClure loss that narrows step by step.
 
@@ -63,6 +63,7 @@ def fit(
         size: (width, height) of the source image; makes the parameters comparable.
         model: one of ``MODELS``.
         scale_px: width of the loss at the first step and the last, target pixels.
+        ridge: share of the total weight that holds shear, unequal scale and perspective back.
 
     Returns:
         The map, (3, 3) with 1 in its last entry, and the support: the weights, each less the further off it is.
@@ -86,7 +87,7 @@ def fit(
         off = target - mapped
         width = max(scale_px[0] * _COOLING**step, scale_px[1])
         weight = weights / (1 + (off**2).sum(1) / width**2) ** 2
-        params = params + basis @ _step(jacobian @ basis, off, weight, basis, params)
+        params = params + basis @ _step(jacobian @ basis, off, weight, basis, params, ridge)
     homography = np.append(params, 1.0).reshape(3, 3) @ unit
     if not np.isfinite(homography).all() or abs(homography[2, 2]) < 1e-9:
         raise ValueError("the correspondences do not determine a map; expected points all over the image")
@@ -119,13 +120,13 @@ def _jacobian(params: Points, points: Points) -> tuple[Points, Points]:
     return np.stack([u, v], 1), np.stack(rows, 1)
 
 
-def _step(jacobian: Points, off: Points, weight: Points, basis: Points, params: Points) -> Points:
+def _step(jacobian: Points, off: Points, weight: Points, basis: Points, params: Points, share: float) -> Points:
     flat, twice = jacobian.reshape(-1, basis.shape[1]), np.repeat(weight, 2)
     zoom = np.sqrt(abs(params[0] * params[4] - params[1] * params[3]))
     # Unequal scale, shear, and perspective in pixels at the border.
     excess = np.zeros((4, 8))
     excess[0, [0, 4]], excess[1, [1, 3]], excess[2, 6], excess[3, 7] = (1, -1), (1, 1), zoom, zoom
-    ridge = _RIDGE * weight.sum() * (excess @ basis).T
+    ridge = share * weight.sum() * (excess @ basis).T
     normal = (flat * twice[:, None]).T @ flat + ridge @ (excess @ basis)
     gradient = (flat * twice[:, None]).T @ off.ravel() - ridge @ (excess @ params)
     return np.asarray(np.linalg.lstsq(normal, gradient, rcond=1e-12)[0])

@@ -156,7 +156,9 @@ def _split(one: Correspondences) -> list[Correspondences]:
 
 
 def _fit(some: Correspondences, start: Matrix, size: Size, model: str, width: str) -> tuple[Matrix, float]:
-    return fit(some.visible, some.thermal, some.weights, start, size, model, _WIDTHS_PX[width])
+    # What holds one pair back from flying away at empty corners is not needed where many fill each other's gaps.
+    ridge = min(0.03, 10 / max(1, len(some.weights)))
+    return fit(some.visible, some.thermal, some.weights, start, size, model, _WIDTHS_PX[width], ridge)
 
 
 def _support(some: Correspondences, visible_to_thermal: Matrix) -> float:

@@ -16,6 +16,7 @@ Mask = npt.NDArray[np.uint8]
 
 _OUTSIDE = -2.0  # a source coordinate more than one pixel outside: nothing of the image is mixed in
 _ROUNDING = 1e-6  # pixels
+_DENSE = 0.6  # thermal pixels between neighbours in the visible image
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class _Geometry:
     maps: tuple[Image, Image] | None
     mask: Mask
     overlap: float
+    halved: bool = False  # the maps lead to half the visible size; doubling is left to cv2.resize
 
 
 class Registration:
@@ -74,6 +76,9 @@ class Registration:
 def _warp(thermal: Image, geometry: _Geometry) -> Image:
     if geometry.maps is not None:
         registered = np.asarray(cv2.remap(thermal, *geometry.maps, cv2.INTER_LINEAR))
+        if geometry.halved:
+            registered = np.asarray(cv2.resize(registered, geometry.visible_size, interpolation=cv2.INTER_LINEAR))
+            registered = np.asarray(cv2.copyTo(registered, geometry.mask))
         if registered.dtype == np.float32:
             registered[geometry.mask == 0] = math.nan  # as borderValue it would spread into the last row and column
         return registered
@@ -91,9 +96,35 @@ def _geometry(rig: Rig, thermal_size: Size, visible_size: Size) -> _Geometry:
         return _Geometry(thermal_size, visible_size, None, mask, overlap)
     x, y, inside = _source_coordinates(rig, homography, thermal_size, visible_size)
     mask, overlap = _sealed(inside.astype(np.uint8) * np.uint8(255))
+    halved = _oversampled(x, y, inside)
+    if halved:
+        # OpenCV remaps 16 bit at 5 ns a pixel and doubles at 0.3: where visible pixels lie this dense in the thermal
+        # image, half of them each way still take in all of it.
+        x, y = _halved(x, inside), _halved(y, inside)
     # Fixed point, 1/32 pixel: half the time of float maps.
     maps = cv2.convertMaps(x.astype(np.float32), y.astype(np.float32), cv2.CV_16SC2)
-    return _Geometry(thermal_size, visible_size, maps, mask, overlap)
+    return _Geometry(thermal_size, visible_size, maps, mask, overlap, halved)
+
+
+def _oversampled(x: Matrix, y: Matrix, inside: npt.NDArray[np.bool_]) -> bool:
+    """Whether neighbours in the visible image are nowhere more than ``_DENSE`` thermal pixels apart."""
+    if x.shape[0] % 2 or x.shape[1] % 2 or not inside.any():
+        return False
+    across = np.hypot(np.diff(x, axis=1), np.diff(y, axis=1))[inside[:, 1:] & inside[:, :-1]]
+    down = np.hypot(np.diff(x, axis=0), np.diff(y, axis=0))[inside[1:] & inside[:-1]]
+    return bool(max(across.max(initial=0), down.max(initial=0)) <= _DENSE)
+
+
+def _halved(coordinates: Matrix, inside: npt.NDArray[np.bool_]) -> Matrix:
+    """Mean of the coordinates of each 2x2 pixels that lie in the image; of blocks beside it, their nearest edge's."""
+    h, w = coordinates.shape
+    blocks = (h // 2, 2, w // 2, 2)
+    count = inside.reshape(blocks).sum((1, 3))
+    total = np.where(inside, coordinates, 0).reshape(blocks).sum((1, 3))
+    mean = np.where(count > 0, total / np.maximum(count, 1), 0)
+    # The doubling looks one block beyond the edge.
+    near = cv2.dilate(np.where(count > 0, mean, -1).astype(np.float32), np.ones((3, 3), np.uint8))
+    return np.where(count > 0, mean, np.maximum(near, 0))
 
 
 def _beyond_scaling(homography: Matrix, thermal_size: Size, visible_size: Size) -> Matrix:
