@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -16,31 +17,153 @@ _SAMPLES = 20_000  # pixels that percentiles are estimated from; their error is 
 _SMOOTHING = 0.1  # share of the newest frame in the levels: a step settles within about a second at 30 Hz
 
 
+_ZERO_CELSIUS = 273.15
+_PLATEAU = 3.0  # a level counts at most this many times its even share
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """What a thermal count is worth: temperature = scale * count + offset.
+
+    Attributes:
+        scale: units a count. FLIR TLinear: 0.01 or 0.04.
+        offset: units at count 0. FLIR TLinear: 0.
+        unit: ``kelvin`` or ``celsius``, of scale and offset.
+
+    Raises:
+        ValueError: a scale that is not above 0, an offset that is not finite, or another unit.
+    """
+
+    scale: float
+    offset: float = 0.0
+    unit: str = "kelvin"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0 and math.isfinite(self.offset)):
+            raise ValueError(
+                f"radiometry scale {self.scale}, offset {self.offset}; expected a scale above 0, both finite"
+            )
+        if self.unit not in ("kelvin", "celsius"):
+            raise ValueError(f"radiometry unit '{self.unit}' is unknown; expected kelvin or celsius")
+
+    def kelvin(self, counts: Image) -> npt.NDArray[np.float32]:
+        """Counts, (H, W) uint8 or uint16, to kelvin, float32."""
+        return (counts * self.scale + self._offset_kelvin).astype(np.float32)
+
+    def counts(self, kelvin: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]:
+        """Kelvin to the nearest counts, clipped to 16 bit; undoes ``kelvin`` exactly for scales down to 0.001.
+
+        NaN becomes 0.
+        """
+        exact = (np.nan_to_num(kelvin.astype(np.float64), posinf=1e9, neginf=-1e9) - self._offset_kelvin) / self.scale
+        return np.clip(np.rint(exact), 0, 65535).astype(np.uint16)
+
+    def span(self, kelvin: float) -> float:
+        """How many counts a difference in kelvin is; of 1 K, the least span that tone mapping should stretch."""
+        return kelvin / self.scale
+
+    @property
+    def _offset_kelvin(self) -> float:
+        return self.offset + (_ZERO_CELSIUS if self.unit == "celsius" else 0.0)
+
+
+class FrozenDetector:
+    """Tells when a thermal stream repeats itself, as behind a closed shutter (NUC) or from a dead driver.
+
+    Living sensors have noise: no two frames are the same in every pixel. Free of clocks; not thread-safe.
+
+    Args:
+        after_s: how long frames have to be identical; below the longest time that a slow source repeats a frame it
+            would raise false alarms.
+    """
+
+    def __init__(self, after_s: float = 0.5) -> None:
+        self._after_s = after_s
+        self._last: Image | None = None
+        self._since_s = 0.0
+
+    def frozen(self, image: Image, stamp_s: float) -> bool:
+        """Take in a frame, of any shape and dtype, and say whether the stream stands still.
+
+        Args:
+            image: kept, not copied.
+            stamp_s: seconds; a jump back starts anew.
+        """
+        same = (
+            self._last is not None
+            and stamp_s >= self._since_s
+            and image.shape == self._last.shape
+            and np.array_equal(image, self._last)
+        )
+        if not same:
+            self._last, self._since_s = image, stamp_s
+        return same and stamp_s - self._since_s >= self._after_s
+
+
+def without_dead_pixels(image: Image, dead: npt.NDArray[np.bool_]) -> Image:
+    """Pixels of a fixed map replaced by the median of their 3x3 neighbourhood, (H, W), same dtype; a new image.
+
+    Args:
+        image: (H, W) uint8, uint16 or float32.
+        dead: (H, W), True where the sensor is.
+
+    Raises:
+        ValueError: the map has another size.
+    """
+    if dead.shape != image.shape:
+        raise ValueError(f"dead pixel map of shape {dead.shape} does not fit the image of {image.shape}")
+    repaired = image.copy()
+    repaired[dead] = cv2.medianBlur(image, 3)[dead]
+    return repaired
+
+
+def flat_field(frames: list[Image]) -> npt.NDArray[np.float32]:
+    """Fixed-pattern offsets from frames of a uniform scene (a lens cap), (H, W) float32 counts; subtract them.
+
+    Raises:
+        ValueError: no frames.
+    """
+    if not frames:
+        raise ValueError("a flat field needs at least one frame of a uniform scene")
+    mean = np.mean([frame.astype(np.float64) for frame in frames], axis=0)
+    return np.asarray(mean - mean.mean(), np.float32)
+
+
 class ToneMapper:
-    """Maps thermal images to uint8: linear between two levels, clipped beyond them.
+    """Maps thermal images to uint8: linear between two levels, clipped beyond them; or by plateau equalisation.
 
     8-bit images pass as they are: the camera has tone mapped them already. The levels of uint16 and float32 images are
     either fixed or follow the 0.5 and 99.5 % percentiles of the scene, smoothed over the frames so that the picture
     does not flicker; the first frame after ``reset()`` sets them at once.
 
     Args:
-        method: ``percentile`` or ``range``.
+        method: ``percentile``, ``range``, or ``plateau``: between the percentiles' levels as often-seen levels need
+            it, none more than three times its even share, so that a plain sky does not take all of the contrast. It
+            works on uint16; float32 images are mapped as by ``percentile``.
         value_range: low and high level of ``range``, in the image's own units (counts, or kelvin for float32).
             Integer images use the levels rounded to whole counts.
+        min_span: least distance of the levels that follow the scene, in the image's own units: a blank scene is not
+            stretched until its noise fills the picture. 1 K where the unit is known: ``Radiometry.span(1)``.
 
     Raises:
         ValueError: an unknown method, or levels that are not finite and ascending.
     """
 
-    def __init__(self, method: str = "percentile", value_range: tuple[float, float] = (0.0, 65535.0)) -> None:
-        if method not in ("percentile", "range"):
-            raise ValueError(f"tone mapping '{method}' is unknown; expected percentile or range")
+    def __init__(
+        self, method: str = "percentile", value_range: tuple[float, float] = (0.0, 65535.0), min_span: float = 0.0
+    ) -> None:
+        if method not in ("percentile", "range", "plateau"):
+            raise ValueError(f"tone mapping '{method}' is unknown; expected percentile, range or plateau")
+        if not (math.isfinite(min_span) and min_span >= 0):
+            raise ValueError(f"tone mapping min_span {min_span} is wrong; expected 0 or more")
         low, high = value_range
         if method == "range" and not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"tone mapping range [{low}, {high}] is wrong; expected two finite numbers, low then high")
         self._method = method
         self._fixed = (float(low), float(high))
+        self._min_span = min_span
         self._levels: tuple[float, float] | None = None
+        self._curve: npt.NDArray[np.float64] | None = None  # of plateau equalisation: 65536 grey levels
 
     def __call__(self, image: Image) -> npt.NDArray[np.uint8]:
         """Take the levels from ``image`` and map it.
@@ -66,10 +189,13 @@ class ToneMapper:
         _check(image)
         if image.dtype == np.uint8 or self._method == "range":
             return
-        levels = _percentiles(image)
+        levels = _widened(_percentiles(image), self._min_span)
         if self._levels is not None:
             levels = (_follow(self._levels[0], levels[0]), _follow(self._levels[1], levels[1]))
         self._levels = levels
+        if self._method == "plateau" and image.dtype == np.uint16:
+            curve = _plateau_curve(image, self._min_span)
+            self._curve = curve if self._curve is None else self._curve + _SMOOTHING * (curve - self._curve)
 
     def render(self, image: Image) -> npt.NDArray[np.uint8]:
         """Map an image by the levels in force, for example the observed one after it was registered.
@@ -86,11 +212,37 @@ class ToneMapper:
         levels = self._fixed if self._method == "range" else self._levels
         if levels is None:
             raise ValueError("tone mapping has no levels yet; observe an image first")
+        if self._curve is not None and image.dtype == np.uint16:
+            return self._curve.astype(np.uint8)[image]
         return _stretch(image, *levels)
 
     def reset(self) -> None:
         """Forget the scene, as at a cut or a jump in time."""
         self._levels = None
+        self._curve = None
+
+
+def _widened(levels: tuple[float, float], least: float) -> tuple[float, float]:
+    low, high = levels
+    if high - low >= least:
+        return levels
+    middle = (low + high) / 2
+    return middle - least / 2, middle + least / 2
+
+
+def _plateau_curve(image: Image, min_span: float) -> npt.NDArray[np.float64]:
+    """Grey level of each count, (65536,), 0 to 255: the summed histogram with its bars cut at a plateau."""
+    step = max(1, int(math.sqrt(image.size / _SAMPLES)))
+    bars = np.bincount(image[::step, ::step].ravel(), minlength=65536).astype(np.float64)
+    low, high = (round(level) for level in _widened(_percentiles(image), max(min_span, 1.0)))
+    low, high = max(low, 0), min(high, 65535)
+    bars[:low] = bars[high + 1 :] = 0
+    within = bars[low : high + 1]
+    np.minimum(within, _PLATEAU * max(within.sum(), 1.0) / len(within), out=within)
+    if min_span:  # what is left over is spread evenly, so that a narrow scene stays as narrow as it is
+        within += within.max(initial=1.0) / _PLATEAU
+    total = np.cumsum(bars)
+    return np.asarray(total * (255 / max(total[-1], 1e-9)))
 
 
 def _check(image: Image) -> None:
