@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
         replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs())
         writing = ResultBag(args.output, engine.manifest.model_id) if args.output else nullcontext()
         with writing as output:
-            evaluation = evaluate_bag(source, replay, pipeline, engine.manifest.labels, output)
+            evaluation = evaluate_bag(source, replay, pipeline, engine.manifest.labels, output, bool(args.report))
         fusion = fusion_of(evaluation, args.jobs)
         result = {
             "bag": args.bag.name,

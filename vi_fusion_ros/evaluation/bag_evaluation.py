@@ -38,14 +38,14 @@ class Sample(NamedTuple):
         visible: luma.
         thermal: registered and tone mapped as the network saw it.
         fused: our result.
-        mosaic: what a person looks at, (h, w, 3) uint8.
+        mosaic: what a person looks at, (h, w, 3) uint8; None where no pictures were asked for.
     """
 
     name: str
     visible: Gray8
     thermal: Gray8
     fused: Gray8
-    mosaic: Image
+    mosaic: Image | None
 
 
 @dataclass
@@ -96,7 +96,12 @@ class BagEvaluation:
 
 
 def evaluate_bag(
-    source: BagSource, replay: Replay, pipeline: FusionPipeline, labels: tuple[str, ...], output: ResultBag | None
+    source: BagSource,
+    replay: Replay,
+    pipeline: FusionPipeline,
+    labels: tuple[str, ...],
+    output: ResultBag | None,
+    pictures: bool,
 ) -> BagEvaluation:
     """Fuse every pair of a bag, once.
 
@@ -106,6 +111,7 @@ def evaluate_bag(
         pipeline: as the node runs it.
         labels: of its model.
         output: takes the results.
+        pictures: whether the samples get a mosaic, for a report.
 
     Raises:
         BagError: the bag has no pair that can be used; one sentence that says what it has.
@@ -128,7 +134,7 @@ def evaluate_bag(
         if output is not None:
             output.write(result)
         if number % stride == 0:
-            evaluation.samples += _sample(result, thermal_tones)
+            evaluation.samples += _sample(result, thermal_tones, pictures)
     evaluation.replay_s = time.perf_counter() - start
     if not evaluation.stamps_ns:
         raise BagError(_why_nothing(source, replay))
@@ -175,7 +181,7 @@ def summary(
     }
 
 
-def _sample(result: FusionResult, thermal_tones: ToneMapper) -> list[Sample]:
+def _sample(result: FusionResult, thermal_tones: ToneMapper, picture: bool) -> list[Sample]:
     visible, registered, mask = result.pair.visible, result.thermal_registered, result.mask
     assert visible is not None  # a replay gives pairs of both cameras
     assert registered is not None
@@ -185,12 +191,16 @@ def _sample(result: FusionResult, thermal_tones: ToneMapper) -> list[Sample]:
         return []
     part = np.s_[top : top + height, left : left + width]
     thermal = thermal_tones.render(registered)
-    row = mosaic_row(result)
-    size = _MOSAIC_WIDTH, round(row.shape[0] * _MOSAIC_WIDTH / row.shape[1])
     luma, heat, fused = (
         to_gray(image.astype(np.uint8, copy=False))[part] for image in (visible.image, thermal, result.fused)
     )
-    return [Sample(str(visible.stamp_ns), luma, heat, fused, cv2.resize(row, size, interpolation=cv2.INTER_AREA))]
+    return [Sample(str(visible.stamp_ns), luma, heat, fused, _mosaic(result) if picture else None)]
+
+
+def _mosaic(result: FusionResult) -> Image:
+    row = mosaic_row(result)
+    size = _MOSAIC_WIDTH, round(row.shape[0] * _MOSAIC_WIDTH / row.shape[1])
+    return cv2.resize(row, size, interpolation=cv2.INTER_AREA)
 
 
 def _metrics(sample: Sample) -> list[list[float]]:

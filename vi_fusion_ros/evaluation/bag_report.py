@@ -63,7 +63,7 @@ def write_report(
         page.table(results_table(fusion.summary()))
         page.heading("Pictures")
         page.text("Where our fusion ranks best, middling and worst among the methods of the table.")
-        mosaics = {sample.name: sample.mosaic for sample in evaluation.samples}
+        mosaics = {sample.name: sample.mosaic for sample in evaluation.samples if sample.mosaic is not None}
         for kind, name, rank in chosen_frames(fusion, OURS):
             page.picture(mosaics[name], f"{kind}: stamp {name}, mean rank {rank:.2f}")
     return page.write(folder)
