@@ -24,6 +24,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_inputs(scene)
     scene.add_argument("--pictures", type=Path, metavar="DIR", help="write pictures of before and after")
     scene.set_defaults(calibrate=_scene)
+    timing = kinds.add_parser("time", help="the constant delay between two videos of one rate, from motion")
+    timing.add_argument("--visible", type=Path, required=True, metavar="VIDEO", help="of the visible camera")
+    timing.add_argument("--thermal", type=Path, required=True, metavar="VIDEO", help="of the thermal camera")
+    timing.add_argument("--rig", type=Path, metavar="FILE", help="rig file to write the offset into")
+    timing.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    timing.set_defaults(calibrate=_time)
     points = kinds.add_parser("points", help="from points that belong together, in a JSON file")
     points.add_argument("file", type=Path, metavar="JSON", help='{"thermal": [[x, y], …], "visible": [[x, y], …]}')
     points.add_argument("--thermal-size", type=size, required=True, metavar="WxH", help="of the thermal image, pixels")
@@ -90,6 +96,26 @@ def _points(args: argparse.Namespace) -> int:
     return 0
 
 
+def _time(args: argparse.Namespace) -> int:
+    from vi_fusion_ros.registration import Rig
+    from vi_fusion_ros.registration.timing import motion_energy, time_offset
+    from vi_fusion_ros.sources.clip import Video
+
+    rig = Rig.load(args.rig) if args.rig else None
+    visible, thermal = Video(args.visible), Video(args.thermal)
+    if abs(visible.rate_hz / thermal.rate_hz - 1) > 1e-3:
+        raise ValueError(f"the videos run at {visible.rate_hz:g} and {thermal.rate_hz:g} Hz; expected one rate")
+    found = time_offset(motion_energy(visible), motion_energy(thermal), visible.rate_hz)
+    if rig is not None:
+        dataclasses.replace(rig, time_offset_ms=round(found.offset_ms, 2)).save(args.rig)
+    _write_json(args.json, dataclasses.asdict(found))
+    print(
+        f"add {found.offset_ms:.1f} ms to thermal stamps (± {found.uncertainty_ms:.1f} ms, correlation "
+        f"{found.correlation:.2f})"
+    )
+    return 0
+
+
 def _pairs(visible: Path, thermal: Path) -> list[Pair]:
     """At most 40 pairs, spread evenly."""
     from vi_fusion_ros.commands.fuse_inputs import open_pairs
@@ -97,7 +123,7 @@ def _pairs(visible: Path, thermal: Path) -> list[Pair]:
 
     source = open_pairs(visible, thermal)
     every = max(1, source.total // _PAIRS)
-    pairs = []
+    pairs: list[Pair] = []
     for number, item in enumerate(source):
         if number % every or len(pairs) == _PAIRS:
             continue
@@ -112,11 +138,12 @@ def _refuse_worse(path: Path, pairs: list[Pair], new: float) -> None:
 
     from vi_fusion_ros.registration import Rig
     from vi_fusion_ros.registration.matching import similarity
+    from vi_fusion_ros.registration.planar import inverse
 
     if not path.exists():
         return
     homography = Rig.load(path).homography(pairs[0].thermal_size, pairs[0].visible_size)
-    old = float(np.mean([similarity(pair, np.linalg.inv(homography)) for pair in pairs]))
+    old = float(np.mean([similarity(pair, inverse(homography)) for pair in pairs]))
     if old >= new:
         raise ValueError(
             f"{path} stays: it fits these pairs better (similarity {old:.3f}) than the new rig ({new:.3f})"

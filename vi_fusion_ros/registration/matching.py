@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.planar import Points, transform
+from vi_fusion_ros.registration.planar import Points, inverse, transform
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
 from vi_fusion_ros.registration.structure import Structure, agreement, grey8, structure
 
@@ -138,11 +138,11 @@ def match(pair: Pair, visible_to_thermal: Matrix, patches: Patches) -> Correspon
     surfaces = _surfaces(fixed, moved, cover, starts + margin, half, reach)
     offsets, weights = _peaks(surfaces, reach)
     keep = weights > 0
-    at = starts[keep][:, ::-1] - 0.5  # (x, y) of the middle of an even patch
-    back = np.linalg.inv(to_level)
+    at: Points = starts[keep][:, ::-1].astype(np.float64) - 0.5  # (x, y) of the middle of an even patch
+    back = inverse(to_level)
     return Correspondences(
-        transform(np.linalg.inv(to_level @ visible_to_thermal), at) if keep.any() else np.zeros((0, 2)),
-        transform(back, at + offsets[keep]) if keep.any() else np.zeros((0, 2)),
+        transform(inverse(to_level @ visible_to_thermal), at) if keep.any() else np.zeros((0, 2)),
+        transform(back, np.asarray(at + offsets[keep], np.float64)) if keep.any() else np.zeros((0, 2)),
         weights[keep],
     )
 

@@ -29,6 +29,11 @@ def transform(homography: Matrix, points: Points) -> Points:
     return np.asarray(cv2.perspectiveTransform(np.asarray(points, np.float64)[None], homography)[0], np.float64)
 
 
+def inverse(homography: Matrix) -> Matrix:
+    """The map back, (3, 3) float64."""
+    return np.asarray(np.linalg.inv(homography), np.float64)
+
+
 def corners(size: Size) -> Points:
     """The centres of the corner pixels of an image of (width, height), (4, 2), clockwise from the upper left."""
     w, h = size

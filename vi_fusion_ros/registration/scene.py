@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vi_fusion_ros.registration.matching import Correspondences, Pair, Patches, match, search, similarity
-from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit
+from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit, inverse
 from vi_fusion_ros.registration.rig import Matrix, Size
 
 LEAST_SUPPORT = 3.0
@@ -95,7 +95,7 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
             f"the images share too little structure (support {support / len(pairs):.1f}, expected {LEAST_SUPPORT:g} or "
             "more); are they of the same scene and moment?"
         )
-    start = np.linalg.inv(equal_width(visible_size, thermal_size))
+    start = inverse(equal_width(visible_size, thermal_size))
     at_start = float(np.mean([similarity(pair, start) for pair in pairs]))
     held_back = float(np.mean(_held_back(pairs, found, final, model)))
     if held_back <= at_start:
@@ -103,9 +103,9 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
             f"the calibration is no better than plain rescaling (similarity {held_back:.3f} on pairs held back, "
             f"{at_start:.3f} without it); give more pairs with edges that both cameras see"
         )
-    inverse = np.linalg.inv(final)
+    back = inverse(final)
     return SceneCalibration(
-        inverse / inverse[2, 2],
+        back / back[2, 2],
         thermal_size,
         visible_size,
         model,
@@ -118,7 +118,7 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
 
 def _alone(pair: Pair) -> tuple[float, Matrix]:
     """The best map for a pair by itself, visible to thermal, and its support."""
-    best = (0.0, np.linalg.inv(equal_width(pair.visible_size, pair.thermal_size)))
+    best = (0.0, inverse(equal_width(pair.visible_size, pair.thermal_size)))
     for candidate in search(pair, _CANDIDATES):
         support = 0.0
         for patches, model in zip(_COARSE, ("shift_scale", "similarity"), strict=True):
@@ -209,7 +209,7 @@ def _held_back(pairs: Sequence[Pair], found: list[Correspondences], final: Matri
 
 def _uncertainty(groups: Sequence[Correspondences], final: Matrix, thermal: Size, visible: Size, model: str) -> float:
     random = np.random.default_rng(0)
-    inverse = np.linalg.inv(final)
+    back = inverse(final)
     square = []
     for _ in range(_RESAMPLES):
         drawn = [groups[index] for index in random.integers(0, len(groups), len(groups))]
@@ -217,7 +217,7 @@ def _uncertainty(groups: Sequence[Correspondences], final: Matrix, thermal: Size
             fitted = _fit(_group(drawn), final, visible, model, "fine")[0]
         except ValueError:
             continue
-        square.append(corner_error(np.linalg.inv(fitted), inverse, thermal) ** 2)
+        square.append(corner_error(inverse(fitted), back, thermal) ** 2)
     return float(np.sqrt(np.mean(square))) if square else float("inf")
 
 

@@ -173,7 +173,7 @@ def _distorted(
     matrix = resize @ camera.matrix
     rays = np.stack([(x - matrix[0, 2]) / matrix[0, 0], (y - matrix[1, 2]) / matrix[1, 1], np.ones_like(x)], -1)
     radius = np.hypot(rays[..., 0], rays[..., 1])
-    ordered = np.linspace(0, float(radius[front].max(initial=0)), 500)
+    ordered = np.asarray(np.linspace(0, float(radius[front].max(initial=0)), 500), np.float64)
     reach = _monotonic_radius(camera, ordered)
     wild = ~front | (radius > reach)
     rays[wild, :2] = 0
