@@ -45,7 +45,9 @@ def _splits(training: dict[str, Any]) -> str:
     for name, ranges in training["splits"].items():
         text = ", ".join(f"{low}–{high}" for low, high in ranges)
         rows.append(f"| {name.replace('_', ', ')} | {text or 'none'} |")
-    rows.append("\nThe test parts were neither trained on nor chosen by; all figures below are on them.")
+    rows.append(
+        "\nThe test parts were not trained on; all figures below are on them. docs/model.md says what the recipe was chosen by."
+    )
     return "\n".join(rows)
 
 

@@ -17,15 +17,19 @@ _EPS = 1e-6
 
 @dataclass(frozen=True)
 class FusionWeights:
-    """Weights of the terms of the fusion loss; 0 leaves a term out."""
+    """Weights of the terms of the fusion loss; 0 leaves a term out.
+
+    Intensity and gradient hold the image to what is there in *both* sources. With less of them (1 and 2) SCD, VIF, Qabf
+    and SSIM all rise, and the fused image becomes a copy of the thermal one: those metrics alone are no goal.
+    """
 
     intensity: float = 3.0
     gradient: float = 3.0
     ssim: float = 0.6
-    contrast: float = 0.3
+    contrast: float = 0.8
     fidelity: float = 0.3
     edges: float = 0.5
-    spread: float = 0.1
+    spread: float = 0.3
     residual: float = 0.5
     smooth_attention: float = 0.005
 

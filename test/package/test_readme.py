@@ -1,0 +1,51 @@
+"""The README's figures are those of the committed measurements, and what it links to exists."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def readme(repo_root):
+    return (repo_root / "README.md").read_text(encoding="utf-8")
+
+
+def measured(repo_root, name):
+    return json.loads((repo_root / "docs" / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_every_link_leads_somewhere(readme, repo_root):
+    links = [link for link in re.findall(r"\]\(([^)#]+)", readme) if "://" not in link]
+    assert links
+    assert not [link for link in links if not (repo_root / link).exists()]
+
+
+def test_figures_of_the_demo(readme, repo_root):
+    demo = measured(repo_root, "demo")
+    total = demo["latency_ms"]["total"]
+    assert f"{demo['published']} of {demo['pairs']} pairs" in readme
+    assert f"median {total['p50']:.1f} ms, p99 {total['p99']:.1f} ms" in readme
+    assert demo["published"] >= 0.99 * demo["pairs"]
+
+
+def test_figures_of_the_node(readme, repo_root):
+    node = measured(repo_root, "node")
+    assert f"{node['beside_inference_wall_ms']:.1f} ms" in readme
+    assert f"{node['cpu_ms_per_pair']['beside_inference']:.1f} ms" in readme
+    assert f"{node['cpu_ms_per_pair']['node']:.1f} ms" in readme
+
+
+def test_figures_of_the_model(readme, repo_root):
+    model = measured(repo_root, "model")
+    manifest = json.loads((repo_root / "models" / "default.json").read_text(encoding="utf-8"))
+    metrics = manifest["metrics"]
+    crops = metrics["classification"]["both"]["all"]
+    assert f"{model['median_ms']:.1f} ms" in readme
+    assert f"{metrics['parameters']:,} parameters" in readme
+    assert f"macro F1 {crops['macro_f1']:.3f}" in readme
+    for name in ("EN", "SD", "SCD", "VIF", "Qabf", "SSIM"):
+        assert f"{name} {metrics['fusion'][name]:.2f}" in readme
+    assert measured(repo_root, "demo")["model"] == manifest["model_id"] == measured(repo_root, "node")["model"]
