@@ -46,7 +46,8 @@ def _splits(training: dict[str, Any]) -> str:
         text = ", ".join(f"{low}–{high}" for low, high in ranges)
         rows.append(f"| {name.replace('_', ', ')} | {text or 'none'} |")
     rows.append(
-        "\nThe test parts were not trained on; all figures below are on them. docs/model.md says what the recipe was chosen by."
+        "\nThe test parts were not trained on; all figures below are on them. "
+        "docs/model.md says what the recipe was chosen by."
     )
     return "\n".join(rows)
 
