@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from vi_fusion_ros.bags import BagWriter, typestore
+from vi_fusion_ros.bags import BagWriter, compress, typestore
 
 TOPIC, TYPE = "/fusion_node/classification", "vi_fusion_ros/msg/FusedClassification"
 STAMPS = (1_700_000_000_000_000_000, 1_700_000_000_033_333_333)
@@ -106,3 +106,15 @@ def test_images_survive_bit_by_bit(tmp_path):
     assert stamp == 5
     assert np.array_equal(got.data, pixels)
     assert (got.encoding, got.step, got.height, got.width) == ("mono16", 16, 4, 8)
+
+
+def test_a_live_bag_is_compressed_afterwards(tmp_path):
+    live, final = tmp_path / "live.mcap", tmp_path / "out.mcap"
+    with BagWriter(live, compressed=False) as bag:
+        for stamp in STAMPS:
+            bag.write(TOPIC, TYPE, stamp, classification(stamp, "person" * 500))
+    size = live.stat().st_size
+    compress(live, final)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mcap"]
+    assert final.stat().st_size < size
+    assert [stamp for stamp, _ in read(final)] == list(STAMPS)

@@ -83,6 +83,7 @@ PARAMETERS: dict[str, tuple[Any, float | None, float | None, str]] = {
 
 _AHEAD = 6
 _ACKNOWLEDGED_WITHIN_S = 5.0
+_SETTLE_S = 0.5
 _FOCAL_LENGTH = 0.9  # of the image width: a horizontal field of view of 58 degrees
 
 
@@ -206,6 +207,9 @@ class PlayerNode(Node):
             while not all(camera.publisher.get_subscription_count() for camera in self.cameras):
                 if self._stop.wait(0.02):
                     return
+            # The subscribers that this side has found may not have found it yet, and nothing tells when they have.
+            if self._stop.wait(_SETTLE_S):
+                return
         elapsed_s = 0.0
         merged = self._merged()
         first = list(itertools.islice(merged, 1))  # the clock starts when both cameras have something to show

@@ -16,7 +16,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
-from vi_fusion_ros.bags import BagWriter
+from vi_fusion_ros.bags import BagWriter, compress
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.frames import Frame, FramePair, FusionResult, LabelScore, Mode
 from vi_fusion_ros.frames import Image as Pixels
@@ -52,6 +52,7 @@ class Recorder(Node):
         self.error: Exception | None = None
         self._queue: queue.SimpleQueue[tuple[str, str, int, bytes] | None] = queue.SimpleQueue()
         self._bag_path = bag_path
+        self._live_path = bag_path.with_name(f"live_{bag_path.name}")  # compressed when the cameras are done
         self._writer = threading.Thread(target=self._write, name="bag_writer")
         self._writer.start()
         for topic, (kind, type_name) in _RECORDED.items():
@@ -71,6 +72,11 @@ class Recorder(Node):
         """
         self._queue.put(None)
         self._writer.join()
+        try:
+            if self.error is None:
+                compress(self._live_path, self._bag_path)
+        except OSError as error:
+            self.error = error
         if self.error is not None:
             raise OSError(f"{self._bag_path} could not be written: {self.error}")
 
@@ -99,7 +105,7 @@ class Recorder(Node):
 
     def _write(self) -> None:
         try:
-            with BagWriter(self._bag_path) as bag:
+            with BagWriter(self._live_path, compressed=False) as bag:
                 while (entry := self._queue.get()) is not None:
                     bag.write(*entry)
         except Exception as error:
