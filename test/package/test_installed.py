@@ -83,3 +83,9 @@ def test_shared_files_are_installed(prefix: Path, folder: str):
     assert sources
     share = prefix / "share" / "vi_fusion_ros" / folder
     assert sorted(path for path in sources if not (share / path.relative_to(ROOT / folder)).exists()) == []
+
+
+def test_a_worker_process_may_import_the_command(prefix, tmp_path):
+    command = prefix / "bin" / "vi-fusion"
+    # As multiprocessing's spawn does it in each worker: the file runs under this name and must not start the command.
+    python(f"import runpy; runpy.run_path({str(command)!r}, run_name='__mp_main__')", tmp_path)
