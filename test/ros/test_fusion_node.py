@@ -195,6 +195,17 @@ def test_time_that_jumps_back_resets_the_pairing(start):
     assert probe.status.pairs == 30
 
 
+def test_the_delay_in_the_rig_file_brings_late_thermal_stamps_back(start, tmp_path):
+    rig = tmp_path / "rig.yaml"
+    rig.write_text("version: 1\nH_thermal_to_visible: identity\ntime_offset_ms: -200.0\n")
+    _, probe = start({"rig": str(rig), "pairing.max_skew": 0.01})
+    probe.send("visible", START_NS)
+    probe.send("thermal", START_NS + 200_000_000)
+    result = probe.wait_for_result(START_NS)
+    assert result.mode == Mode.BOTH
+    assert result.pair_skew == pytest.approx(0.0, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("parameter", "content", "sentence"),
     [

@@ -148,8 +148,17 @@ class FusionNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._pipeline is not None
         assert self._outputs is not None
+        assert self._rig is not None
         self._statistics = Statistics()
-        self._session = Session(self, self._pipeline, self._outputs, self._settings, self._statistics, self.count_error)
+        self._session = Session(
+            self,
+            self._pipeline,
+            self._outputs,
+            self._settings,
+            self._statistics,
+            self.count_error,
+            round(self._rig.time_offset_ms * 1e6),
+        )
 
     def _deactivate(self) -> None:
         if self._session is not None:

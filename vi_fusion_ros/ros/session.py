@@ -66,6 +66,7 @@ class Session:
         settings: the node's parameters by name, a live view: those that apply at run time are read where they are used.
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
+        rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Session:
         settings: Mapping[str, Any],
         statistics: Statistics,
         report: Callable[[str], None],
+        rig_offset_ns: int = 0,
     ) -> None:
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
@@ -85,7 +87,9 @@ class Session:
         self._last_seen: dict[Camera, int] = dict.fromkeys(CAMERAS, now)
         self._alive_since: dict[Camera, int] = dict.fromkeys(CAMERAS, now)
         self._worker: Worker[_Job] = Worker(self._fuse, self._poll, self._on_error, settings["queue_depth"])
-        self._synchronizer = make_synchronizer(settings["pairing.policy"], _policy(settings), _Reporter(report))
+        self._synchronizer = make_synchronizer(
+            settings["pairing.policy"], _policy(settings, rig_offset_ns), _Reporter(report)
+        )
         self._synchronizer.registerCallback(self._on_pair)
         self._topics: dict[Camera, str] = {}
         pipeline.reset()
@@ -240,11 +244,11 @@ class Session:
             )
 
 
-def _policy(settings: Mapping[str, Any]) -> PairingPolicy:
+def _policy(settings: Mapping[str, Any], rig_offset_ns: int) -> PairingPolicy:
     return PairingPolicy(
         max_skew_ns=round(settings["pairing.max_skew"] * 1e9),
         max_wait_ns=round(settings["pairing.max_wait"] * 1e9),
         visible_offset_ns=round(settings["visible.time_offset"] * 1e9),
-        thermal_offset_ns=round(settings["thermal.time_offset"] * 1e9),
+        thermal_offset_ns=round(settings["thermal.time_offset"] * 1e9) + rig_offset_ns,
         queue_size=settings["pairing.queue_size"],
     )
