@@ -16,6 +16,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from vi_fusion_ros import cli
 from vi_fusion_ros.bags import typestore
 from vi_fusion_ros.evaluation.bag_output import CLASSIFICATION_TOPIC, FUSED_TOPIC
+from vi_fusion_ros.evaluation.bag_replay import POLICY
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 
@@ -177,6 +178,24 @@ def test_labels_by_time(tmp_path: Path, model: Path, capsys: pytest.CaptureFixtu
         capsys.readouterr()
         assert evaluate(bag, model, tmp_path / "out.json", "--labels", str(labels)) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_the_rig_files_time_offset_is_the_nodes(tmp_path: Path, model: Path) -> None:
+    # The streams are 3 ms apart by themselves.
+    late = [(stamp + 200_000_000 * (topic == THERMAL), topic, image) for stamp, topic, image in streams(0.5)]
+    bag = write_bag(tmp_path / "bag", sorted(late, key=lambda entry: entry[0]))
+    rig = tmp_path / "rig.yaml"
+    rig.write_text("version: 1\nH_thermal_to_visible: identity\ntime_offset_ms: -203.0\n")
+    result = result_of(bag, model, tmp_path, "--rig", str(rig))
+    assert result["n"] == 15
+    assert result["pairing"]["max_abs_skew_ms"] == pytest.approx(0, abs=1e-6)
+
+
+def test_pairing_is_by_the_nodes_defaults(repo_root: Path) -> None:
+    rules = json.loads((repo_root / "vi_fusion_ros" / "ros" / "parameters.schema.json").read_text())["properties"]
+    assert pytest.approx(rules["pairing.max_skew"]["default"] * 1e9) == POLICY.max_skew_ns
+    assert pytest.approx(rules["pairing.max_wait"]["default"] * 1e9) == POLICY.max_wait_ns
+    assert rules["pairing.queue_size"]["default"] == POLICY.queue_size
 
 
 def test_the_evaluated_bag_is_never_overwritten(

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
     engine = load_engine(model)
     pipeline = FusionPipeline(engine, Registration(rig), ToneMapper())
     with closing(open_bag(args.bag)) as source:
-        replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs())
+        replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs(), rig.time_offset_ns)
         writing = ResultBag(args.output, engine.manifest.model_id) if args.output else nullcontext()
         with writing as output:
             evaluation = evaluate_bag(source, replay, pipeline, engine.manifest.labels, output, bool(args.report))

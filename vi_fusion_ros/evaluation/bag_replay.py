@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from vi_fusion_ros.bags import typestore
@@ -59,18 +59,26 @@ class Replay:
         visible_topic: of Image or CompressedImage messages.
         thermal_topic: the same of the thermal camera.
         codecs: by message type.
+        rig_offset_ns: from the rig file, added to the thermal stamps, as the node does.
 
     Raises:
         BagError: a topic is missing, empty or of another type.
     """
 
-    def __init__(self, source: BagSource, visible_topic: str, thermal_topic: str, codecs: Mapping[str, Codec]) -> None:
+    def __init__(
+        self,
+        source: BagSource,
+        visible_topic: str,
+        thermal_topic: str,
+        codecs: Mapping[str, Codec],
+        rig_offset_ns: int = 0,
+    ) -> None:
         if visible_topic == thermal_topic:
             raise BagError(f"visible and thermal topic are both {visible_topic}; expected two topics")
         self._source, self._topics = source, {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
-        self.pairing: NearestPairing[_Arrival] = NearestPairing(POLICY)
+        self.pairing: NearestPairing[_Arrival] = NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns))
         self.received: Counter[str] = Counter()
         self.invalid: Counter[str] = Counter()
         self.problems: list[str] = []

@@ -85,6 +85,11 @@ class Rig:
     made: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
 
+    @property
+    def time_offset_ns(self) -> int:
+        """``time_offset_ms`` as the pairing takes it."""
+        return round(self.time_offset_ms * 1e6)
+
     @classmethod
     def identity(cls) -> Rig:
         """Cameras that are registered already: the thermal image is scaled to the visible one's size, no more."""

@@ -157,7 +157,7 @@ class FusionNode(LifecycleNode):
             self._settings,
             self._statistics,
             self.count_error,
-            round(self._rig.time_offset_ms * 1e6),
+            self._rig.time_offset_ns,
         )
 
     def _deactivate(self) -> None:

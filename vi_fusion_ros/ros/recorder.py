@@ -52,7 +52,6 @@ class Recorder(Node):
         self.error: Exception | None = None
         self._queue: queue.SimpleQueue[tuple[str, str, int, bytes] | None] = queue.SimpleQueue()
         self._bag_path = bag_path
-        self._live_path = bag_path.with_name(f"live_{bag_path.name}")  # compressed when the cameras are done
         self._writer = threading.Thread(target=self._write, name="bag_writer")
         self._writer.start()
         for topic, (kind, type_name) in _RECORDED.items():
@@ -72,11 +71,6 @@ class Recorder(Node):
         """
         self._queue.put(None)
         self._writer.join()
-        try:
-            if self.error is None:
-                compress(self._live_path, self._bag_path)
-        except OSError as error:
-            self.error = error
         if self.error is not None:
             raise OSError(f"{self._bag_path} could not be written: {self.error}")
 
@@ -105,9 +99,11 @@ class Recorder(Node):
 
     def _write(self) -> None:
         try:
-            with BagWriter(self._live_path, compressed=False) as bag:
+            live_path = self._bag_path.with_name(f"live_{self._bag_path.name}")
+            with BagWriter(live_path, compressed=False) as bag:
                 while (entry := self._queue.get()) is not None:
                     bag.write(*entry)
+            compress(live_path, self._bag_path)  # now that the cameras are done with the processor
         except Exception as error:
             self.error = error
 

@@ -77,7 +77,7 @@ class Session:
         settings: Mapping[str, Any],
         statistics: Statistics,
         report: Callable[[str], None],
-        rig_offset_ns: int = 0,
+        rig_offset_ns: int,
     ) -> None:
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
