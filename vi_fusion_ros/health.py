@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from vi_fusion_ros.frames import Image
-from vi_fusion_ros.thermal import FrozenDetector
+from vi_fusion_ros.thermal import StreamMonitor, StreamState
 
 Camera = Literal["visible", "thermal"]
 
@@ -27,9 +27,11 @@ OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 _PERIODS = 3.0  # a slow camera is silent only after so many of its own periods, whatever the timeout
 _GAPS = 9
+_LOOK_EVERY_S = 0.09  # what is looked for lasts longer, and a look costs half a millisecond
 _SAMPLES_A_SIDE = 48
 _DARK = {"visible": 5, "thermal": 1}  # grey levels of 255; cold scenes are nearly black in 8-bit thermal images
 _BRIGHT = 250
+_FEW = 0.01  # the share of pixels that may differ: dead ones, a single lamp
 _FULL_SCALE = (4095, 16383, 65535)  # of 12, 14 and 16 bit sensors in 16-bit images
 
 
@@ -41,7 +43,8 @@ class Fault(str, enum.Enum):
         frozen: the same image again and again, every pixel alike.
         black: next to no light in the whole image: lens cap, dead sensor, night without any lamp.
         saturated: the whole image at the end of its scale.
-        shuttered: a uniform 16-bit or float thermal image: the shutter of a non-uniformity correction (NUC).
+        shuttered: the scene vanished from one image to the next: the shutter of a non-uniformity correction (NUC), or a
+            covered lens.
     """
 
     silent = "silent"
@@ -65,7 +68,7 @@ class Limits:
 
     Attributes:
         silence_s: without an image, or three of the camera's periods where that is longer; 0: never silent.
-        fault_s: how long images have to be frozen, black, saturated or shuttered; 0: never.
+        fault_s: how long images have to be frozen, black or saturated; a shutter counts at once. 0: never looked at.
         recovery_s: how long a stream that has failed has to be well before it is used beside the other one.
     """
 
@@ -181,47 +184,46 @@ class _Content:
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
-        self._frozen = FrozenDetector(after_s=0.0)
-        self._symptom: Fault | None = None
+        self._fault_s = 0.0
+        self._looked_s: float | None = None
         self._ill_since_s: float | None = None
-        self._well_since_s: float | None = None
+        self._well_since_s = 0.0
         self.fault: Fault | None = None
         self.on_probation = False
 
     def look(self, image: Image, now_s: float, limits: Limits) -> None:
-        if limits.fault_s <= 0:
+        if limits.fault_s != self._fault_s:  # the first time, and when the parameter changes
+            self._fault_s, self._monitor = limits.fault_s, StreamMonitor(frozen_after_s=limits.fault_s)
             self.fault, self.on_probation, self._ill_since_s = None, False, None
+        if limits.fault_s <= 0 or (self._looked_s is not None and now_s - self._looked_s < _LOOK_EVERY_S):
             return
-        self._symptom = self._symptom_of(image, now_s)
-        if self._symptom is None:
-            self._is_well(now_s, limits)
+        self._looked_s = now_s
+        state = self._monitor.update(image, now_s)
+        symptom = exposure_fault(image, self._camera)
+        if symptom is not None:
+            self._is_ill(symptom, now_s, limits.fault_s)
+        elif state is not StreamState.LIVE:
+            self._is_ill(Fault(state.value), now_s, 0.0)  # the monitor has waited already
         else:
-            self._is_ill(self._symptom, now_s, limits)
+            self._is_well(now_s, limits.recovery_s)
 
-    def _is_well(self, now_s: float, limits: Limits) -> None:
+    def _is_well(self, now_s: float, recovery_s: float) -> None:
         self._ill_since_s = None
         if self.fault is not None:
             self.fault, self.on_probation, self._well_since_s = None, True, now_s
-        if self.on_probation and self._well_since_s is not None and now_s - self._well_since_s >= limits.recovery_s:
+        if self.on_probation and now_s - self._well_since_s >= recovery_s:
             self.on_probation = False
 
-    def _is_ill(self, symptom: Fault, now_s: float, limits: Limits) -> None:
+    def _is_ill(self, symptom: Fault, now_s: float, after_s: float) -> None:
         if self._ill_since_s is None:
             self._ill_since_s = now_s
         # While it is getting well one bad image is enough.
-        if self.fault is not None or self.on_probation or now_s - self._ill_since_s >= limits.fault_s:
+        if self.fault is not None or self.on_probation or now_s - self._ill_since_s >= after_s:
             self.fault, self.on_probation = symptom, False
-
-    def _symptom_of(self, image: Image, now_s: float) -> Fault | None:
-        frozen = self._frozen.frozen(image, now_s)
-        exposure = exposure_fault(image, self._camera)  # tells more than that it stands still
-        if exposure is not None:
-            return exposure
-        return Fault.frozen if frozen else None
 
 
 def exposure_fault(image: Image, camera: Camera) -> Fault | None:
-    """Whether an image is black, saturated or, a thermal one, uniform; judged by a grid of its pixels.
+    """Whether an image is black or saturated, judged by a grid of its pixels.
 
     Args:
         image: (H, W) or (H, W, 3); uint8, uint16 or float32.
@@ -231,15 +233,13 @@ def exposure_fault(image: Image, camera: Camera) -> Fault | None:
     if not sample.size:
         return None
     if image.dtype == np.uint8:
-        if np.percentile(sample, 99) <= _DARK[camera]:
+        if np.count_nonzero(sample > _DARK[camera]) <= _FEW * sample.size:
             return Fault.black
-        return Fault.saturated if np.percentile(sample, 1) >= _BRIGHT else None
+        return Fault.saturated if np.count_nonzero(sample < _BRIGHT) <= _FEW * sample.size else None
     low, high = sample.min(), sample.max()
     if high == 0:
         return Fault.black
-    if image.dtype == np.uint16 and low == high and low in _FULL_SCALE:
-        return Fault.saturated
-    return Fault.shuttered if camera == "thermal" and low == high else None
+    return Fault.saturated if image.dtype == np.uint16 and low == high and low in _FULL_SCALE else None
 
 
 def _sample(image: Image) -> Image:
