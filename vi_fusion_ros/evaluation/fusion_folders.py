@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.fusion_metrics import METRICS, fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.fusion_metrics import METRICS, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.intervals import bootstrap_means, places
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.parallel import map_in_order
@@ -213,7 +213,7 @@ def trivial_fusions(visible: Gray8, thermal: Gray8) -> dict[str, Gray8]:
 def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str, float]] | str:
     try:
         images = fused_images(frame, model)
-        return {name: fusion_metrics(fused, images.visible, images.thermal) for name, fused in images.fused.items()}
+        return metrics_of_methods(images.fused, images.visible, images.thermal)
     except DatasetError as error:
         return str(error)
     except ValueError as error:  # of the metrics, which do not know the file
