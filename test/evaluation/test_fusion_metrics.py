@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from vi_fusion_ros.evaluation import pixel_metrics, structure_metrics
-from vi_fusion_ros.evaluation.fusion_folders import trivial_fusions
+from vi_fusion_ros.evaluation.fusion_evaluation import trivial_fusions
 from vi_fusion_ros.evaluation.fusion_metrics import METRICS, MIN_SIZE, fusion_metrics, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.gray_image import GrayImage
 from vi_fusion_ros.evaluation.parallel import map_in_order

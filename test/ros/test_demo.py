@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from harness import DEADLINE_S, next_domain, wait_until
 from rosbags.rosbag2 import Reader
 
-from vi_fusion_ros.bags import typestore
+from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.telemetry import STAGES
 
 pytestmark = pytest.mark.ros

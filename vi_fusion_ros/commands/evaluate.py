@@ -176,7 +176,7 @@ def _manifest(model: Path) -> dict[str, Any]:
 
 
 def _print_table(summary: dict[str, Any]) -> None:
-    from vi_fusion_ros.evaluation.fusion_folders import SOURCES
+    from vi_fusion_ros.evaluation.fusion_evaluation import SOURCES
 
     metrics = list(summary["metrics"])
     print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better, sources unranked (place)")

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.drawing import attention_color, grey8, titled
-from vi_fusion_ros.evaluation.fusion_folders import OURS, RANKED, SOURCES, FrameFiles, FusionEvaluation, fused_images
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, RANKED, SOURCES, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_folders import FrameFiles, fused_images
 from vi_fusion_ros.evaluation.fusion_metrics import METRICS
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import new_figure

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.fusion_folders import OURS, RANKED, TRIVIAL, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, RANKED, TRIVIAL, FusionEvaluation
 from vi_fusion_ros.evaluation.fusion_metrics import METRICS
 
 _ALIASES = {"SSIM2": "SSIM"}
