@@ -56,11 +56,11 @@ class PairCollector(Node):
         )
         self._synchronizer.registerCallback(self._on_pair)
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
-        for camera, add in zip(
-            CAMERAS, (self._synchronizer.add_visible, self._synchronizer.add_thermal), strict=True
-        ):
+        for camera, add in zip(CAMERAS, (self._synchronizer.add_visible, self._synchronizer.add_thermal), strict=True):
             topic = f"{camera}/image{suffix}"
-            self.create_subscription(kind, topic, add, qos.copy_of(qos.IMAGE_IN), qos_overriding_options=qos.overridable())
+            self.create_subscription(
+                kind, topic, add, qos.copy_of(qos.IMAGE_IN), qos_overriding_options=qos.overridable()
+            )
         self.create_timer(_POLL_S, self._synchronizer.poll)
 
     @property
