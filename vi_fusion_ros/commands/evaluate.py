@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -42,6 +43,9 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=_named_folder,
         metavar="NAME=DIR",
         help="another method's results of the same names; may be given again",
+    )
+    parser.add_argument(
+        "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_fusion)
@@ -84,15 +88,19 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _fusion(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.fusion_folders import evaluate_folders, find_frames
     from vi_fusion_ros.evaluation.output import write_json
+    from vi_fusion_ros.evaluation.peers import read_peers, with_peers
 
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
     frames, problems = find_frames(args.visible, args.thermal, dict(args.fused))
     model = _model(args.model)
+    peers = read_peers(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)
+    if peers:
+        evaluation = with_peers(evaluation, peers, args.peers)
     summary = evaluation.summary()
-    write_json(args.json, {**summary, "model": _manifest(model)})
+    write_json(args.json, {**summary, "peers": list(peers), "model": _manifest(model)})
     _print_table(summary)
     _say_partial(evaluation.problems)
     if args.report:
@@ -168,12 +176,19 @@ def _manifest(model: Path) -> dict[str, Any]:
 
 
 def _print_table(summary: dict[str, Any]) -> None:
+    from vi_fusion_ros.evaluation.fusion_evaluation import SOURCES
+
     metrics = list(summary["metrics"])
-    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better")
-    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>7}")
+    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better, sources unranked (place)")
+    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>8}")
     for method in sorted(summary["methods"], key=summary["mean_rank"].__getitem__):
-        means = "".join(f"{summary['methods'][method][metric]['mean']:9.4g}" for metric in metrics)
-        print(f"{method:<14}{means}{summary['mean_rank'][method]:7.2f}")
+        means = "".join(_cell(summary["methods"][method][metric]["mean"]) for metric in metrics)
+        rank = f"{summary['mean_rank'][method]:.2f}"
+        print(f"{method:<14}{means}{f'({rank})' if method in SOURCES else rank:>8}")
+
+
+def _cell(value: float) -> str:
+    return f"{'-':>9}" if math.isnan(value) else f"{value:9.4g}"
 
 
 def _print_classification(result: dict[str, Any]) -> None:

@@ -30,11 +30,11 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
     Returns:
         The result.
     """
+    from vi_fusion_ros.bags.replay import Replay
+    from vi_fusion_ros.bags.source import open_bag
     from vi_fusion_ros.commands.image_codecs import image_codecs
     from vi_fusion_ros.evaluation.bag_evaluation import check_output, evaluate_bag, fusion_of, summary
     from vi_fusion_ros.evaluation.bag_output import ResultBag
-    from vi_fusion_ros.evaluation.bag_replay import Replay
-    from vi_fusion_ros.evaluation.bag_source import open_bag
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.inference.load import load_engine
     from vi_fusion_ros.pipeline import FusionPipeline

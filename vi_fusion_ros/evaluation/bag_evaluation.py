@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from vi_fusion_ros.bags.replay import DecodedPair, Replay
+from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.bag_output import ResultBag
-from vi_fusion_ros.evaluation.bag_replay import DecodedPair, Replay
-from vi_fusion_ros.evaluation.bag_source import BagError, BagSource
-from vi_fusion_ros.evaluation.fusion_folders import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
-from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
+from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult, Image
 from vi_fusion_ros.pipeline import FusionPipeline
@@ -205,7 +205,8 @@ def _mosaic(result: FusionResult) -> Image:
 
 def _metrics(sample: Sample) -> list[list[float]]:
     fusions = {OURS: sample.fused, **trivial_fusions(sample.visible, sample.thermal)}
-    return [list(fusion_metrics(fused, sample.visible, sample.thermal).values()) for fused in fusions.values()]
+    values = metrics_of_methods(fusions, sample.visible, sample.thermal)
+    return [list(row.values()) for row in values.values()]
 
 
 def _why_nothing(source: BagSource, replay: Replay) -> str:

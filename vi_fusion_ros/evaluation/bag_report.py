@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vi_fusion_ros.evaluation.bag_evaluation import BagEvaluation
-from vi_fusion_ros.evaluation.fusion_folders import OURS, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, FusionEvaluation
 from vi_fusion_ros.evaluation.fusion_report import chosen_frames, results_table
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import new_figure

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.evaluation.bag_replay import Codec, Replay
-from vi_fusion_ros.evaluation.bag_source import BagSource, open_bag
+from vi_fusion_ros.bags.replay import Codec, Replay
+from vi_fusion_ros.bags.source import BagSource, open_bag
 from vi_fusion_ros.frames import FramePair, Image
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Problem, Sample
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
-from vi_fusion_ros.bags import typestore
-from vi_fusion_ros.evaluation.bag_source import BagError, BagSource, Record
+from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.source import BagError, BagSource, Record
 from vi_fusion_ros.frames import Frame, FramePair, Image
 from vi_fusion_ros.pairing import NearestPairing, Pair, PairingPolicy
 
