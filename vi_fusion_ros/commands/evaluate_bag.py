@@ -33,9 +33,10 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
     from vi_fusion_ros.commands.image_codecs import image_codecs
-    from vi_fusion_ros.evaluation.bag_evaluation import check_output, evaluate_bag, fusion_of, summary
+    from vi_fusion_ros.evaluation.bag_evaluation import check_output, evaluate_bag
     from vi_fusion_ros.evaluation.bag_output import ResultBag
     from vi_fusion_ros.evaluation.output import write_json
+    from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluator, fusion_of, summary
     from vi_fusion_ros.inference.load import load_engine
     from vi_fusion_ros.pipeline import FusionPipeline
     from vi_fusion_ros.registration import Registration, Rig
@@ -55,14 +56,15 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
         replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs(), rig.time_offset_ns)
         writing = ResultBag(args.output, engine.manifest.model_id) if args.output else nullcontext()
         with writing as output:
-            evaluation = evaluate_bag(source, replay, pipeline, engine.manifest.labels, output, bool(args.report))
+            evaluator = StreamEvaluator(pipeline, engine.manifest.labels, bool(args.report))
+            evaluation = evaluate_bag(source, replay, evaluator, output)
         fusion = fusion_of(evaluation, args.jobs)
         result = {
             "bag": args.bag.name,
             "topics": {"visible": args.visible_topic, "thermal": args.thermal_topic},
             "rig": rig.source,
             "model": about_model,
-            **summary(source, replay, evaluation, fusion),
+            **summary(replay.intake, evaluation, fusion, source.broken),
         }
     if intervals is not None:
         from vi_fusion_ros.evaluation.bag_labels import classification
