@@ -6,13 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from vi_fusion_ros.frames import Frame, FramePair, Image
+from vi_fusion_ros.health import CAMERAS, Camera
 from vi_fusion_ros.pairing import NearestPairing, Pair, PairingPolicy
-
-Camera = Literal["visible", "thermal"]
-CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
 
 POLICY = PairingPolicy(max_skew_ns=40_000_000, max_wait_ns=50_000_000)
 """The fusion node's defaults."""

@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from vi_fusion_ros.bags.intake import Camera, Codec, DecodedPair, Intake, MessagePair, Problem, decoded
+from vi_fusion_ros.bags.intake import Codec, DecodedPair, Intake, MessagePair, Problem, decoded
 from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.source import BagError, BagSource
+from vi_fusion_ros.health import Camera
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation, StreamE
 
 
 def evaluate_bag(
-    source: BagSource, replay: Replay, evaluator: StreamEvaluator, output: ResultBag | None
+    source: BagSource, replay: Replay, evaluator: StreamEvaluator, output: ResultBag | None, progress: bool = False
 ) -> StreamEvaluation:
     """Fuse every pair of a bag, once.
 
@@ -24,12 +24,14 @@ def evaluate_bag(
         replay: of that bag; its account tells what could not be used.
         evaluator: takes the pairs.
         output: takes the results.
+        progress: show a bar, on a terminal.
 
     Raises:
         BagError: the bag has no pair that can be used; one sentence that says what it has.
     """
     start = time.perf_counter()
-    for decoded in tqdm(replay.pairs(), "bag", replay.expected_pairs, unit="pair", disable=None):
+    bar = None if progress else True  # None: on a terminal
+    for decoded in tqdm(replay.pairs(), "bag", replay.expected_pairs, unit="pair", disable=bar):
         try:
             result = evaluator.take(decoded)
         except ValueError as error:

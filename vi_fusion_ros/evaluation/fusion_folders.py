@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
-from vi_fusion_ros.evaluation.fusion_metrics import fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.fusion_metrics import metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult
@@ -134,7 +134,7 @@ def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
 def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str, float]] | str:
     try:
         images = fused_images(frame, model)
-        return {name: fusion_metrics(fused, images.visible, images.thermal) for name, fused in images.fused.items()}
+        return metrics_of_methods(images.fused, images.visible, images.thermal)
     except DatasetError as error:
         return str(error)
     except ValueError as error:  # of the metrics, which do not know the file

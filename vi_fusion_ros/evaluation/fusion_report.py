@@ -68,7 +68,7 @@ def write_report(
 def results_table(summary: dict[str, Any]) -> Table:
     """Methods by metrics, best rank first."""
     ordered = sorted(summary["methods"], key=summary["mean_rank"].__getitem__)
-    best = {metric: max(summary["methods"][m][metric]["mean"] for m in ordered) for metric in METRICS}
+    best = {metric: np.nanmax([summary["methods"][m][metric]["mean"] for m in ordered]) for metric in METRICS}
     best_rank = min(rank for method, rank in summary["mean_rank"].items() if method not in SOURCES)
     table = Table(["method", *METRICS, "mean rank"])
     for method in ordered:
@@ -157,5 +157,7 @@ def grid(tiles: dict[str, Image]) -> Image:
 
 
 def number(value: float) -> str:
-    """Four significant digits."""
+    """Four significant digits; a dash where there is no value."""
+    if np.isnan(value):
+        return "–"
     return f"{value:.4g}" if np.isfinite(value) else "∞"

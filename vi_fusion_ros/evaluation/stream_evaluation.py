@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vi_fusion_ros.bags.intake import DecodedPair, Intake
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
-from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult, Image
 from vi_fusion_ros.pipeline import FusionPipeline
@@ -215,7 +215,8 @@ def _mosaic(result: FusionResult) -> Image:
 
 def _metrics(sample: Sample) -> list[list[float]]:
     fusions = {OURS: sample.fused, **trivial_fusions(sample.visible, sample.thermal)}
-    return [list(fusion_metrics(fused, sample.visible, sample.thermal).values()) for fused in fusions.values()]
+    values = metrics_of_methods(fusions, sample.visible, sample.thermal)
+    return [list(row.values()) for row in values.values()]
 
 
 def _pairing(intake: Intake, evaluation: StreamEvaluation) -> dict[str, Any]:
@@ -278,5 +279,3 @@ def _timings(evaluation: StreamEvaluation) -> dict[str, Any]:
 def _percentiles(values: list[float] | npt.NDArray[np.float64]) -> dict[str, float]:
     p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
     return {"p50": p50, "p95": p95, "p99": p99}
-
-
