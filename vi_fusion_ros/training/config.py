@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from vi_fusion_ros.documents import read_yaml
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
 from vi_fusion_ros.training.batches import BatchConfig
@@ -134,12 +133,7 @@ def load_config(path: Path) -> TrainConfig:
     Raises:
         ValueError: no such file, not YAML, an unknown or missing key, or a value of the wrong type.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a training configuration") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    tree = read_yaml(path, "training configuration")
     try:
         return build(TrainConfig, _mapping(tree, "the file"))
     except ValueError as error:

@@ -69,5 +69,5 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
         ],
         **config.trainer,
     )
-    trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=False)
+    trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     return Run(last, float(trainer.callback_metrics[SCORE]))
