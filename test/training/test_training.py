@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="the training requirements are not i
 pytest.importorskip("lightning", reason="the training requirements are not installed")
 
 from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
 from vi_fusion_ros.training.config import (  # noqa: E402
     TrainConfig,
     build,
@@ -22,7 +23,7 @@ from vi_fusion_ros.training.config import (  # noqa: E402
     plain,
 )
 from vi_fusion_ros.training.task import FusionTask  # noqa: E402
-from vi_fusion_ros.training.trainer import checkpoint_weights, train  # noqa: E402
+from vi_fusion_ros.training.trainer import train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 

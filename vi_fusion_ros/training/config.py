@@ -70,6 +70,7 @@ class OptimConfig:
         crops_weight: weight of presence on crops.
         exclusive_weight: weight of the cross-entropy between labels on crops.
         frames_weight: weight of presence on frames.
+        places_weight: weight of the dense head's score map on frames.
         illumination_weight: weight of illumination.
     """
 
@@ -85,6 +86,7 @@ class OptimConfig:
     crops_weight: float = 1.0
     exclusive_weight: float = 0.5
     frames_weight: float = 1.0
+    places_weight: float = 0.3
     illumination_weight: float = 0.2
 
 
@@ -98,7 +100,7 @@ class TrainConfig:
         seed: of all randomness.
         modality: ``both``, ``visible`` or ``thermal``.
         runs: folder for logs and checkpoints.
-        start_from: checkpoint whose weights the run begins with, or null.
+        start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
         network: sizes.
         batch: sizes of a step.
         augmentation: probabilities.
