@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
+from vi_fusion_ros.bags.intake import Codec, DecodedPair, Intake, MessagePair, Problem, decoded
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.source import BagError, BagSource, Record
-from vi_fusion_ros.frames import Frame, FramePair, Image
-from vi_fusion_ros.pairing import NearestPairing, Pair, PairingPolicy
+from vi_fusion_ros.bags.source import BagError, BagSource
+from vi_fusion_ros.health import Camera
 
 T = TypeVar("T")
 
-POLICY = PairingPolicy(max_skew_ns=40_000_000, max_wait_ns=50_000_000)
-"""The fusion node's defaults."""
-
-_AHEAD = 6
-_MOST_PROBLEMS = 100
+_AHEAD = 8
+_DECODERS = min(os.cpu_count() or 1, 4)  # OpenCV decodes without the interpreter's lock
 _END: Any = object()
-
-
-class Codec(NamedTuple):
-    """How one type of image message is read.
-
-    Attributes:
-        check: raises ValueError where the message contradicts itself; looks at no pixel.
-        decode: the message's pixels; raises ValueError where it cannot.
-    """
-
-    check: Callable[[Any], None]
-    decode: Callable[[Any], Image]
-
-
-class DecodedPair(NamedTuple):
-    """A pair, how long decoding it took, and how long its first frame waited, in the bag's own time, milliseconds."""
-
-    pair: FramePair
-    decode_ms: float
-    sync_wait_ms: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Arrival:
-    message: Any
-    codec: Codec
-    stamp_ns: int
 
 
 class Replay:
@@ -60,6 +30,9 @@ class Replay:
         thermal_topic: the same of the thermal camera.
         codecs: by message type.
         rig_offset_ns: from the rig file, added to the thermal stamps, as the node does.
+
+    Attributes:
+        intake: the account of all messages; complete when the pairs are.
 
     Raises:
         BagError: a topic is missing, empty or of another type.
@@ -75,14 +48,11 @@ class Replay:
     ) -> None:
         if visible_topic == thermal_topic:
             raise BagError(f"visible and thermal topic are both {visible_topic}; expected two topics")
-        self._source, self._topics = source, {visible_topic: "visible", thermal_topic: "thermal"}
+        self._source = source
+        self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
-        self.pairing: NearestPairing[_Arrival] = NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns))
-        self.received: Counter[str] = Counter()
-        self.invalid: Counter[str] = Counter()
-        self.problems: list[str] = []
-        self.stamps: dict[str, list[int]] = {"visible": [], "thermal": []}
+        self.intake = Intake(rig_offset_ns)
 
     @property
     def expected_pairs(self) -> int:
@@ -90,61 +60,32 @@ class Replay:
         return max(min(self._source.counts.get(topic, 0) for topic in self._topics), 1)
 
     def pairs(self) -> Iterator[DecodedPair]:
-        """Every pair of the bag that can be decoded, prepared ahead by a thread."""
-        return _ahead(self._decoded(), _AHEAD)
+        """Every pair of the bag that can be decoded, in order; threads read and decode ahead."""
+        with ThreadPoolExecutor(_DECODERS, "decode") as decoders:
+            for event in _ahead(self._decoding(decoders), _AHEAD):
+                outcome = event.result() if isinstance(event, Future) else event
+                if isinstance(outcome, Problem):
+                    self.intake.note(outcome)  # here, in the order of the bag
+                else:
+                    yield outcome
 
-    def note(self, kind: str, sentence: str) -> None:
-        """Count something that could not be used and keep the sentence."""
-        self.invalid[kind] += 1
-        if len(self.problems) < _MOST_PROBLEMS:
-            self.problems.append(sentence)
+    def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | Problem] | Problem]:
+        for event in self._events():
+            yield event if isinstance(event, Problem) else decoders.submit(decoded, event)
 
-    def _decoded(self) -> Iterator[DecodedPair]:
-        for pair in self._paired():
-            start = time.perf_counter()
-            frames = [self._frame(camera, getattr(pair, camera)) for camera in ("visible", "thermal")]
-            if frames[0] is not None and frames[1] is not None:
-                waited_ms = pair.sync_wait_ns / 1e6
-                together = FramePair(frames[0], frames[1], pair.skew_ns, waited_ms)
-                yield DecodedPair(together, (time.perf_counter() - start) * 1e3, waited_ms)
-
-    def _frame(self, camera: str, arrival: _Arrival) -> Frame | None:
-        try:
-            image = arrival.codec.decode(arrival.message)
-        except ValueError as error:
-            self.note(f"invalid_{camera}", f"{camera} image of stamp {arrival.stamp_ns}: {error}")
-            return None
-        return Frame(image, arrival.stamp_ns, arrival.message.header.frame_id)
-
-    def _paired(self) -> Iterator[Pair[_Arrival]]:
+    def _events(self) -> Iterator[MessagePair | Problem]:
         now_ns = 0
         for record in self._source.records(list(self._topics)):
             now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
-            camera = self._topics[record.topic]
-            self.received[camera] += 1
-            arrival = self._arrival(camera, record)
-            if arrival is None:
-                continue
-            self.stamps[camera].append(arrival.stamp_ns)
-            add = self.pairing.add_visible if camera == "visible" else self.pairing.add_thermal
-            yield from add(arrival, arrival.stamp_ns, now_ns)
-        yield from self.pairing.flush(now_ns)
-
-    def _arrival(self, camera: str, record: Record) -> _Arrival | None:
-        kind = self._types[record.topic]
-        codec = self._codecs[kind]
-        try:
-            message: Any = typestore().deserialize_cdr(record.data, kind)
-            codec.check(message)
-        except Exception as error:  # damaged data makes the deserialiser raise whatever it stumbles over
-            self.note(f"invalid_{camera}", f"{record.topic} at log time {record.log_ns}: {error}")
-            return None
-        stamp_ns = int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
-        if stamp_ns == 0:
-            sentence = f"{record.topic} at log time {record.log_ns}: stamp zero; expected the time of acquisition"
-            self.note(f"no_stamp_{camera}", sentence)
-            return None
-        return _Arrival(message, codec, stamp_ns)
+            kind = self._types[record.topic]
+            read = partial(typestore().deserialize_cdr, record.data, kind)
+            where = f"{record.topic} at log time {record.log_ns}"
+            outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
+            if isinstance(outcome, Problem):
+                yield outcome
+            else:
+                yield from outcome
+        yield from self.intake.flush(now_ns)
 
 
 def _image_type(source: BagSource, topic: str, codecs: Mapping[str, Codec]) -> str:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.commands import evaluate_bag, evaluate_datasets
+from vi_fusion_ros.commands import evaluate_bag, evaluate_datasets, evaluate_flicker
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 
@@ -23,11 +23,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_bag(kinds)
     _add_cross(kinds)
     _add_robustness(kinds)
+    _add_flicker(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write the JSON and the report, and print a table."""
-    return int(args.evaluate(args))
+    if args.engine == "local":
+        return int(args.evaluate(args))
+    from vi_fusion_ros.evaluation.cluster import connected
+
+    with connected(args.jobs):
+        return int(args.evaluate(args))
 
 
 def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,8 +76,8 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
 def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = kinds.add_parser(
         "bag",
-        help="the run-time pipeline over a rosbag2, without ROS",
-        description="Pair, fuse and classify two image topics of a bag, every pair once, the same in every run.",
+        help="the run-time pipeline over rosbag2 bags, without ROS",
+        description="Pair, fuse and classify two image topics of bags, every pair once, the same in every run.",
     )
     evaluate_bag.add_arguments(parser)
     _add_common(parser)
@@ -102,13 +108,36 @@ def _add_robustness(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(evaluate=_robustness)
 
 
+def _add_flicker(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "flicker",
+        help="how still a fused video is where the scene is",
+        description="Changes of the fused image from frame to frame where neither source changes.",
+    )
+    evaluate_flicker.add_arguments(parser)
+    _add_model(parser)
+    _add_json(parser)
+    parser.set_defaults(evaluate=_flicker, engine="local")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
+    _add_model(parser)
+    _add_json(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a report to DIR/index.html")
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
     )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="where: this machine, or a Ray cluster"
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
 
 
 def _fusion(args: argparse.Namespace) -> int:
@@ -158,18 +187,29 @@ def _classification(args: argparse.Namespace) -> int:
 def _bag(args: argparse.Namespace) -> int:
     model = _model(args.model)
     result = evaluate_bag.run(args, model, _manifest(model), _command_line())
+    for name, row in result.get("bags", {"": result}).items():
+        _print_bag(name, row)
+    _say_partial(result["problems"])
+    return 0
+
+
+def _flicker(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    evaluate_flicker.run(args, model, _manifest(model))
+    return 0
+
+
+def _print_bag(name: str, result: dict[str, Any]) -> None:
     timings, pairing = result["timings"], result["pairing"]
     print(
-        f"{result['n']} pairs of {pairing['visible_received']} visible and {pairing['thermal_received']} thermal "
-        f"images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, {timings['pairs_per_s']:.1f} pairs/s, "
-        f"{timings['real_time_factor']:.2f} x real time"
+        f"{name + ': ' if name else ''}{result['n']} pairs of {pairing['visible_received']} visible and "
+        f"{pairing['thermal_received']} thermal images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, "
+        f"{timings['pairs_per_s']:.1f} pairs/s, {timings['real_time_factor']:.2f} x real time"
     )
     for label, row in result["labels"].items():
         print(f"{label}: present in {row['present_share']:.1%} of the pairs")
     if result["fusion"]["n"]:
         _print_table({**result["fusion"], "metrics": next(iter(result["fusion"]["methods"].values()))})
-    _say_partial(result["problems"])
-    return 0
 
 
 def _cross(args: argparse.Namespace) -> int:

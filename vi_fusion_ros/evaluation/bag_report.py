@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vi_fusion_ros.evaluation.bag_evaluation import BagEvaluation
 from vi_fusion_ros.evaluation.fusion_evaluation import OURS, FusionEvaluation
 from vi_fusion_ros.evaluation.fusion_report import chosen_frames, results_table
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import COLOURS, new_figure
+from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def write_report(
     folder: Path,
-    evaluation: BagEvaluation,
+    evaluation: StreamEvaluation,
     fusion: FusionEvaluation | None,
     result: dict[str, Any],
     model: Path,
@@ -31,7 +31,7 @@ def write_report(
         folder: made where it is missing.
         evaluation: of the bag.
         fusion: metrics on its samples.
-        result: ``bag_evaluation.summary`` of them.
+        result: ``stream_evaluation.summary`` of them.
         model: the ONNX file.
         command: what the user typed.
 
@@ -78,7 +78,7 @@ def skew_figure(histogram: dict[str, Any]) -> Figure:
     return figure
 
 
-def timeline_figure(evaluation: BagEvaluation) -> Figure:
+def timeline_figure(evaluation: StreamEvaluation) -> Figure:
     """One panel a label, and one for the thermal share."""
     rows = [*evaluation.labels, "thermal share"]
     figure = new_figure(10.5, 1.2 * len(rows) + 0.5)
@@ -98,7 +98,7 @@ def timeline_figure(evaluation: BagEvaluation) -> Figure:
     return figure
 
 
-def latency_figure(evaluation: BagEvaluation) -> Figure:
+def latency_figure(evaluation: StreamEvaluation) -> Figure:
     """A box a stage."""
     figure = new_figure(7.5, 2.8)
     axes = figure.subplots()
