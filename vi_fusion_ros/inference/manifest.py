@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.frames import Mode
+from vi_fusion_ros.inference.files import write_atomic
 
 MODES = tuple(mode.name.lower() for mode in Mode)
 
@@ -88,10 +88,7 @@ class Manifest:
 
     def save(self, path: str | Path) -> None:
         """Write the manifest; a file at ``path`` is replaced only by a whole one."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_atomic(Path(path), (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
 
     def check_onnx(self, path: str | Path) -> None:
         """Check that ``path`` is the ONNX file that this manifest is about.
@@ -109,7 +106,12 @@ class Manifest:
 
 def sha256(path: str | Path) -> str:
     """The sha256 of a file, hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return sha256_of(Path(path).read_bytes())
+
+
+def sha256_of(data: bytes) -> str:
+    """The sha256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _frozen(value: Any) -> Any:
