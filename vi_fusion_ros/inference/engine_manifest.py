@@ -50,7 +50,7 @@ class Target:
 
     def command(self, folder: Path) -> str:
         """The command that builds it into ``folder``."""
-        return compile_command(self.onnx, folder, self.precision, self.size, self.dla)
+        return shlex.join(compile_command(self.onnx, folder, self.precision, self.size, self.dla))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class EngineManifest:
 
     def command_for(self, size: Size) -> str:
         """The command that builds it for another size."""
-        return compile_command(Path(self.onnx), Path(self.folder), self.model.precision, size, self.dla)
+        return shlex.join(compile_command(Path(self.onnx), Path(self.folder), self.model.precision, size, self.dla))
 
     @classmethod
     def load(cls, path: Path) -> EngineManifest:
@@ -191,10 +191,10 @@ def size_text(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def compile_command(onnx: Path, folder: Path, precision: str, size: Size, dla: int | None) -> str:
-    """``vi-fusion compile`` with what makes this engine."""
+def compile_command(onnx: Path, folder: Path, precision: str, size: Size, dla: int | None) -> list[str]:
+    """``vi-fusion compile`` with what makes this engine, word by word."""
     words = ["vi-fusion", "compile", str(onnx), "-o", str(folder), "--precision", precision, "--size", size_text(size)]
-    return shlex.join([*words, *([] if dla is None else ["--dla", str(dla)])])
+    return [*words, *([] if dla is None else ["--dla", str(dla)])]
 
 
 _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
