@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -24,7 +25,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write the JSON and the report, and print a table."""
-    return int(args.evaluate(args))
+    if args.engine == "local":
+        return int(args.evaluate(args))
+    from vi_fusion_ros.evaluation.cluster import connected
+
+    with connected(args.jobs):
+        return int(args.evaluate(args))
 
 
 def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,6 +48,9 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=_named_folder,
         metavar="NAME=DIR",
         help="another method's results of the same names; may be given again",
+    )
+    parser.add_argument(
+        "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_fusion)
@@ -64,8 +73,8 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
 def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = kinds.add_parser(
         "bag",
-        help="the run-time pipeline over a rosbag2, without ROS",
-        description="Pair, fuse and classify two image topics of a bag, every pair once, the same in every run.",
+        help="the run-time pipeline over rosbag2 bags, without ROS",
+        description="Pair, fuse and classify two image topics of bags, every pair once, the same in every run.",
     )
     evaluate_bag.add_arguments(parser)
     _add_common(parser)
@@ -79,20 +88,27 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
     )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="where: this machine, or a Ray cluster"
+    )
 
 
 def _fusion(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.fusion_folders import evaluate_folders, find_frames
     from vi_fusion_ros.evaluation.output import write_json
+    from vi_fusion_ros.evaluation.peers import read_peers, with_peers
 
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
     frames, problems = find_frames(args.visible, args.thermal, dict(args.fused))
     model = _model(args.model)
+    peers = read_peers(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)
+    if peers:
+        evaluation = with_peers(evaluation, peers, args.peers)
     summary = evaluation.summary()
-    write_json(args.json, {**summary, "model": _manifest(model)})
+    write_json(args.json, {**summary, "peers": list(peers), "model": _manifest(model)})
     _print_table(summary)
     _say_partial(evaluation.problems)
     if args.report:
@@ -124,18 +140,23 @@ def _classification(args: argparse.Namespace) -> int:
 def _bag(args: argparse.Namespace) -> int:
     model = _model(args.model)
     result = evaluate_bag.run(args, model, _manifest(model), _command_line())
+    for name, row in result.get("bags", {"": result}).items():
+        _print_bag(name, row)
+    _say_partial(result["problems"])
+    return 0
+
+
+def _print_bag(name: str, result: dict[str, Any]) -> None:
     timings, pairing = result["timings"], result["pairing"]
     print(
-        f"{result['n']} pairs of {pairing['visible_received']} visible and {pairing['thermal_received']} thermal "
-        f"images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, {timings['pairs_per_s']:.1f} pairs/s, "
-        f"{timings['real_time_factor']:.2f} x real time"
+        f"{name + ': ' if name else ''}{result['n']} pairs of {pairing['visible_received']} visible and "
+        f"{pairing['thermal_received']} thermal images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, "
+        f"{timings['pairs_per_s']:.1f} pairs/s, {timings['real_time_factor']:.2f} x real time"
     )
     for label, row in result["labels"].items():
         print(f"{label}: present in {row['present_share']:.1%} of the pairs")
     if result["fusion"]["n"]:
         _print_table({**result["fusion"], "metrics": next(iter(result["fusion"]["methods"].values()))})
-    _say_partial(result["problems"])
-    return 0
 
 
 def _named_folder(text: str) -> tuple[str, Path]:
@@ -168,12 +189,19 @@ def _manifest(model: Path) -> dict[str, Any]:
 
 
 def _print_table(summary: dict[str, Any]) -> None:
+    from vi_fusion_ros.evaluation.fusion_evaluation import SOURCES
+
     metrics = list(summary["metrics"])
-    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better")
-    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>7}")
+    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better, sources unranked (place)")
+    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>8}")
     for method in sorted(summary["methods"], key=summary["mean_rank"].__getitem__):
-        means = "".join(f"{summary['methods'][method][metric]['mean']:9.4g}" for metric in metrics)
-        print(f"{method:<14}{means}{summary['mean_rank'][method]:7.2f}")
+        means = "".join(_cell(summary["methods"][method][metric]["mean"]) for metric in metrics)
+        rank = f"{summary['mean_rank'][method]:.2f}"
+        print(f"{method:<14}{means}{f'({rank})' if method in SOURCES else rank:>8}")
+
+
+def _cell(value: float) -> str:
+    return f"{'-':>9}" if math.isnan(value) else f"{value:9.4g}"
 
 
 def _print_classification(result: dict[str, Any]) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vi_fusion_ros.evaluation.bag_evaluation import BagEvaluation
-from vi_fusion_ros.evaluation.fusion_folders import OURS, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, FusionEvaluation
 from vi_fusion_ros.evaluation.fusion_report import chosen_frames, results_table
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import new_figure
+from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ _COLOURS = ("#0b6bcb", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#4a4a4a")
 
 def write_report(
     folder: Path,
-    evaluation: BagEvaluation,
+    evaluation: StreamEvaluation,
     fusion: FusionEvaluation | None,
     result: dict[str, Any],
     model: Path,
@@ -33,7 +33,7 @@ def write_report(
         folder: made where it is missing.
         evaluation: of the bag.
         fusion: metrics on its samples.
-        result: ``bag_evaluation.summary`` of them.
+        result: ``stream_evaluation.summary`` of them.
         model: the ONNX file.
         command: what the user typed.
 
@@ -80,7 +80,7 @@ def skew_figure(histogram: dict[str, Any]) -> Figure:
     return figure
 
 
-def timeline_figure(evaluation: BagEvaluation) -> Figure:
+def timeline_figure(evaluation: StreamEvaluation) -> Figure:
     """One panel a label, and one for the thermal share."""
     rows = [*evaluation.labels, "thermal share"]
     figure = new_figure(10.5, 1.2 * len(rows) + 0.5)
@@ -100,7 +100,7 @@ def timeline_figure(evaluation: BagEvaluation) -> Figure:
     return figure
 
 
-def latency_figure(evaluation: BagEvaluation) -> Figure:
+def latency_figure(evaluation: StreamEvaluation) -> Figure:
     """A box a stage."""
     figure = new_figure(7.5, 2.8)
     axes = figure.subplots()

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.drawing import attention_color, grey8, titled
-from vi_fusion_ros.evaluation.fusion_folders import OURS, RANKED, SOURCES, FrameFiles, FusionEvaluation, fused_images
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, RANKED, SOURCES, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_folders import FrameFiles, fused_images
 from vi_fusion_ros.evaluation.fusion_metrics import METRICS
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import new_figure
@@ -67,7 +68,7 @@ def write_report(
 def results_table(summary: dict[str, Any]) -> Table:
     """Methods by metrics, best rank first."""
     ordered = sorted(summary["methods"], key=summary["mean_rank"].__getitem__)
-    best = {metric: max(summary["methods"][m][metric]["mean"] for m in ordered) for metric in METRICS}
+    best = {metric: np.nanmax([summary["methods"][m][metric]["mean"] for m in ordered]) for metric in METRICS}
     best_rank = min(rank for method, rank in summary["mean_rank"].items() if method not in SOURCES)
     table = Table(["method", *METRICS, "mean rank"])
     for method in ordered:
@@ -156,5 +157,7 @@ def grid(tiles: dict[str, Image]) -> Image:
 
 
 def number(value: float) -> str:
-    """Four significant digits."""
+    """Four significant digits; a dash where there is no value."""
+    if np.isnan(value):
+        return "–"
     return f"{value:.4g}" if np.isfinite(value) else "∞"

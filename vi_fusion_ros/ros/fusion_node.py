@@ -192,10 +192,12 @@ class FusionNode(LifecycleNode):
         status.header.stamp = self.get_clock().now().to_msg()
         session = self._session
         if session is None:
-            self._statistics.fill(status, {}, 0)
+            self._statistics.fill(status, {})
         else:
-            self._statistics.fill(status, session.pairing_drops, session.skipped)
+            self._statistics.fill(status, session.pairing_drops, session.held)
             status.pairs, status.time_resets = session.pairs, session.time_resets
+            health = session.health.describe(time.monotonic())
+            status.visible_health, status.thermal_health = health["visible"], health["thermal"]
         status.engine_state = self._engine_state
         if self._engine is not None:
             status.engine, status.engine_reason = self._engine.description, self._engine.reason
