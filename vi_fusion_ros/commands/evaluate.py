@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.commands import evaluate_bag
+from vi_fusion_ros.commands import evaluate_bag, evaluate_flicker
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 
@@ -21,6 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_fusion(kinds)
     _add_classification(kinds)
     _add_bag(kinds)
+    _add_flicker(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,9 +82,21 @@ def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.set_defaults(evaluate=_bag)
 
 
+def _add_flicker(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "flicker",
+        help="how still a fused video is where the scene is",
+        description="Changes of the fused image from frame to frame where neither source changes.",
+    )
+    evaluate_flicker.add_arguments(parser)
+    _add_model(parser)
+    _add_json(parser)
+    parser.set_defaults(evaluate=_flicker, engine="local")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
+    _add_model(parser)
+    _add_json(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a report to DIR/index.html")
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
@@ -91,6 +104,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="where: this machine, or a Ray cluster"
     )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
 
 
 def _fusion(args: argparse.Namespace) -> int:
@@ -143,6 +164,12 @@ def _bag(args: argparse.Namespace) -> int:
     for name, row in result.get("bags", {"": result}).items():
         _print_bag(name, row)
     _say_partial(result["problems"])
+    return 0
+
+
+def _flicker(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    evaluate_flicker.run(args, model, _manifest(model))
     return 0
 
 

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vi_fusion_ros.documents import read_json, shown
 from vi_fusion_ros.inference.files import write_atomic
-from vi_fusion_ros.inference.manifest import Manifest, sha256_of
+from vi_fusion_ros.inference.manifest import MAX_BYTES, Manifest, sha256_of
 
 Size = tuple[int, int]
 
@@ -111,15 +112,15 @@ class EngineManifest:
             ValueError: missing, not JSON, not of an engine, or a field is missing or wrong; one sentence.
         """
         model = Manifest.load(path)
-        engine = json.loads(path.read_text(encoding="utf-8")).get("engine")
+        engine = read_json(path, "manifest", MAX_BYTES).get("engine")
         if not isinstance(engine, dict):
             raise ValueError(f"manifest {path} is of a model, not of an engine: 'engine' is missing")  # noqa: TRY004 (a user's fault)
         for name, (kind, expected) in _FIELDS.items():
             if not isinstance(engine.get(name), kind):
-                raise ValueError(f"manifest {path}: engine.{name} is {engine.get(name)!r}; expected {expected}")  # noqa: TRY004
+                raise ValueError(f"manifest {path}: engine.{name} is {shown(engine.get(name))}; expected {expected}")  # noqa: TRY004
         size = engine["size"]
         if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-            raise ValueError(f"manifest {path}: engine.size is {size!r}; expected width and height in pixels")
+            raise ValueError(f"manifest {path}: engine.size is {shown(size)}; expected width and height in pixels")
         known = {name: value for name, value in engine.items() if name in cls.__annotations__}
         return cls(**{**known, "model": model, "size": (size[0], size[1])})
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import fit_temperature, presence_report, sigmoid
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import part
@@ -25,7 +26,6 @@ from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import predict_crops, predict_frame
 from vi_fusion_ros.training.report import crop_figures
-from vi_fusion_ros.training.trainer import checkpoint_weights
 
 Logits = npt.NDArray[np.float32]
 

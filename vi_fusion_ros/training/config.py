@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from vi_fusion_ros.documents import read_yaml
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
 from vi_fusion_ros.training.batches import BatchConfig
@@ -71,6 +70,7 @@ class OptimConfig:
         crops_weight: weight of presence on crops.
         exclusive_weight: weight of the cross-entropy between labels on crops.
         frames_weight: weight of presence on frames.
+        places_weight: weight of the dense head's score map on frames.
         illumination_weight: weight of illumination.
     """
 
@@ -86,6 +86,7 @@ class OptimConfig:
     crops_weight: float = 1.0
     exclusive_weight: float = 0.5
     frames_weight: float = 1.0
+    places_weight: float = 0.3
     illumination_weight: float = 0.2
 
 
@@ -99,7 +100,7 @@ class TrainConfig:
         seed: of all randomness.
         modality: ``both``, ``visible`` or ``thermal``.
         runs: folder for logs and checkpoints.
-        start_from: checkpoint whose weights the run begins with, or null.
+        start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
         network: sizes.
         batch: sizes of a step.
         augmentation: probabilities.
@@ -132,12 +133,7 @@ def load_config(path: Path) -> TrainConfig:
     Raises:
         ValueError: no such file, not YAML, an unknown or missing key, or a value of the wrong type.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a training configuration") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    tree = read_yaml(path, "training configuration")
     try:
         return build(TrainConfig, _mapping(tree, "the file"))
     except ValueError as error:

@@ -14,6 +14,7 @@ import onnxruntime
 from vi_fusion_ros.model.cost import Cost, measure_cost
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
 from vi_fusion_ros.training.card import model_card
+from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import part
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
@@ -22,7 +23,6 @@ from vi_fusion_ros.training.onnx_export import INPUTS, OUTPUTS, Pair, export_onn
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import padded_tensors
 from vi_fusion_ros.training.report import measure
-from vi_fusion_ros.training.trainer import checkpoint_weights
 
 LICENCE = (
     "Weights trained on FLIR ADAS v1 crops and RoadScene. FLIR's own terms apply to its data; RoadScene states no "
