@@ -11,6 +11,7 @@ COMMANDS = {
     "dataset": "check a dataset of visible and thermal images",
     "evaluate": "measure fusion and classification on datasets",
     "benchmark": "measure latency and cost of the model and of the node",
+    "doctor": "check this machine, the model, the rig file and the cameras' topics",
     "soak": "run the node under faulty cameras and check that nothing gives way (needs ROS 2)",
     "calibrate": "find how two cameras lie to each other, and write the rig file",
     "rig": "show what a rig file says",
