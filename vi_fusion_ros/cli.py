@@ -18,6 +18,8 @@ COMMANDS = {
     "train": "train the network",
     "tune": "search training hyperparameters",
     "export": "turn a checkpoint into a model with manifest and card",
+    "compile": "build verified TensorRT engines from a model",
+    "quantize": "turn a model into an int8 one, and measure what that costs",
 }
 """Commands by name; each is the module ``vi_fusion_ros.commands.<name>`` with ``add_parser`` and ``run``."""
 
