@@ -85,11 +85,17 @@ class Diagnostics:
         return self._status("streams", level, message, values)
 
     def _engine(self, status: FusionStatus, fault: str) -> DiagnosticStatus:
-        failed = status.engine_state == "failed"
+        level, message = DiagnosticStatus.OK, status.engine or "not loaded"
+        if status.engine_state == "failed":
+            level, message = DiagnosticStatus.ERROR, fault
+        elif status.engine_state == "fallback":
+            level, message = DiagnosticStatus.WARN, status.engine_reason
+        elif status.engine_state == "building":
+            message = status.engine_reason
         return self._status(
             "engine",
-            DiagnosticStatus.ERROR if failed else DiagnosticStatus.OK,
-            fault if failed else status.engine or "not loaded",
+            level,
+            message,
             {"state": status.engine_state, "reason": status.engine_reason, "model": status.model_id},
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -16,7 +17,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from vi_fusion_ros.inference.engine import Engine
-from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.inference.select import Wanted, select_engine
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
@@ -137,7 +138,9 @@ class FusionNode(LifecycleNode):
         rig = Rig.load(settings["rig"]) if settings["rig"] else Rig.identity()
         tone_mapper = ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
         self._engine_state = "failed"
-        engine = load_engine(settings["model"] or default_model(), settings["threads"])
+        logger = self.get_logger()
+        model = Path(settings["model"] or default_model())
+        engine = select_engine(model, _engine_wanted(settings), logger.info, logger.warning)
         self._engine_state = "ready"
         self._rig, self._engine = rig, engine
         self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
@@ -216,6 +219,7 @@ class FusionNode(LifecycleNode):
         drift_watch.fill(status, session.drift if session else None)
         status.engine_state = self._engine_state
         if self._engine is not None:
+            status.engine_state = self._engine.state
             status.engine, status.engine_reason = self._engine.description, self._engine.reason
             status.model_id = self._engine.manifest.model_id
         else:
@@ -228,6 +232,18 @@ class FusionNode(LifecycleNode):
         """Stop fusing, then take the node off the graph."""
         self._shut_down()
         super().destroy_node()
+
+
+def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+    cache = settings["engine.cache_dir"]
+    return Wanted(
+        backend=settings["backend"],
+        threads=settings["threads"],
+        precision=settings["engine.precision"],
+        cache=Path(cache).expanduser() if cache else None,
+        build=settings["engine.build"],
+        build_timeout_s=settings["engine.build_timeout"],
+    )
 
 
 def main(args: list[str] | None = None) -> None:
