@@ -10,11 +10,13 @@ import pytest
 pytest.importorskip("captum", reason="captum is not installed")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from vi_fusion_ros.explain.differentiable import load_classifier, network_inputs  # noqa: E402
+from vi_fusion_ros.explain.differentiable import load_classifier  # noqa: E402
+from vi_fusion_ros.explain.explanation import Explainer  # noqa: E402
 from vi_fusion_ros.explain.maps import METHODS, class_activation, saliency  # noqa: E402
+from vi_fusion_ros.frames import Frame, FramePair  # noqa: E402
 from vi_fusion_ros.inference.load import load_engine  # noqa: E402
-from vi_fusion_ros.pipeline import _Buffers  # noqa: E402
 from vi_fusion_ros.share import default_model  # noqa: E402
+from vi_fusion_ros.training.datasets.base import Box  # noqa: E402
 
 
 class Region(torch.nn.Module):
@@ -67,16 +69,22 @@ def test_the_classifier_in_torch_says_what_the_engine_says() -> None:
     np.testing.assert_allclose(logits, expected, atol=1e-3)
 
 
-def test_the_inputs_are_the_pipelines_own() -> None:
+def test_what_is_explained_is_the_pipelines_answer() -> None:
     rng = np.random.default_rng(2)
-    visible, thermal = rng.integers(0, 256, (50, 70, 3), np.uint8), rng.integers(0, 256, (50, 70), np.uint8)
-    expected = _Buffers(50, 70, 16).fill(visible, thermal)
-    for ours, theirs in zip(network_inputs(visible, thermal, 16), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    pair = FramePair(
+        Frame(rng.integers(0, 256, (50, 70, 3), np.uint8)), Frame(rng.integers(7000, 9000, (50, 70), np.uint16))
+    )
+    found = Explainer(default_model(), "gradient").explain("pair", pair, [Box("person", 0, 0, 9, 9)])
+    told = {score.label: score.probability for score in found.result.scores}
+    assert {row.label: row.probability for row in found.labels} == {
+        row.label: pytest.approx(told[row.label], abs=1e-6) for row in found.labels
+    }
+    assert "person" in {row.label for row in found.labels}
+    assert found.labels[0].activation.shape == (50, 70)
 
 
 def test_a_model_of_other_making_is_refused_in_one_sentence(model: Path) -> None:
     with pytest.raises(ValueError, match="says nothing of the network's sizes; expected a model of vi-fusion export"):
         load_classifier(model)
-    with pytest.raises(ValueError, match="needs the .onnx that the engine was built from"):
+    with pytest.raises(ValueError, match=r"needs the \.onnx that the engine was built from"):
         load_classifier(Path("model.engine"))
