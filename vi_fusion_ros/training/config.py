@@ -23,8 +23,9 @@ class DataConfig:
     """Which data, and which of it for what. Ranges are half-open ``[low, high]`` lists of ``Sample.order``.
 
     Attributes:
-        crops: folder of the object crops.
+        crops: folder of the object crops; null cuts them from the boxes of the frames, by the ranges of the frames.
         frames: folder of the full frames, or null.
+        frames_layout: a name of docs/datasets.md; null guesses it from the folders.
         crops_train: ranges of crops to train on.
         crops_select: ranges of crops that early stopping, tuning and the choice of the recipe look at.
         crops_test: ranges of crops that only the final report looks at.
@@ -32,10 +33,12 @@ class DataConfig:
         frames_select: the same for frames.
         frames_test: the same for frames.
         cache: folder for decoded pixels.
+        licence: a sentence for the manifest and the model card: under which terms the data stands.
     """
 
-    crops: Path
+    crops: Path | None = None
     frames: Path | None = None
+    frames_layout: str | None = None
     crops_train: tuple[tuple[int, int], ...] = ((0, 6500), (7000, 7250))
     crops_select: tuple[tuple[int, int], ...] = ((6500, 7000), (7250, 7500))
     crops_test: tuple[tuple[int, int], ...] = ((7500, 8863),)
@@ -43,8 +46,11 @@ class DataConfig:
     frames_select: tuple[tuple[int, int], ...] = ((91, 101),)
     frames_test: tuple[tuple[int, int], ...] = ((101, 145),)
     cache: Path = Path("runs/cache")
+    licence: str = "Not stated by whoever trained it. Ask for the terms of the data before use."
 
     def __post_init__(self) -> None:
+        if self.crops is None and self.frames is None:
+            raise ValueError("data has neither crops nor frames; expected a folder of one or both")
         for kind in ("crops", "frames"):
             parts = {part: getattr(self, f"{kind}_{part}") for part in ("train", "select", "test")}
             for low, high in parts["test"]:
