@@ -17,6 +17,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from vi_fusion_ros.ros import qos
@@ -74,6 +75,10 @@ class Intake:
             raw=True,
         )
         self._streams.append(_Stream(subscription, callback))
+
+    def profile(self, topic: str) -> QoSProfile:
+        """The QoS, overrides included, with which a topic (resolved name) is subscribed to."""
+        return next(s.subscription.qos_profile for s in self._streams if s.subscription.topic_name == topic)
 
     def start(self) -> None:
         """Start the thread."""

@@ -34,7 +34,7 @@ class ResultPublishers:
     def __init__(self, node: Node, model_id: str, compressed: bool, report: Callable[[str], None]) -> None:
         self._node = node
         self._report = report
-        self._model_id = model_id
+        self.model_id = model_id
         self._fused = self._publisher(Image, "~/fused")
         self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
         self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
@@ -55,7 +55,7 @@ class ResultPublishers:
         if _wanted(self._fused):
             self._publish_image(self._fused, header, result.fused)
         if _wanted(self._classification):
-            self._classification.publish(to_classification(result, self._model_id))
+            self._classification.publish(to_classification(result, self.model_id))
         if camera_info is not None and _wanted(self._camera_info):
             self._camera_info.publish(_with_header(camera_info, header))
         if self._compressed is not None and _wanted(self._compressed):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +25,8 @@ from vi_fusion_ros.ros.intake import Intake
 from vi_fusion_ros.ros.messages import stamp_ns
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.statistics import Statistics
-from vi_fusion_ros.ros.synchronizer import make_synchronizer
+from vi_fusion_ros.ros.surroundings import Surroundings, ThreadCpuWait, dds_profile_fault, look_at_stream
+from vi_fusion_ros.ros.synchronizer import Synchronizer, make_synchronizer
 from vi_fusion_ros.ros.worker import Worker
 
 _BEHIND_STAMP = 12  # bytes: the head of CDR, seconds, nanoseconds
@@ -104,6 +107,11 @@ class Session:
         drift: DriftWatch | None,
     ) -> None:
         self.drift = drift
+        self._rig_offset_ns = rig_offset_ns
+        self._fusing = threading.Lock()
+        self._pairing_lock = threading.Lock()  # nothing may be added to a synchronizer that is being replaced
+        self._past_drops: Counter[str] = Counter()
+        self._past_pairs = self._past_resets = 0
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
         self._camera_info: dict[Camera, CameraInfo] = {}
@@ -113,57 +121,118 @@ class Session:
         self._worker: Worker[_Job] = Worker(
             self._fuse, self._poll, self._on_error, settings["queue_depth"], self._skipped
         )
-        self._synchronizer = make_synchronizer(
-            settings["pairing.policy"], _policy(settings, rig_offset_ns), _Reporter(report)
-        )
-        self._synchronizer.registerCallback(self._on_pair)
+        self._synchronizer = self._make_synchronizer()
         self._topics: dict[Camera, str] = {}
         pipeline.reset()
         self._worker.start()
-        self._intake = Intake(node, report)
-        for camera in CAMERAS:
-            self._subscribe(camera)
-        self._intake.start()
+        self._cpu_wait = ThreadCpuWait(self._worker.native_id)
+        self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
+        self._intake: Intake | None = None
+        self.enabled = True
 
     @property
     def pairing_drops(self) -> dict[str, int]:
         """Images that the pairing dropped, by reason."""
-        return {str(reason): count for reason, count in self._synchronizer.drops.items()}
+        return self._past_drops + Counter(self._synchronizer.drops)
 
     @property
     def pairs(self) -> int:
         """Pairs formed."""
-        return int(self._synchronizer.pairs)
+        return self._past_pairs + int(self._synchronizer.pairs)
 
     @property
     def time_resets(self) -> int:
         """Backward jumps of stamps."""
-        return int(self._synchronizer.time_resets)
+        return self._past_resets + int(self._synchronizer.time_resets)
 
     @property
     def held(self) -> int:
         """Images that wait for a partner."""
         return self._synchronizer.pending
 
+    @property
+    def enabled(self) -> bool:
+        """Whether images are taken."""
+        return self._intake is not None
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        if enabled and self._intake is None:
+            self.health = HealthMonitor(_limits(self._settings), time.monotonic())
+            self._intake = self._open_intake()
+        elif not enabled and self._intake is not None:
+            self._intake.stop()
+            self._intake = None
+            self._synchronizer.flush()
+
     def apply(self, settings: Mapping[str, Any]) -> None:
         """Take over the parameters that are not read where they are used."""
         self._worker.depth = settings["queue_depth"]
         self.health.limits = _limits(settings)
+        if _policy(settings, self._rig_offset_ns) != self._synchronizer.policy:
+            self._replace_synchronizer()
+
+    def replace_pipeline(self, pipeline: FusionPipeline) -> None:
+        """Fuse with another pipeline from the next pair on; when this returns nothing uses the old one any more."""
+        with self._fusing:
+            self._pipeline = pipeline
+
+    def replace_rig_offset(self, offset_ns: int) -> None:
+        """Pair with another offset of the thermal stamps."""
+        self._rig_offset_ns = offset_ns
+        self.apply(self._settings)
+
+    def surroundings(self) -> Surroundings:
+        """What can be seen of the image topics, the DDS profile and the processor; since the last call."""
+        cpu_wait = self._cpu_wait.share()
+        if self._intake is None:
+            return Surroundings(cpu_wait=cpu_wait)
+        streams = {
+            camera: look_at_stream(self._node, topic, self._intake.profile(topic), self._image_bytes[camera])
+            for camera, topic in self._topics.items()
+        }
+        return Surroundings(streams, dds_profile_fault(max(self._image_bytes.values())), cpu_wait)
 
     def close(self) -> None:
         """Take the subscriptions off the graph, then finish the pair in hand."""
-        self._intake.stop()
+        self.enabled = False
         self._worker.stop()
         if self.drift is not None:
             self.drift.close()
 
-    def _subscribe(self, camera: Camera) -> None:
+    def _make_synchronizer(self) -> Synchronizer:
+        synchronizer = make_synchronizer(
+            self._settings["pairing.policy"],
+            _policy(self._settings, self._rig_offset_ns),
+            _Reporter(self._report),
+        )
+        synchronizer.registerCallback(self._on_pair)
+        return synchronizer
+
+    def _replace_synchronizer(self) -> None:
+        """Pair by another policy; what is held is settled by the old one, and the counts go on."""
+        with self._pairing_lock:
+            old = self._synchronizer
+            old.flush()
+            self._synchronizer = self._make_synchronizer()
+            self._past_drops.update(old.drops)
+            self._past_pairs += old.pairs
+            self._past_resets += old.time_resets
+
+    def _open_intake(self) -> Intake:
+        intake = Intake(self._node, self._report)
+        for camera in CAMERAS:
+            self._subscribe(intake, camera)
+        intake.start()
+        return intake
+
+    def _subscribe(self, intake: Intake, camera: Camera) -> None:
         compressed = self._settings[f"{camera}.compressed"]
         topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
         self._topics[camera] = self._node.resolve_topic_name(topic)
         kind, read = (CompressedImage, _read_compressed) if compressed else (Image, _read_image)
-        self._intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
-        self._intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
+        intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
+        intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
 
     def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
         self._camera_info[camera] = message
@@ -171,6 +240,7 @@ class Session:
     def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
         now = time.monotonic_ns()
         self._statistics.received(camera)
+        self._image_bytes[camera] = len(wire)
         try:
             message = read(wire)
         except image_codec.ImageError as error:
@@ -180,8 +250,9 @@ class Session:
         route = self.health.arrived(camera, now / 1e9)
         if route is Route.pair:
             self._pairing_in_use = True
-            add = self._synchronizer.add_visible if camera == "visible" else self._synchronizer.add_thermal
-            add(arrival)
+            with self._pairing_lock:
+                add = self._synchronizer.add_visible if camera == "visible" else self._synchronizer.add_thermal
+                add(arrival)
             self._worker.wake()
         elif route is Route.alone:
             self._leave_pairing()
@@ -214,7 +285,8 @@ class Session:
 
     def _fuse(self, job: _Job) -> None:
         try:
-            self._make_result(job)
+            with self._fusing:
+                self._make_result(job)
         finally:
             self._statistics.in_hand(-job.images)
 
