@@ -13,6 +13,8 @@ from launch_ros.substitutions import FindPackageShare
 
 BOOLEAN = ["true", "false", "True", "False"]
 UNSET_OR_BOOLEAN = ["", *BOOLEAN]
+BACKENDS = ["", "auto", "tensorrt", "onnxruntime"]
+PRECISIONS = ["", "fp32", "fp16", "int8"]
 RELIABILITY = ["", "best_effort", "reliable", "system_default"]
 
 # name: (default, description, choices or None)
@@ -35,7 +37,10 @@ ARGUMENTS = {
     "image_reliability": ("", "QoS reliability of both image subscriptions; empty: best_effort", RELIABILITY),
     "rig": ("", "rig file that registers the thermal camera; empty: already registered", None),
     "model": ("", "model (.onnx); empty: the one that the package ships", None),
-    "threads": ("", "CPU threads of the inference engine", None),
+    "threads": ("", "CPU threads of ONNX Runtime", None),
+    "backend": ("", "what runs the model; empty: auto (docs/gpu.md)", BACKENDS),
+    "engine_precision": ("", "of TensorRT engines; empty: fp16; int8 needs a quantized model", PRECISIONS),
+    "engine_cache": ("", "folder of TensorRT engines; empty: in the user's cache folder", None),
     "params_file": (
         PathJoinSubstitution([FindPackageShare("vi_fusion_ros"), "config", "fusion.yaml"]),
         "parameter file; the arguments that are given win over it",
@@ -58,6 +63,9 @@ PARAMETERS = {
     "rig": (["rig"], str),
     "model": (["model"], str),
     "threads": (["threads"], int),
+    "backend": (["backend"], str),
+    "engine_precision": (["engine.precision"], str),
+    "engine_cache": (["engine.cache_dir"], str),
     "compressed": (["visible.compressed", "thermal.compressed"], lambda text: text.lower() == "true"),
     "autostart": (["autostart"], lambda text: text.lower() == "true"),
     "use_sim_time": (["use_sim_time"], lambda text: text.lower() == "true"),

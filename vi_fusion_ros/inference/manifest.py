@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 from vi_fusion_ros.documents import is_finite_number, read_json, shown
 from vi_fusion_ros.frames import Mode
+from vi_fusion_ros.inference.files import write_atomic
 
-_MAX_BYTES = 2**24  # of a manifest; metrics of many datasets make it long
+MAX_BYTES = 2**24  # of a manifest; metrics of many datasets make it long
 _CHUNK = 2**20
 
 MODES = tuple(mode.name.lower() for mode in Mode)
@@ -70,7 +70,7 @@ class Manifest:
             ValueError: missing, not JSON, or a field is missing or wrong; one sentence with the path.
         """
         path = Path(path)
-        document = read_json(path, "manifest", _MAX_BYTES)
+        document = read_json(path, "manifest", MAX_BYTES)
         if not isinstance(document, dict):
             raise ValueError(f"manifest {path} is not a JSON object")  # noqa: TRY004 (a user's fault)
         for name, (holds, expected) in _FIELDS.items():
@@ -86,10 +86,7 @@ class Manifest:
 
     def save(self, path: str | Path) -> None:
         """Write the manifest; a file at ``path`` is replaced only by a whole one."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_atomic(Path(path), (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
 
     def check_onnx(self, path: str | Path) -> None:
         """Check that ``path`` is the ONNX file that this manifest is about.
@@ -112,6 +109,11 @@ def sha256(path: str | Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_of(data: bytes) -> str:
+    """The sha256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _frozen(value: Any) -> Any:
