@@ -100,10 +100,23 @@ def manifest(folder: Path) -> Callable[[bytes], object]:
 
 
 def onnx(folder: Path) -> Callable[[bytes], object]:
-    """A model whose manifest fits the damaged file, so that the damage reaches the engine."""
+    """ONNX Runtime alone, which some damage does end."""
+    from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+
+    return _model(folder, OnnxRuntimeEngine)
+
+
+def guarded_onnx(folder: Path) -> Callable[[bytes], object]:
+    """A model as everybody loads it: tried in a process of its own first."""
+    from vi_fusion_ros.inference.load import load_engine
+
+    return _model(folder, load_engine)
+
+
+def _model(folder: Path, load: Callable[[Path, int], object]) -> Callable[[bytes], object]:
+    """Input: a model. Its manifest is made to fit it, so that the damage reaches the engine."""
     from tiny_model import write_model
 
-    from vi_fusion_ros.inference.load import load_engine
     from vi_fusion_ros.inference.manifest import sha256
 
     path = write_model(folder / "model.onnx")
@@ -112,7 +125,7 @@ def onnx(folder: Path) -> Callable[[bytes], object]:
     def parse(data: bytes) -> object:
         path.write_bytes(data)
         path.with_suffix(".json").write_text(json.dumps({**content, "onnx_sha256": sha256(path)}))
-        return load_engine(path, 1)
+        return load(path, 1)
 
     return parse
 
@@ -140,6 +153,7 @@ PARSERS: dict[str, Callable[[Path], Callable[[bytes], object]]] = {
     "rig": rig,
     "manifest": manifest,
     "onnx": onnx,
+    "guarded_onnx": guarded_onnx,
     "mcap": lambda folder: _bag(folder, "bag.mcap"),
     "sqlite": lambda folder: _bag(folder, "bag.db3"),
 }
