@@ -23,12 +23,12 @@ from vi_fusion_ros.training.trainer import train
 
 VARIANTS: dict[str, dict[str, float]] = {
     "committed": {},
-    "half intensity, half gradient": {"intensity": 2.0, "gradient": 1.5},
-    "little intensity and gradient": {"intensity": 1.0, "gradient": 0.5},
-    "twice intensity": {"intensity": 8.0},
-    "twice gradient": {"gradient": 6.0},
+    "half the intensity": {"intensity": 4.0},
+    "an eighth of the intensity, a quarter of the gradient": {"intensity": 1.0, "gradient": 1.0},
+    "twice the intensity": {"intensity": 16.0},
+    "twice the gradient": {"gradient": 8.0},
     "no contrast": {"contrast": 0.0},
-    "thrice contrast": {"contrast": 1.8},
+    "thrice the contrast": {"contrast": 1.8},
 }
 """Weights that a variant changes, by its name."""
 
