@@ -223,7 +223,6 @@ class Session:
         intake = Intake(self._node, self._report)
         for camera in CAMERAS:
             self._subscribe(intake, camera)
-        intake.start()
         return intake
 
     def _subscribe(self, intake: Intake, camera: Camera) -> None:
