@@ -64,7 +64,7 @@ def _map_on_cluster(function: Callable[[Item], Value], items: Sequence[Item], ti
 
     cpus = int(ray.cluster_resources().get("CPU", 1))
     size = max(chunk, -(-len(items) // (cpus * _SHARDS_PER_CPU)))
-    work = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(_work)
+    work: Any = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(_work)
     shards = [items[start : start + size] for start in range(0, len(items), size)]
     numbers = {work.remote(function, shard): number for number, shard in enumerate(shards)}
     results: dict[int, list[Value]] = {}
