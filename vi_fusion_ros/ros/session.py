@@ -17,6 +17,7 @@ from vi_fusion_ros.health import CAMERAS, Camera, HealthMonitor, Limits, Route
 from vi_fusion_ros.pairing import PairingPolicy
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.ros import image_codec, qos
+from vi_fusion_ros.ros.drift_watch import DriftWatch
 from vi_fusion_ros.ros.messages import stamp_ns
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.statistics import Statistics
@@ -70,6 +71,7 @@ class Session:
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
+        drift: is offered every pair that was fused, or None.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Session:
         statistics: Statistics,
         report: Callable[[str], None],
         rig_offset_ns: int,
+        drift: DriftWatch | None,
     ) -> None:
+        self.drift = drift
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
         self._camera_info: dict[Camera, CameraInfo] = {}
@@ -130,6 +134,8 @@ class Session:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._worker.stop()
+        if self.drift is not None:
+            self.drift.close()
 
     def _subscribe(self, camera: Camera) -> list[Subscription]:
         compressed = self._settings[f"{camera}.compressed"]
@@ -226,6 +232,8 @@ class Session:
             self._on_error(error)
             return
         fused = time.monotonic_ns()
+        if self.drift is not None:
+            self.drift.offer(pair)
         camera: Camera = "thermal" if visible is None else "visible"
         self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"])
         end = time.monotonic_ns()

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from vi_fusion_ros.frames import Image
 
 _GRID = (32, 24)  # tiles across and down, whose means show the scene
-_SPARSE = 2  # every so many-th pixel across and down is looked at
+_SPARSE = 2  # every so many-th pixel across and down is looked at, in images of _LARGE pixels across or more:
+_LARGE = 256  # in smaller ones the tiles' means would drown in noise
 _ROUNDING = 0.25  # square counts; what rounding to whole counts can make of a plain picture
 _UNIFORM = 5.0
 _STRUCTURED = 10.0
@@ -100,9 +101,10 @@ def _identical(one: Image, other: Image) -> bool:
 
 def _structure(image: Image) -> float:
     """Variance of tile means, smooth gradients and stripes taken off, over what the noise within tiles makes of it."""
-    grey = (image if image.ndim == 2 else image[..., 1])[::_SPARSE, ::_SPARSE]
+    every = _SPARSE if image.shape[1] >= _LARGE else 1
+    grey = (image if image.ndim == 2 else image[..., 1])[::every, ::every]
     side = (grey.shape[1] // _GRID[0], grey.shape[0] // _GRID[1])  # pixels a tile
-    if min(side) < 2:
+    if min(side) < 4:
         return math.inf  # too few to tell
     sparse = np.ascontiguousarray(grey[: side[1] * _GRID[1], : side[0] * _GRID[0]], np.float32)
     if image.dtype == np.float32:
