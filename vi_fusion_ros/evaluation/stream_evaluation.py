@@ -15,6 +15,7 @@ from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEval
 from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult, Image
+from vi_fusion_ros.pairing import Drop
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.thermal import ToneMapper
 
@@ -183,7 +184,7 @@ def summary(
         fusion: metrics on its samples.
         broken: why the source ended before its end.
     """
-    problems = list(intake.problems)
+    problems = [*_out_of_order(intake), *intake.problems]
     if broken:
         problems.insert(0, f"the bag is broken and was evaluated up to the break: {broken}")
     return {
@@ -238,6 +239,19 @@ def _metrics(sample: Sample) -> list[list[float]]:
     return [list(row.values()) for row in values.values()]
 
 
+def _out_of_order(intake: Intake) -> list[str]:
+    """A sentence where images were lost because stamps do not rise."""
+    lost = intake.pairing.drops[Drop.late] + intake.pairing.drops[Drop.time_reset]
+    steps = sum(_steps_back(stamps) for stamps in intake.stamps.values())
+    if not (lost and steps):
+        return []
+    return [f"the stamps step back {steps} times; {lost} images came too late to be paired or were held at a jump back"]
+
+
+def _steps_back(stamps_ns: list[int]) -> int:
+    return int(np.count_nonzero(np.diff(stamps_ns) < 0))
+
+
 def _pairing(intake: Intake, evaluation: StreamEvaluation) -> dict[str, Any]:
     skews = np.array(evaluation.skews_ns) / 1e6
     counts, edges = np.histogram(skews, bins=np.linspace(-40, 40, 41))
@@ -250,6 +264,7 @@ def _pairing(intake: Intake, evaluation: StreamEvaluation) -> dict[str, Any]:
         "drops": {drop.value: count for drop, count in intake.pairing.drops.items()},
         "invalid": dict(sorted(intake.invalid.items())),
         "time_resets": intake.pairing.time_resets,
+        "steps_back": {camera: _steps_back(stamps) for camera, stamps in intake.stamps.items()},
         "mean_skew_ms": float(skews.mean()),
         "mean_abs_skew_ms": float(np.abs(skews).mean()),
         "max_abs_skew_ms": float(np.abs(skews).max()),
