@@ -237,3 +237,20 @@ def test_real_images(data_dir, tmp_path, fuse):
     assert fuse("visible", "thermal", "--gray") == 0
     assert len(files(tmp_path / "out")) == 5
     assert result(tmp_path)["totals"]["mean_overlap"] == 1
+
+
+@pytest.mark.parametrize("offset_ms", [-200.0, 200.0])
+def test_the_rigs_time_offset_shifts_videos(tmp_path, fuse, offset_ms):
+    video(tmp_path / "v.mp4", 30, 30)
+    video(tmp_path / "t.mp4", 30, 30)
+    (tmp_path / "rig.yaml").write_text(f"version: 1\nH_thermal_to_visible: identity\ntime_offset_ms: {offset_ms}\n")
+    assert fuse("v.mp4", "t.mp4", "--rig", str(tmp_path / "rig.yaml"), "--gray") == 0
+    document = result(tmp_path)
+    # Six frames of either video have no partner in the other.
+    assert (document["totals"]["fused"], sum(document["totals"]["unpaired"].values())) == (24, 12)
+    assert max(abs(frame["skew_ms"]) for frame in document["frames"]) < 1e-3
+    # The tiny model shows the brighter of both, and the videos grow brighter: the later frame wins.
+    assert fuse("v.mp4", "t.mp4", "--gray", out="unshifted") == 0
+    shifted = cv2.imread(str(tmp_path / "out" / "000000.png"), 0).mean()
+    still = cv2.imread(str(tmp_path / "unshifted" / "000000.png"), 0).mean()
+    assert shifted == pytest.approx(still + 30, abs=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.commands.image_codecs import image_codecs
 from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.training.datasets.rosbag import RosbagDataset
+from vi_fusion_ros.training.packed import PackedPairs
 
 CODECS = image_codecs()
 TOPICS = (bag_maker.VISIBLE, bag_maker.THERMAL)
@@ -126,3 +128,19 @@ def test_no_bag_is_one_sentence(tmp_path: Path, capsys):
     error = capsys.readouterr().err
     assert "not a readable rosbag2" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("single_file", [False, True])
+def test_a_changed_bag_does_not_meet_the_old_ones_pixels(tmp_path, single_file):
+    """Same place, same stamps, same size: only the pixels differ, and the time of the file."""
+    pixels = []
+    for turned in (False, True):
+        entries = [(s, t, i[:, ::-1].copy() if turned else i) for s, t, i in bag_maker.streams(0.2)]
+        written = bag_maker.write_bag(tmp_path / f"written{turned}", entries)
+        bag = tmp_path / "bag.mcap" if single_file else tmp_path / "bag"
+        if bag.is_dir():
+            shutil.rmtree(bag)
+        (next(written.glob("*.mcap")) if single_file else written).replace(bag)
+        packed = PackedPairs(RosbagDataset(bag, CODECS), tmp_path / "cache")
+        pixels.append(packed[0][..., :3].copy())
+    np.testing.assert_array_equal(pixels[1], pixels[0][:, ::-1])

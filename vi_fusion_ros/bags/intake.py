@@ -16,6 +16,7 @@ POLICY = PairingPolicy(max_skew_ns=40_000_000, max_wait_ns=50_000_000)
 """The fusion node's defaults."""
 
 _MOST_PROBLEMS = 100
+_JUMP_NS = 100_000_000  # a larger step back of a camera's stamps starts time anew, as in the pairing
 
 
 class Codec(NamedTuple):
@@ -85,11 +86,36 @@ class DecodedPair(NamedTuple):
     time_resets: int
 
 
+class StampClock:
+    """A clock that goes by the stamps up to which both cameras have been heard.
+
+    How fast and how evenly messages arrive, and how far one camera runs ahead, makes no difference to it.
+    """
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self._newest_ns: dict[Camera, int] = {}
+        self._heard_ns: int | None = None
+
+    def at(self, camera: Camera, stamp_ns: int) -> int:
+        """The time when a message of this stamp arrives, nanoseconds; never before an earlier one's."""
+        newest_ns = self._newest_ns.get(camera, stamp_ns)
+        jumped_back = newest_ns - stamp_ns > _JUMP_NS
+        self._newest_ns[camera] = stamp_ns if jumped_back else max(newest_ns, stamp_ns)
+        if len(self._newest_ns) == len(CAMERAS):
+            heard_ns = min(self._newest_ns.values())
+            if self._heard_ns is not None:
+                self.now_ns += max(0, heard_ns - self._heard_ns)
+            self._heard_ns = heard_ns
+        return self.now_ns
+
+
 class Intake:
     """Checks and pairs messages as the fusion node does, and keeps account of them. Not thread-safe.
 
     Args:
         rig_offset_ns: from the rig file, added to the thermal stamps.
+        queue_size: images of each camera that may wait for a partner.
 
     Attributes:
         pairing: counts pairs, drops by reason and jumps back in time.
@@ -99,8 +125,9 @@ class Intake:
         stamps: by camera, nanoseconds, of the messages that can be paired.
     """
 
-    def __init__(self, rig_offset_ns: int = 0) -> None:
-        self.pairing: NearestPairing[Arrival] = NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns))
+    def __init__(self, rig_offset_ns: int = 0, queue_size: int = POLICY.queue_size) -> None:
+        policy = replace(POLICY, thermal_offset_ns=rig_offset_ns, queue_size=queue_size)
+        self.pairing: NearestPairing[Arrival] = NearestPairing(policy)
         self.received: Counter[str] = Counter()
         self.invalid: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -113,7 +140,7 @@ class Intake:
             self.problems.append(problem.sentence)
 
     def add(
-        self, camera: Camera, where: str, read: Callable[[], Any], codec: Codec, now_ns: int
+        self, camera: Camera, where: str, read: Callable[[], Any], codec: Codec, now_ns: int | StampClock
     ) -> list[MessagePair] | Problem:
         """Take a message; return the pairs that it settles, or why it cannot be used. Notes nothing.
 
@@ -122,7 +149,7 @@ class Intake:
             where: names the message in sentences.
             read: gives the message; may raise anything.
             codec: of the message's type.
-            now_ns: of its arrival, on a clock that never steps back.
+            now_ns: of its arrival, on a clock that never steps back; or a clock that its stamp sets.
         """
         self.received[camera] += 1
         try:
@@ -134,19 +161,29 @@ class Intake:
         if stamp_ns == 0:
             return Problem(f"no_stamp_{camera}", f"{where}: stamp zero; expected the time of acquisition")
         self.stamps[camera].append(stamp_ns)
+        now_ns = now_ns.at(camera, stamp_ns) if isinstance(now_ns, StampClock) else now_ns
         add = self.pairing.add_visible if camera == "visible" else self.pairing.add_thermal
         resets = self.pairing.time_resets
         pairs = add(Arrival(message, codec, stamp_ns), stamp_ns, now_ns)
         # Where this message jumps back, what it settles is of the time before.
         return [MessagePair(pair, resets) for pair in pairs]
 
-    def poll(self, now_ns: int) -> list[MessagePair]:
-        """The pairs whose wait is over."""
-        return [MessagePair(pair, self.pairing.time_resets) for pair in self.pairing.poll(now_ns)]
-
     def flush(self, now_ns: int) -> list[MessagePair]:
         """The pairs that are left at the end."""
         return [MessagePair(pair, self.pairing.time_resets) for pair in self.pairing.flush(now_ns)]
+
+    def why_nothing(self, broken: str | None) -> str:
+        """Why no pair can be evaluated, one sentence that says what there was.
+
+        Args:
+            broken: why the source ended before its end.
+        """
+        counts = {**{str(drop.value): n for drop, n in self.pairing.drops.items() if n}, **self.invalid}
+        reasons = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none was received"
+        received = f"{self.received['visible']} visible and {self.received['thermal']} thermal images"
+        first = f"; the first problem: {self.problems[0]}" if self.problems else ""
+        end = f"; the bag is broken: {broken}" if broken else ""
+        return f"no pair can be evaluated of {received} ({reasons}){first}{end}"
 
 
 def decoded(messages: MessagePair) -> DecodedPair | Problem:

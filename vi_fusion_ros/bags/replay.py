@@ -69,6 +69,14 @@ class Replay:
                 else:
                     yield outcome
 
+    def message_pairs(self) -> Iterator[MessagePair]:
+        """Every pair, not decoded, in order."""
+        for event in self._events():
+            if isinstance(event, Problem):
+                self.intake.note(event)
+            else:
+                yield event
+
     def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | Problem] | Problem]:
         for event in self._events():
             yield event if isinstance(event, Problem) else decoders.submit(decoded, event)

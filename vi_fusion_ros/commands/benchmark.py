@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from vi_fusion_ros.commands import (
+    benchmark_bag,
     benchmark_drift,
     benchmark_metrics,
     benchmark_model,
@@ -18,6 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("benchmark", help="measure latency on this machine")
     kinds = parser.add_subparsers(required=True, metavar="WHAT")
     benchmark_model.add_parser(kinds)
+    benchmark_bag.add_parser(kinds)
     benchmark_node.add_parser(kinds)
     benchmark_registration.add_parser(kinds)
     benchmark_drift.add_parser(kinds)

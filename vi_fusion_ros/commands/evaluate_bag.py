@@ -140,8 +140,9 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
     labels = engine.manifest.labels
     with closing(open_bag(job.bag)) as source:
         replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs(), rig.time_offset_ns)
-        pipeline = FusionPipeline(engine, Registration(rig), ToneMapper())
-        evaluator = StreamEvaluator(pipeline, labels, bool(job.report))
+        tone_mapper = ToneMapper()
+        pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
+        evaluator = StreamEvaluator(pipeline, tone_mapper, labels, bool(job.report))
         with ResultBag(job.output, engine.manifest.model_id) if job.output else nullcontext() as output:
             evaluation = evaluate_bag(source, replay, evaluator, output, job.alone)
     fusion = fusion_of(evaluation, job.jobs)

@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out.resolve() in (args.visible.resolve(), args.thermal.resolve()):
         raise ValueError(f"--out {args.out} is one of the inputs, which are never overwritten; name another folder")
-    source = open_pairs(args.visible, args.thermal)
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
+    source = open_pairs(args.visible, args.thermal, rig.time_offset_ns)
     engine = load_engine(args.model or default_model(), args.threads)
     pipeline = FusionPipeline(engine, Registration(rig), ToneMapper())
     with open_output(args.out, source.rate_hz, args.gray) as output:

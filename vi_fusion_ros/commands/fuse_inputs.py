@@ -51,8 +51,13 @@ class PairSource(Protocol):
         ...
 
 
-def open_pairs(visible: Path, thermal: Path) -> PairSource:
+def open_pairs(visible: Path, thermal: Path, rig_offset_ns: int = 0) -> PairSource:
     """The pairs of two images, two folders (by stem) or two videos (by frame number, or by time if rates differ).
+
+    Args:
+        visible: image, folder or video.
+        thermal: of the same kind.
+        rig_offset_ns: from the rig file, added to the thermal stamps; videos are then paired by time.
 
     Raises:
         ValueError: a path is missing, empty or not readable, or the two are of different kinds; one sentence.
@@ -64,7 +69,7 @@ def open_pairs(visible: Path, thermal: Path) -> PairSource:
         return _Stills([Item(visible.stem, partial(_load, visible, thermal))])
     if kinds[0] == "a folder":
         return _Stills(_folder_items(visible, thermal))
-    return _Videos(visible, thermal)
+    return _Videos(visible, thermal, rig_offset_ns)
 
 
 def _kind(path: Path) -> str:
@@ -113,7 +118,8 @@ def _load(visible: Path, thermal: Path) -> FramePair:
 class _Videos:
     stills = False
 
-    def __init__(self, visible: Path, thermal: Path) -> None:
+    def __init__(self, visible: Path, thermal: Path, rig_offset_ns: int) -> None:
+        self._rig_offset_ns = rig_offset_ns
         self._visible, self._thermal = Video(visible), Video(thermal)
         rates = self._visible.rate_hz, self._thermal.rate_hz
         self._same_rate = abs(rates[0] / rates[1] - 1) < _SAME_RATE
@@ -122,7 +128,7 @@ class _Videos:
         self.unpaired: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Item]:
-        pairs = self._by_number() if self._same_rate else self._by_time()
+        pairs = self._by_number() if self._same_rate and not self._rig_offset_ns else self._by_time()
         for number, pair in enumerate(pairs):
             yield Item(f"{number:06d}", partial(_given, pair))
 
@@ -139,16 +145,19 @@ class _Videos:
 
     def _by_time(self) -> Iterator[FramePair]:
         # The nearest frame of the faster video is at most half its period away; a whole one leaves room for rounding.
-        policy = PairingPolicy(round(1e9 / max(self._visible.rate_hz, self._thermal.rate_hz)), 1_000_000_000)
+        period_ns = round(1e9 / max(self._visible.rate_hz, self._thermal.rate_hz))
+        # Frames come by corrected time, so that none waits longer than the one that it belongs to.
+        offset_ns = self._rig_offset_ns
+        policy = PairingPolicy(period_ns, 1_000_000_000, thermal_offset_ns=offset_ns)
         pairing: NearestPairing[Frame] = NearestPairing(policy)
         streams = (
-            ((f, pairing.add_visible) for f in _stamped(self._visible)),
-            ((f, pairing.add_thermal) for f in _stamped(self._thermal)),
+            ((f.stamp_ns, f, pairing.add_visible) for f in _stamped(self._visible)),
+            ((f.stamp_ns + offset_ns, f, pairing.add_thermal) for f in _stamped(self._thermal)),
         )
         now_ns = 0
-        for frame, add in heapq.merge(*streams, key=lambda entry: entry[0].stamp_ns):
-            now_ns = frame.stamp_ns
-            for pair in add(frame, now_ns, now_ns):
+        for time_ns, frame, add in heapq.merge(*streams, key=lambda entry: entry[0]):
+            now_ns = max(now_ns, time_ns)
+            for pair in add(frame, frame.stamp_ns, now_ns):
                 yield FramePair(pair.visible, pair.thermal, pair.skew_ns)
         for pair in pairing.flush(now_ns):
             yield FramePair(pair.visible, pair.thermal, pair.skew_ns)

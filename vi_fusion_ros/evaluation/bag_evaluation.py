@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vi_fusion_ros.bags.intake import Intake, Problem
+from vi_fusion_ros.bags.intake import Problem
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.evaluation.bag_output import ResultBag
@@ -41,17 +41,8 @@ def evaluate_bag(
             output.write(result)
     evaluator.evaluation.wall_s = time.perf_counter() - start
     if not evaluator.evaluation.stamps_ns:
-        raise BagError(_why_nothing(replay.intake, source.broken))
+        raise BagError(replay.intake.why_nothing(source.broken))
     return evaluator.evaluation
-
-
-def _why_nothing(intake: Intake, broken: str | None) -> str:
-    counts = {**{str(drop.value): n for drop, n in intake.pairing.drops.items() if n}, **intake.invalid}
-    reasons = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none was received"
-    received = f"{intake.received['visible']} visible and {intake.received['thermal']} thermal images"
-    first = f"; the first problem: {intake.problems[0]}" if intake.problems else ""
-    end = f"; the bag is broken: {broken}" if broken else ""
-    return f"no pair can be evaluated of {received} ({reasons}){first}{end}"
 
 
 def check_output(path: Path, bag: Path) -> None:

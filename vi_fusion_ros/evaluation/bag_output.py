@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 import tempfile
 from collections import deque
@@ -41,6 +42,8 @@ class ResultBag:
 
     def __enter__(self) -> ResultBag:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        for left in self._path.parent.glob(f".{glob.escape(self._path.name)}.*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.", dir=self._path.parent))
         self._bag = BagWriter(self._folder / _NAME)
         self._bag.__enter__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ def connected(jobs: int) -> Iterator[None]:
             "--engine ray needs the Python package ray, which is not installed; pip install 'ray>=2.44', "
             "or leave --engine away"
         ) from error
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked for a report to Ray's makers
     joined = not ray.is_initialized()
     if joined:
         _join(ray, jobs)
@@ -47,16 +49,28 @@ def connected(jobs: int) -> Iterator[None]:
 
 
 def _join(ray: Any, jobs: int) -> None:
+    address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        _check_reachable(host, int(port))
     try:
         ray.init("auto", log_to_driver=False, logging_level="error")
     except ConnectionError as error:
-        if _is_addressed():
-            raise ValueError(f"--engine ray: no cluster at RAY_ADDRESS ({error}); start one by 'ray start'") from error
+        if address:
+            raise _no_cluster(address, error) from error
         ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="error")
 
 
-def _is_addressed() -> bool:
-    return bool(os.environ.get("RAY_ADDRESS"))
+def _check_reachable(host: str, port: int) -> None:
+    """Ray itself would try for minutes."""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        raise _no_cluster(f"{host}:{port}", error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ValueError:
+    return ValueError(f"--engine ray: no cluster at RAY_ADDRESS {address} ({error}); start one with 'ray start --head'")
 
 
 def _map_on_cluster(function: Callable[[Item], Value], items: Sequence[Item], title: str, chunk: int) -> list[Value]:
@@ -64,7 +78,7 @@ def _map_on_cluster(function: Callable[[Item], Value], items: Sequence[Item], ti
 
     cpus = int(ray.cluster_resources().get("CPU", 1))
     size = max(chunk, -(-len(items) // (cpus * _SHARDS_PER_CPU)))
-    work = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(_work)
+    work: Any = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(_work)
     shards = [items[start : start + size] for start in range(0, len(items), size)]
     numbers = {work.remote(function, shard): number for number, shard in enumerate(shards)}
     results: dict[int, list[Value]] = {}

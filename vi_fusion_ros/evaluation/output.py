@@ -20,7 +20,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, result: dict[str, Any]) -> None:
     """Write ``result`` with floats rounded to 6 decimals; NaN and infinity become null."""
-    write_text(path, json.dumps(_plain(result), indent=1, allow_nan=False) + "\n")
+    write_text(path, json_text(result, indent=1) + "\n")
+
+
+def json_text(result: dict[str, Any], indent: int | None = None) -> str:
+    """``result`` as JSON, floats rounded to 6 decimals; NaN and infinity become null."""
+    return json.dumps(_plain(result), indent=indent, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

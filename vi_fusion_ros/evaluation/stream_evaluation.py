@@ -15,6 +15,7 @@ from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEval
 from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult, Image
+from vi_fusion_ros.pairing import Drop
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.thermal import ToneMapper
 
@@ -63,6 +64,7 @@ class StreamEvaluation:
         latency_ms: by stage.
         wall_s: from the first to the last pair, fusing included.
         samples: pairs for the fusion metrics.
+        measured: the metrics of samples, (methods, metrics), by number of the pair.
     """
 
     labels: tuple[str, ...]
@@ -77,6 +79,7 @@ class StreamEvaluation:
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     wall_s: float = 0.0
     samples: list[Sample] = field(default_factory=list)
+    measured: dict[int, list[list[float]]] = field(default_factory=dict)
 
     def add(self, decoded: DecodedPair, result: FusionResult) -> None:
         """Take the result of the next pair."""
@@ -98,6 +101,7 @@ class StreamEvaluator:
 
     Args:
         pipeline: as the node runs it.
+        tone_mapper: the one that the pipeline maps thermal images with, so that metrics see what the network sees.
         labels: of its model.
         pictures: whether the samples get a mosaic, for a report.
 
@@ -105,10 +109,11 @@ class StreamEvaluator:
         evaluation: of the pairs so far.
     """
 
-    def __init__(self, pipeline: FusionPipeline, labels: tuple[str, ...], pictures: bool) -> None:
+    def __init__(
+        self, pipeline: FusionPipeline, tone_mapper: ToneMapper, labels: tuple[str, ...], pictures: bool
+    ) -> None:
         self.evaluation = StreamEvaluation(labels)
-        self._pipeline, self._pictures = pipeline, pictures
-        self._thermal_tones = ToneMapper()  # follows the pipeline's own, so that metrics see the network's image
+        self._pipeline, self._tone_mapper, self._pictures = pipeline, tone_mapper, pictures
         self._resets_seen = 0
         self._stride = 1
         pipeline.reset()
@@ -122,12 +127,8 @@ class StreamEvaluator:
         if decoded.time_resets != self._resets_seen:  # a recording that loops: nothing of before may smooth this
             self._resets_seen = decoded.time_resets
             self._pipeline.reset()
-            self._thermal_tones.reset()
         result = self._pipeline.process(decoded.pair)
         self.evaluation.add(decoded, result)
-        assert decoded.pair.thermal is not None  # streams hold pairs of both cameras
-        if decoded.pair.thermal.image.ndim == 2:
-            self._thermal_tones.observe(decoded.pair.thermal.image)
         self._keep_sample(result)
         return result
 
@@ -136,7 +137,7 @@ class StreamEvaluator:
         number, samples = len(self.evaluation.stamps_ns) - 1, self.evaluation.samples
         if number % self._stride:
             return
-        sample = _sample(number, result, self._thermal_tones, self._pictures)
+        sample = _sample(number, result, self._tone_mapper, self._pictures)
         if sample is not None:
             samples.append(sample)
         if len(samples) == 2 * METRIC_PAIRS:
@@ -144,13 +145,32 @@ class StreamEvaluator:
             samples[:] = [kept for kept in samples if kept.number % self._stride == 0]
 
 
+def measure_one(evaluation: StreamEvaluation) -> bool:
+    """Compute the fusion metrics of one sample that has none yet; whether there was one."""
+    sample = next((s for s in evaluation.samples if s.number not in evaluation.measured), None)
+    if sample is None:
+        return False
+    evaluation.measured[sample.number] = _metrics(sample)
+    return True
+
+
 def fusion_of(evaluation: StreamEvaluation, jobs: int) -> FusionEvaluation | None:
     """Fusion metrics on the evaluation's samples; None where there is none."""
     if not evaluation.samples:
         return None
-    values = map_in_order(_metrics, evaluation.samples, jobs, "fusion metrics")
-    names = [sample.name for sample in evaluation.samples]
-    return FusionEvaluation((OURS, *TRIVIAL), names, np.array(values))
+    missing = [sample for sample in evaluation.samples if sample.number not in evaluation.measured]
+    values = map_in_order(_metrics, missing, jobs, "fusion metrics")
+    evaluation.measured |= {sample.number: row for sample, row in zip(missing, values, strict=True)}
+    return fusion_so_far(evaluation)
+
+
+def fusion_so_far(evaluation: StreamEvaluation) -> FusionEvaluation | None:
+    """Fusion metrics on the samples that have been measured; None where there is none."""
+    samples = [sample for sample in evaluation.samples if sample.number in evaluation.measured]
+    if not samples:
+        return None
+    values = np.array([evaluation.measured[sample.number] for sample in samples])
+    return FusionEvaluation((OURS, *TRIVIAL), [sample.name for sample in samples], values)
 
 
 def summary(
@@ -164,7 +184,7 @@ def summary(
         fusion: metrics on its samples.
         broken: why the source ended before its end.
     """
-    problems = list(intake.problems)
+    problems = [*_out_of_order(intake), *intake.problems]
     if broken:
         problems.insert(0, f"the bag is broken and was evaluated up to the break: {broken}")
     return {
@@ -191,7 +211,7 @@ def summary(
     }
 
 
-def _sample(number: int, result: FusionResult, thermal_tones: ToneMapper, picture: bool) -> Sample | None:
+def _sample(number: int, result: FusionResult, tone_mapper: ToneMapper, picture: bool) -> Sample | None:
     visible, registered, mask = result.pair.visible, result.thermal_registered, result.mask
     assert visible is not None  # streams hold pairs of both cameras
     assert registered is not None
@@ -200,7 +220,7 @@ def _sample(number: int, result: FusionResult, thermal_tones: ToneMapper, pictur
     if min(width, height) < MIN_SIZE or visible.image.dtype != np.uint8:
         return None
     part = np.s_[top : top + height, left : left + width]
-    thermal = thermal_tones.render(registered)
+    thermal = tone_mapper.render(registered)
     luma, heat, fused = (
         to_gray(image.astype(np.uint8, copy=False))[part] for image in (visible.image, thermal, result.fused)
     )
@@ -219,6 +239,19 @@ def _metrics(sample: Sample) -> list[list[float]]:
     return [list(row.values()) for row in values.values()]
 
 
+def _out_of_order(intake: Intake) -> list[str]:
+    """A sentence where images were lost because stamps do not rise."""
+    lost = intake.pairing.drops[Drop.late] + intake.pairing.drops[Drop.time_reset]
+    steps = sum(_steps_back(stamps) for stamps in intake.stamps.values())
+    if not (lost and steps):
+        return []
+    return [f"the stamps step back {steps} times; {lost} images came too late to be paired or were held at a jump back"]
+
+
+def _steps_back(stamps_ns: list[int]) -> int:
+    return int(np.count_nonzero(np.diff(stamps_ns) < 0))
+
+
 def _pairing(intake: Intake, evaluation: StreamEvaluation) -> dict[str, Any]:
     skews = np.array(evaluation.skews_ns) / 1e6
     counts, edges = np.histogram(skews, bins=np.linspace(-40, 40, 41))
@@ -231,11 +264,12 @@ def _pairing(intake: Intake, evaluation: StreamEvaluation) -> dict[str, Any]:
         "drops": {drop.value: count for drop, count in intake.pairing.drops.items()},
         "invalid": dict(sorted(intake.invalid.items())),
         "time_resets": intake.pairing.time_resets,
+        "steps_back": {camera: _steps_back(stamps) for camera, stamps in intake.stamps.items()},
         "mean_skew_ms": float(skews.mean()),
         "mean_abs_skew_ms": float(np.abs(skews).mean()),
         "max_abs_skew_ms": float(np.abs(skews).max()),
         "skew_histogram": {"edges_ms": edges.tolist(), "counts": counts.tolist()},
-        "sync_wait_ms": _percentiles(evaluation.sync_waits_ms),
+        "sync_wait_ms": percentiles(evaluation.sync_waits_ms),
     }
 
 
@@ -269,13 +303,14 @@ def _timings(evaluation: StreamEvaluation) -> dict[str, Any]:
     n = len(evaluation.stamps_ns)
     span_s = (max(evaluation.stamps_ns) - min(evaluation.stamps_ns)) / 1e9
     return {
-        "latency_ms": {stage: _percentiles(values) for stage, values in evaluation.latency_ms.items()},
+        "latency_ms": {stage: percentiles(values) for stage, values in evaluation.latency_ms.items()},
         "replay_s": evaluation.wall_s,
         "pairs_per_s": n / evaluation.wall_s,
         "real_time_factor": span_s / evaluation.wall_s,
     }
 
 
-def _percentiles(values: list[float] | npt.NDArray[np.float64]) -> dict[str, float]:
+def percentiles(values: list[float] | npt.NDArray[np.float64]) -> dict[str, float]:
+    """p50, p95 and p99 of at least one value."""
     p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
     return {"p50": p50, "p95": p95, "p99": p99}
