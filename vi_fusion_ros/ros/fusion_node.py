@@ -29,7 +29,7 @@ from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.session import Session
 from vi_fusion_ros.ros.statistics import Statistics
 from vi_fusion_ros.share import default_model
-from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.thermal import ThermalCamera
 
 _LOG_AGAIN_AFTER_S = 5.0
 
@@ -136,16 +136,18 @@ class FusionNode(LifecycleNode):
     def _configure(self) -> None:
         settings = self._settings
         rig = Rig.load(settings["rig"]) if settings["rig"] else Rig.identity()
-        tone_mapper = ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
+        camera = ThermalCamera(settings, rig.radiometry)
         self._engine_state = "failed"
         logger = self.get_logger()
         model = Path(settings["model"] or default_model())
         engine = select_engine(model, _engine_wanted(settings), logger.info, logger.warning)
         self._engine_state = "ready"
         self._rig, self._engine = rig, engine
-        self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
+        self._pipeline = FusionPipeline(
+            engine, Registration(rig), camera.tone_mapper(), camera, settings["visible.denoise"]
+        )
         self._outputs = ResultPublishers(
-            self, engine.manifest.model_id, settings["output.compressed"], self.count_error
+            self, engine.manifest.model_id, settings["output.compressed"], camera.radiometry, self.count_error
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
