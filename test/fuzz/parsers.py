@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import resource
 import struct
 import sys
@@ -16,6 +17,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 VISIBLE, THERMAL = "/visible/image", "/thermal/image"
+
+
+# Answers keep the pipe to themselves: native libraries print what they like to the standard output.
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
@@ -38,8 +44,8 @@ def main() -> None:
 
 def answer(outcome: str) -> None:
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(json.dumps([outcome, peak_mb]) + "\n")
-    sys.stdout.flush()
+    ANSWERS.write(json.dumps([outcome, peak_mb]) + "\n")
+    ANSWERS.flush()
 
 
 def image(_folder: Path) -> Callable[[bytes], object]:
