@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.denoising import denoised
 from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image, LabelScore
 from vi_fusion_ros.inference.engine import Engine, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.registration.warp import Mask, Registration
-from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
 
 Grey = npt.NDArray[np.uint8]
 
@@ -40,10 +41,20 @@ class FusionPipeline:
         engine: the network.
         registration: brings the thermal image into the visible frame.
         tone_mapper: brings 16-bit and float thermal images to 8 bit.
+        thermal_camera: checks and repairs thermal images first; None: they are taken as they come.
+        denoise: whether to smooth noise out of visible images.
     """
 
-    def __init__(self, engine: Engine, registration: Registration, tone_mapper: ToneMapper) -> None:
-        self._engine, self._registration, self._thermal_tones = engine, registration, tone_mapper
+    def __init__(
+        self,
+        engine: Engine,
+        registration: Registration,
+        tone_mapper: ToneMapper,
+        thermal_camera: ThermalCamera | None = None,
+        denoise: bool = False,
+    ) -> None:
+        self._thermal_camera, self._denoise = thermal_camera, denoise
+        self._engine, self._registration, self.thermal_tones = engine, registration, tone_mapper
         self._visible_tones = ToneMapper()
         self._inputs: _Inputs | None = None
         self._feather: tuple[Mask, Tensor] | None = None
@@ -59,8 +70,10 @@ class FusionPipeline:
 
     def reset(self) -> None:
         """Forget what earlier pairs left behind, as at a cut or a jump in time."""
-        self._thermal_tones.reset()
+        self.thermal_tones.reset()
         self._visible_tones.reset()
+        if self._thermal_camera is not None:
+            self._thermal_camera.reset()
 
     def process(self, pair: FramePair) -> FusionResult:
         """Fuse a pair, or one frame alone.
@@ -101,20 +114,22 @@ class FusionPipeline:
     def _visible8(self, frame: Frame) -> Image:
         """(H, W, 3) BGR or (H, W), uint8."""
         image = frame.image
-        if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
-            return image
-        return self._visible_tones(image)
+        if not (image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size):
+            image = self._visible_tones(image)
+        return denoised(image) if self._denoise else image
 
     def _register(self, frame: Frame, visible: Image | None) -> _Thermal:
         image = frame.image
         if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
             image = _luma(image)  # a grey image in a colour video
-        self._thermal_tones.observe(image)  # the whole scene, not only what the visible camera sees of it
+        if self._thermal_camera is not None:
+            image = self._thermal_camera.prepare(image)
+        self.thermal_tones.observe(image)  # the whole scene, not only what the visible camera sees of it
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
-            return _Thermal(image, self._thermal_tones.render(image), mask, cv2.countNonZero(mask) / mask.size)
+            return _Thermal(image, self.thermal_tones.render(image), mask, cv2.countNonZero(mask) / mask.size)
         registered, mask, overlap = self._registration.apply(image, (visible.shape[1], visible.shape[0]))
-        return _Thermal(registered, self._thermal_tones.render(registered), mask, overlap)
+        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap)
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
         reference = visible if visible is not None else thermal

@@ -126,8 +126,8 @@ class _Runs:
         from vi_fusion_ros.registration import Registration, Rig
         from vi_fusion_ros.thermal import ToneMapper
 
-        self._bag, self._engine, self._tones = bag, load_engine(model, threads), ToneMapper()
-        self._pipeline = FusionPipeline(self._engine, Registration(Rig.identity()), self._tones)
+        self._bag, self._engine = bag, load_engine(model, threads)
+        self._pipeline = FusionPipeline(self._engine, Registration(Rig.identity()), ToneMapper())
         with closing(open_bag(bag)) as source:
             self.pairs = list(self._replay(source).message_pairs())
 
@@ -151,7 +151,7 @@ class _Runs:
 
         with closing(open_bag(self._bag)) as source:
             replay = self._replay(source)
-            evaluator = StreamEvaluator(self._pipeline, self._tones, self._engine.manifest.labels, False)
+            evaluator = StreamEvaluator(self._pipeline, self._engine.manifest.labels, False)
             return evaluate_bag(source, replay, evaluator, None), replay.intake
 
     def _replay(self, source: Any) -> Any:

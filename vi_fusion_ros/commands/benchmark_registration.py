@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -13,9 +14,10 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.commands.benchmark_model import processor
+from vi_fusion_ros.denoising import denoised
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera
-from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.thermal import Destriper, Radiometry, StreamMonitor, ToneMapper, without_dead_pixels
 
 _WARM_UP = 10
 _THERMAL, _VISIBLE = (640, 512), (1280, 1024)
@@ -64,9 +66,19 @@ def measure(runs: int) -> dict[str, Any]:
         "warp_homography": lambda: flat.apply(frame, _VISIBLE),
         "warp_distortion_and_homography": lambda: bent.apply(frame, _VISIBLE),
     }
-    for method in ("range", "percentile"):
-        mapper = ToneMapper(method, (29000.0, 30000.0))
+    for method in ("range", "percentile", "plateau"):
+        mapper = ToneMapper(method, (29000.0, 30000.0), Radiometry(0.01).span(1.0))
         stages[f"tone_{method}"] = lambda mapper=mapper: mapper(frame)  # type: ignore[misc]
+    monitor, takes = StreamMonitor(), itertools.cycle((frame, frame + np.uint16(1)))
+    dead = np.random.default_rng(1).random(frame.shape) < 0.001
+    dark = np.random.default_rng(2).normal(40, 8, (480, 640, 3)).clip(0, 255).astype(np.uint8)
+    stages |= {
+        "dead_pixels": lambda: without_dead_pixels(frame, dead),
+        "stripes": lambda: Destriper().offsets(frame),  # in one frame of five
+        "kelvin": lambda: Radiometry(0.01).kelvin(frame),
+        "stream_monitor": lambda: monitor.update(next(takes), 0.0),
+        "denoise_visible_640x480": lambda: denoised(dark),
+    }
     return {
         "thermal": "640x512 uint16",
         "visible": "1280x1024",

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vi_fusion_ros.commands.pipeline_options import add_parameters
+
 _THREADS = 2  # of the engine where one bag has the machine to itself, as in the node
 
 
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thermal-topic", required=True, metavar="TOPIC", help="raw or compressed thermal images")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="JSON of what is there when (docs/evaluation.md)")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
+    add_parameters(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -127,22 +130,20 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
     from vi_fusion_ros.commands.image_codecs import image_codecs
+    from vi_fusion_ros.commands.pipeline_options import make_pipeline
     from vi_fusion_ros.evaluation.bag_evaluation import evaluate_bag
     from vi_fusion_ros.evaluation.bag_output import ResultBag
     from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluator, fusion_of, summary
     from vi_fusion_ros.inference.load import load_engine
-    from vi_fusion_ros.pipeline import FusionPipeline
-    from vi_fusion_ros.registration import Registration, Rig
-    from vi_fusion_ros.thermal import ToneMapper
+    from vi_fusion_ros.registration import Rig
 
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
     engine = load_engine(model, job.threads)
     labels = engine.manifest.labels
     with closing(open_bag(job.bag)) as source:
         replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs(), rig.time_offset_ns)
-        tone_mapper = ToneMapper()
-        pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
-        evaluator = StreamEvaluator(pipeline, tone_mapper, labels, bool(job.report))
+        pipeline = make_pipeline(engine, rig, args.parameters)
+        evaluator = StreamEvaluator(pipeline, labels, bool(job.report))
         with ResultBag(job.output, engine.manifest.model_id) if job.output else nullcontext() as output:
             evaluation = evaluate_bag(source, replay, evaluator, output, job.alone)
     fusion = fusion_of(evaluation, job.jobs)

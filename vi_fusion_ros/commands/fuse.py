@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vi_fusion_ros.commands.pipeline_options import add_parameters
+
 if TYPE_CHECKING:
     from vi_fusion_ros.commands.fuse_inputs import PairSource
     from vi_fusion_ros.commands.fuse_outputs import Output
@@ -32,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--gray", action="store_true", help="write 8-bit luma PNGs; of a video, one a frame")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
+    add_parameters(parser)
     parser.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads of the model (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores of each frame and totals to FILE")
@@ -41,18 +44,17 @@ def run(args: argparse.Namespace) -> int:
     """Fuse everything; what cannot be used is named, counted and left out."""
     from vi_fusion_ros.commands.fuse_inputs import open_pairs
     from vi_fusion_ros.commands.fuse_outputs import open_output, write_json
+    from vi_fusion_ros.commands.pipeline_options import make_pipeline
     from vi_fusion_ros.inference.load import load_engine
-    from vi_fusion_ros.pipeline import FusionPipeline
-    from vi_fusion_ros.registration import Registration, Rig
+    from vi_fusion_ros.registration import Rig
     from vi_fusion_ros.share import default_model
-    from vi_fusion_ros.thermal import ToneMapper
 
     if args.out.resolve() in (args.visible.resolve(), args.thermal.resolve()):
         raise ValueError(f"--out {args.out} is one of the inputs, which are never overwritten; name another folder")
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
     source = open_pairs(args.visible, args.thermal, rig.time_offset_ns)
     engine = load_engine(args.model or default_model(), args.threads)
-    pipeline = FusionPipeline(engine, Registration(rig), ToneMapper())
+    pipeline = make_pipeline(engine, rig, args.parameters)
     with open_output(args.out, source.rate_hz, args.gray) as output:
         frames, problems = _fuse(source, pipeline, output)
     if args.json:

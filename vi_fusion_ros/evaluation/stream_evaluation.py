@@ -101,7 +101,6 @@ class StreamEvaluator:
 
     Args:
         pipeline: as the node runs it.
-        tone_mapper: the one that the pipeline maps thermal images with, so that metrics see what the network sees.
         labels: of its model.
         pictures: whether the samples get a mosaic, for a report.
 
@@ -109,11 +108,9 @@ class StreamEvaluator:
         evaluation: of the pairs so far.
     """
 
-    def __init__(
-        self, pipeline: FusionPipeline, tone_mapper: ToneMapper, labels: tuple[str, ...], pictures: bool
-    ) -> None:
+    def __init__(self, pipeline: FusionPipeline, labels: tuple[str, ...], pictures: bool) -> None:
         self.evaluation = StreamEvaluation(labels)
-        self._pipeline, self._tone_mapper, self._pictures = pipeline, tone_mapper, pictures
+        self._pipeline, self._pictures = pipeline, pictures
         self._resets_seen = 0
         self._stride = 1
         pipeline.reset()
@@ -137,7 +134,7 @@ class StreamEvaluator:
         number, samples = len(self.evaluation.stamps_ns) - 1, self.evaluation.samples
         if number % self._stride:
             return
-        sample = _sample(number, result, self._tone_mapper, self._pictures)
+        sample = _sample(number, result, self._pipeline.thermal_tones, self._pictures)
         if sample is not None:
             samples.append(sample)
         if len(samples) == 2 * METRIC_PAIRS:

@@ -1,7 +1,7 @@
 """A model is tried in a process of its own before it is loaded here.
 
-ONNX Runtime checks most of what it reads, but a damaged model can still end the process that loads it (a failed assertion,
-a segmentation fault), and no exception tells. The model that the package ships is known and not tried.
+ONNX Runtime checks most of what it reads, but a damaged model can still end the process that loads it (a failed
+assertion, a segmentation fault), and no exception tells. The model that the package ships is known and not tried.
 """
 
 from __future__ import annotations

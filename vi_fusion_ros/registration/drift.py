@@ -14,14 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.evidence import LEVEL_WIDTH, LIMITS, Evidence, Values, motion_matrix, patch_scores
+from vi_fusion_ros.registration.evidence import (
+    LEVEL_WIDTH,
+    LIMITS,
+    SMOOTHING_PX,
+    Evidence,
+    Values,
+    motion_matrix,
+    patch_scores,
+)
 from vi_fusion_ros.registration.planar import corner_error
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size
 from vi_fusion_ros.registration.structure import Structure, grey8, structure
 from vi_fusion_ros.registration.warp import Registration
 
 _MEMORY_S = 4.0  # older frames fade: after a knock the new position outweighs the old one in three seconds
-_LEAST_EVIDENCE = 0.5  # nats a patch, held back; matching clips reach 1.4 and more, mixed-up ones 0.15 at most
+_LEAST_EVIDENCE = 0.5  # nats a patch, held back; docs/registration.md has what pairs that fit and that do not reach
 _LEAST_GAIN = 1.25  # over what is in force; at 2.5 px of 640 that is reached
 _TOLERANCE = 0.5  # level pixels at the corners; 1 px of 640
 _STEADY = 0.75  # level pixels; proposals that differ by more are not the same
@@ -134,7 +142,7 @@ class DriftMonitor:
         )
         registered, mask, _ = self._registration.apply(grey8(small), size)
         inside = cv2.erode(mask, np.ones((_SEAM_PX, _SEAM_PX), np.uint8), borderValue=255) > 0
-        seen = structure(grey8(cv2.resize(visible, size, interpolation=cv2.INTER_AREA)))
+        seen = structure(grey8(cv2.resize(visible, size, interpolation=cv2.INTER_AREA)), SMOOTHING_PX)
         return patch_scores(seen, _without_edge(registered, mask), inside)
 
     def _judge(self, together: Evidence, newest: Evidence, shape: tuple[int, int]) -> DriftReport:
@@ -226,4 +234,4 @@ def _without_edge(registered: npt.NDArray[np.float32], mask: npt.NDArray[np.uint
     if not mask.all():
         registered = registered.copy()
         registered[mask == 0] = np.median(registered[mask > 0]) if mask.any() else 0.0
-    return structure(registered)
+    return structure(registered, SMOOTHING_PX)

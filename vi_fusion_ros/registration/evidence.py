@@ -20,6 +20,10 @@ from vi_fusion_ros.registration.structure import Structure
 
 Values = npt.NDArray[np.float64]
 
+SMOOTHING_PX = 0.6
+"""Of the structures that are compared. With the 1 px of calibration, clips with regions that no similarity brings
+together were drawn off by them: 3 px at the corners of 640, against 1 px with this."""
+
 LEVEL_WIDTH = 320
 """Width that images are compared at, pixels ("level pixels" below)."""
 
@@ -28,11 +32,12 @@ LIMITS = np.array([8.0, 8.0, 7.0, 4.0])
 640x480: 16 px, 2 degrees, 2 %."""
 
 _HALF, _REACH, _STEP = 22, 14, 40  # of a patch, level pixels
-_SHARPNESS = 25.0  # what a score is worth: odds of e for 0.04 of correlation
+_SHARPNESS = 60.0  # what a score is worth: odds of e for 0.017 of correlation
 _INLIERS = 0.7
-_BLUR = 0.7  # parallax and lenses move patches by about that, level pixels
+_BLUR = 0.4  # of the odds, level pixels: parallax and lenses move patches a little
 _MORE_FREEDOM = 1.1  # rotation has to explain that much more, and scale that much more again
 _GRID = (np.arange(-8.0, 8.1, 2.0), np.arange(-8.0, 8.1, 2.0), np.arange(-6.0, 6.1, 2.0))
+_ROUGH = 1.0  # level pixels that evidence is smoothed by for the grid, which is coarse
 _FIRST_STEP, _LAST_STEP = 1.0, 0.05
 
 
@@ -46,6 +51,7 @@ class Evidence:
 
     def __init__(self, scores: Values, shape: tuple[int, int]) -> None:
         self._odds = np.stack([_log_odds(surface) for surface in scores])
+        self._rough = np.stack([cv2.GaussianBlur(table, (0, 0), _ROUGH) for table in self._odds])
         self._basis = _basis(shape)
         rows, columns = (len(np.unique(axis)) for axis in patch_centres(shape).T)
         chessboard = np.indices((rows, columns)).sum(0).ravel() % 2 == 0
@@ -76,7 +82,7 @@ class Evidence:
         motions = np.concatenate([motions, np.zeros((len(motions), 1))], 1)
         rough = np.rint(self._displacements(motions, patches)).astype(int)
         at = np.clip(rough + _REACH, 0, 2 * _REACH)
-        evidence = self._odds[patches[None], at[..., 1], at[..., 0]].mean(1)
+        evidence = self._rough[patches[None], at[..., 1], at[..., 0]].mean(1)
         level = motions[:, 2] == 0
         shift, turned = (motions[np.argmax(np.where(allowed, evidence, -np.inf))] for allowed in (level, level | True))
         return [(shift, 2), (turned, 3), (turned, 4)]

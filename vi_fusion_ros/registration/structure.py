@@ -32,16 +32,17 @@ def grey8(image: Image) -> npt.NDArray[np.float32]:
     return np.clip(scaled, 0, 255).astype(np.float32)
 
 
-def structure(grey: npt.NDArray[np.float32]) -> Structure:
+def structure(grey: npt.NDArray[np.float32], smoothing_px: float = _SMOOTHING_PX) -> Structure:
     """Doubled gradient orientation, weighted by relative gradient length.
 
     Args:
         grey: (H, W) float32, 0 to 255.
+        smoothing_px: of the image before its gradient is taken; less is sharper and noisier.
 
     Returns:
         (H, W) complex64, length 0 to 2; the same for an image and its negative.
     """
-    smooth = cv2.GaussianBlur(grey, (0, 0), _SMOOTHING_PX)
+    smooth = cv2.GaussianBlur(grey, (0, 0), smoothing_px)
     gx = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32
     gy = cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32
     square = gx * gx + gy * gy

@@ -79,14 +79,13 @@ class EvaluationNode(Node):
         rig = Rig.load(values["rig"]) if values["rig"] else Rig.identity()
         self._rig_source = rig.source
         self._engine = load_engine(values["model"] or default_model(), values["threads"])
-        tone_mapper = ToneMapper()
-        pipeline = FusionPipeline(self._engine, Registration(rig), tone_mapper)
+        pipeline = FusionPipeline(self._engine, Registration(rig), ToneMapper())
         # Where both are needed, the one of the evaluation comes first.
         self._evaluation_lock, self._intake_lock = threading.Lock(), threading.Lock()
         self._intake = Intake(rig.time_offset_ns, _QUEUE_SIZE)
         # By the wall clock, a busy machine would pair differently.
         self._clock_of_stamps = StampClock()
-        self._evaluator = StreamEvaluator(pipeline, tone_mapper, self._engine.manifest.labels, False)
+        self._evaluator = StreamEvaluator(pipeline, self._engine.manifest.labels, False)
         self._ages_ms: list[float] = []
         self._first_arrival_s: float | None = None
         self._pairs: queue.Queue[MessagePair | None] = queue.Queue(max(values["backlog"], 1))

@@ -33,10 +33,10 @@ from vi_fusion_ros.ros.session import Session
 from vi_fusion_ros.ros.statistics import Statistics
 from vi_fusion_ros.ros.surroundings import Surroundings
 from vi_fusion_ros.share import default_model
-from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.thermal import ThermalCamera
 
 _LOG_AGAIN_AFTER_S = 5.0
-_TONE_PARAMETERS = frozenset({"thermal.tone_mapping", "thermal.range"})
+_TONE_PARAMETERS = frozenset({"thermal.tone_mapping", "thermal.range", "thermal.min_span"})
 
 
 class FusionNode(LifecycleNode):
@@ -142,7 +142,7 @@ class FusionNode(LifecycleNode):
         if old is None or self._pipeline is None or self._outputs is None:
             raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
         engine = self._load_engine()
-        self._replace_pipeline(FusionPipeline(engine, self._pipeline.registration, _tone_mapper(self._settings)))
+        self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
         self._engine, self._outputs.model_id = engine, engine.manifest.model_id
         old.close()
         return f"engine: {engine.description} ({engine.manifest.model_id})"
@@ -202,14 +202,15 @@ class FusionNode(LifecycleNode):
 
     def _configure(self) -> None:
         settings = self._settings
-        rig, tone_mapper = self._load_rig(), _tone_mapper(settings)
+        rig = self._load_rig()
+        camera = ThermalCamera(settings, rig.radiometry)
         self._engine_state = "failed"
         engine = self._load_engine()
         self._engine_state = "ready"
         self._rig, self._engine = rig, engine
-        self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
+        self._pipeline = self._new_pipeline(engine, Registration(rig), rig)
         self._outputs = ResultPublishers(
-            self, engine.manifest.model_id, settings["output.compressed"], self.count_error
+            self, engine.manifest.model_id, settings["output.compressed"], camera.radiometry, self.count_error
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
@@ -258,6 +259,10 @@ class FusionNode(LifecycleNode):
             session.drift = drift
             session.replace_rig_offset(rig.time_offset_ns)
 
+    def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
+        camera = ThermalCamera(self._settings, rig.radiometry if rig else None)
+        return FusionPipeline(engine, registration, camera.tone_mapper(), camera, self._settings["visible.denoise"])
+
     def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
         self._pipeline = pipeline
         if self._session is not None:
@@ -291,12 +296,13 @@ class FusionNode(LifecycleNode):
     def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
         try:
             changed = parameters.changes(requested, configured=self._state in ("inactive", "active"))
-            tone_mapper = _tone_mapper({**self._settings, **changed})
+            if self._rig is not None:
+                ThermalCamera({**self._settings, **changed}, self._rig.radiometry)  # refuses what cannot be
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings.update(changed)
         if self._pipeline is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
-            self._replace_pipeline(FusionPipeline(self._engine, self._pipeline.registration, tone_mapper))
+            self._replace_pipeline(self._new_pipeline(self._engine, self._pipeline.registration, self._rig))
         if self._session is not None:
             self._session.apply(self._settings)
         return SetParametersResult(successful=True)
@@ -339,10 +345,6 @@ class FusionNode(LifecycleNode):
         """Stop fusing, then take the node off the graph."""
         self._shut_down()
         super().destroy_node()
-
-
-def _tone_mapper(settings: Mapping[str, Any]) -> ToneMapper:
-    return ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
 
 
 def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:

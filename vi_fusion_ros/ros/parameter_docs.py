@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.ros.parameters import schema
+from vi_fusion_ros.ros.parameter_schema import schema
 
 _APPLIES = {
     "start": "when the node starts",

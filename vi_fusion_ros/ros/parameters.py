@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-SCHEMA_PATH = Path(__file__).with_name("parameters.schema.json")
+from vi_fusion_ros.ros.parameter_schema import fault, schema
 
 _ROS_TYPE = {
     "boolean": Parameter.Type.BOOL,
@@ -21,16 +18,6 @@ _ROS_TYPE = {
     "string": Parameter.Type.STRING,
     "array": Parameter.Type.DOUBLE_ARRAY,
 }
-
-
-_PYTHON_TYPE: dict[str, type] = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list}
-
-
-@cache
-def schema() -> dict[str, dict[str, Any]]:
-    """The schema's properties by parameter name, in the order of the file."""
-    properties: dict[str, dict[str, Any]] = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))["properties"]
-    return properties
 
 
 def declare(node: Node) -> dict[str, Any]:
@@ -83,21 +70,6 @@ def changes(parameters: Iterable[Parameter], *, configured: bool) -> dict[str, A
             )
         accepted[parameter.name] = value
     return accepted
-
-
-def fault(name: str, value: Any) -> str | None:
-    """What is wrong with ``value`` for parameter ``name``: one sentence, or None."""
-    rule = schema()[name]
-    kind = type(value)  # bool is an int to isinstance
-    if kind is not _PYTHON_TYPE[rule["type"]]:
-        return f"parameter {name} is {value!r}; expected {rule['type']}"
-    if "enum" in rule and value not in rule["enum"]:
-        return f"parameter {name} is {value!r}; expected one of {', '.join(rule['enum'])}"
-    if "minimum" in rule and not rule["minimum"] <= value <= rule["maximum"]:  # false for NaN too
-        return f"parameter {name} is {value}; expected {rule['minimum']} to {rule['maximum']}"
-    if "minItems" in rule and not rule["minItems"] <= len(value) <= rule["maxItems"]:
-        return f"parameter {name} has {len(value)} values; expected {rule['minItems']}"
-    return None
 
 
 def _descriptor(rule: Mapping[str, Any]) -> ParameterDescriptor:

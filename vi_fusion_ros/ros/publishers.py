@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -19,6 +20,7 @@ from vi_fusion_ros.ros import qos
 from vi_fusion_ros.ros.cdr import image_bytes
 from vi_fusion_ros.ros.image_codec import fill_compressed
 from vi_fusion_ros.ros.messages import to_classification, to_header
+from vi_fusion_ros.thermal import Radiometry
 
 
 class ResultPublishers:
@@ -28,10 +30,19 @@ class ResultPublishers:
         node: the node that owns them.
         model_id: of the loaded model, for the classification.
         compressed: whether to offer ``~/fused/compressed`` too.
+        radiometry: of thermal counts; without one ``~/thermal_kelvin`` is not offered.
         report: called with one sentence when a subscriber's QoS is incompatible.
     """
 
-    def __init__(self, node: Node, model_id: str, compressed: bool, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        model_id: str,
+        compressed: bool,
+        radiometry: Radiometry | None,
+        report: Callable[[str], None],
+    ) -> None:
+        self._radiometry = radiometry
         self._node = node
         self._report = report
         self.model_id = model_id
@@ -40,6 +51,7 @@ class ResultPublishers:
         self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
         self._classification = self._publisher(FusedClassification, "~/classification")
         self._thermal = self._publisher(Image, "~/thermal_registered")
+        self._kelvin = self._publisher(Image, "~/thermal_kelvin") if radiometry else None
         self._attention = self._publisher(Image, "~/attention")
         self._overlay = self._publisher(Image, "~/overlay")
 
@@ -62,6 +74,8 @@ class ResultPublishers:
             self._compressed.publish(fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality))
         if result.thermal_registered is not None and _wanted(self._thermal):
             self._publish_image(self._thermal, header, result.thermal_registered)
+        if self._kelvin is not None and _wanted(self._kelvin):
+            self._publish_kelvin(result, header)
         if _wanted(self._attention):
             self._publish_image(self._attention, header, drawing.attention_grey(result))
         if _wanted(self._overlay):
@@ -74,11 +88,18 @@ class ResultPublishers:
     def destroy(self) -> None:
         """Take the topics off the graph."""
         for publisher in (
-            self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._attention,
-            self._overlay,
+            self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._kelvin,
+            self._attention, self._overlay,
         ):  # fmt: skip
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
+
+    def _publish_kelvin(self, result: FusionResult, header: Header) -> None:
+        if self._kelvin is None or self._radiometry is None or result.thermal_registered is None:
+            return
+        kelvin = self._radiometry.kelvin(result.thermal_registered)
+        kelvin[result.mask == 0] = math.nan
+        self._publish_image(self._kelvin, header, kelvin)
 
     def _publisher(self, message: Any, topic: str) -> Publisher:
         name = self._node.resolve_topic_name(topic)

@@ -39,8 +39,12 @@ class Radiometry:
             raise ValueError(f"radiometry unit '{self.unit}' is unknown; expected kelvin or celsius")
 
     def kelvin(self, counts: Image) -> npt.NDArray[np.float32]:
-        """Counts, (H, W) uint8 or uint16, to kelvin, float32."""
-        return (counts * self.scale + self._offset_kelvin).astype(np.float32)
+        """Counts, (H, W) uint8, uint16 or float32, to kelvin, float32; NaN stays NaN."""
+        return (counts * np.float64(self.scale) + self._offset_kelvin).astype(np.float32)
+
+    def count_of(self, kelvin: float) -> float:
+        """The count of a temperature, not rounded."""
+        return (kelvin - self._offset_kelvin) / self.scale
 
     def counts(self, kelvin: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]:
         """Kelvin to the nearest counts, clipped to 16 bit; undoes ``kelvin`` exactly for scales down to 0.001.

@@ -51,7 +51,7 @@ class ToneMapper:
         self._fixed = (float(low), float(high))
         self._min_span = min_span
         self._levels: tuple[float, float] | None = None
-        self._curve: npt.NDArray[np.float64] | None = None  # of plateau equalisation: 65536 grey levels
+        self._curve: npt.NDArray[np.float32] | None = None  # of plateau equalisation: 65536 grey levels
 
     def __call__(self, image: Image) -> npt.NDArray[np.uint8]:
         """Take the levels from ``image`` and map it.
@@ -78,12 +78,14 @@ class ToneMapper:
         if image.dtype == np.uint8 or self._method == "range":
             return
         levels = _widened(_percentiles(image), self._min_span)
+        if self._method == "plateau" and image.dtype == np.uint16:
+            curve = _plateau_curve(image, levels, spread=self._min_span > 0)
+            if self._curve is not None:
+                curve = self._curve + np.float32(_SMOOTHING) * (curve - self._curve)
+            self._curve = curve
         if self._levels is not None:
             levels = (_follow(self._levels[0], levels[0]), _follow(self._levels[1], levels[1]))
         self._levels = levels
-        if self._method == "plateau" and image.dtype == np.uint16:
-            curve = _plateau_curve(image, self._min_span)
-            self._curve = curve if self._curve is None else self._curve + _SMOOTHING * (curve - self._curve)
 
     def render(self, image: Image) -> npt.NDArray[np.uint8]:
         """Map an image by the levels in force, for example the observed one after it was registered.
@@ -101,7 +103,7 @@ class ToneMapper:
         if levels is None:
             raise ValueError("tone mapping has no levels yet; observe an image first")
         if self._curve is not None and image.dtype == np.uint16:
-            return self._curve.astype(np.uint8)[image]
+            return np.take(self._curve.astype(np.uint8), image, mode="clip")  # "clip" skips a check of each index
         return _stretch(image, *levels)
 
     def reset(self) -> None:
@@ -118,19 +120,20 @@ def _widened(levels: tuple[float, float], least: float) -> tuple[float, float]:
     return middle - least / 2, middle + least / 2
 
 
-def _plateau_curve(image: Image, min_span: float) -> npt.NDArray[np.float64]:
+def _plateau_curve(image: Image, levels: tuple[float, float], spread: bool) -> npt.NDArray[np.float32]:
     """Grey level of each count, (65536,), 0 to 255: the summed histogram with its bars cut at a plateau."""
     step = max(1, int(math.sqrt(image.size / _SAMPLES)))
-    bars = np.bincount(image[::step, ::step].ravel(), minlength=65536).astype(np.float64)
-    low, high = (round(level) for level in _widened(_percentiles(image), max(min_span, 1.0)))
-    low, high = max(low, 0), min(high, 65535)
-    bars[:low] = bars[high + 1 :] = 0
-    within = bars[low : high + 1]
-    np.minimum(within, _PLATEAU * max(within.sum(), 1.0) / len(within), out=within)
-    if min_span:  # what is left over is spread evenly, so that a narrow scene stays as narrow as it is
-        within += within.max(initial=1.0) / _PLATEAU
+    low, high = max(round(levels[0]), 0), min(max(round(levels[1]), round(levels[0]) + 1), 65535)
+    low = min(low, high - 1)
+    bars = np.bincount(image[::step, ::step].ravel(), minlength=65536)[low : high + 1].astype(np.float32)
+    np.minimum(bars, _PLATEAU * max(float(bars.sum()), 1.0) / len(bars), out=bars)
+    if spread:  # what is left over is spread evenly, so that a narrow scene stays as narrow as it is
+        bars += bars.max() / _PLATEAU
     total = np.cumsum(bars)
-    return np.asarray(total * (255 / max(total[-1], 1e-9)))
+    curve = np.zeros(65536, np.float32)
+    curve[low : high + 1] = total * (255 / max(float(total[-1]), 1e-9))
+    curve[high + 1 :] = 255
+    return curve
 
 
 def _check(image: Image) -> None:
