@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,8 +52,7 @@ def quantize(model: Path, output: Path, pairs: Iterable[BytePair]) -> Manifest:
     reader = _Reader(pairs)
     if not reader.count:
         raise ValueError("there is no pair of images to calibrate on")
-    logging.getLogger().addFilter(_is_no_advice)
-    with tempfile.TemporaryDirectory(prefix="vi_fusion_quantize_") as scratch:
+    with _without_advice(), tempfile.TemporaryDirectory(prefix="vi_fusion_quantize_") as scratch:
         part = Path(scratch) / "int8.onnx"
         quantize_static(
             graph,
@@ -68,7 +68,6 @@ def quantize(model: Path, output: Path, pairs: Iterable[BytePair]) -> Manifest:
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
         )
         data = part.read_bytes()
-    logging.getLogger().removeFilter(_is_no_advice)
     digest = sha256_of(data)
     quantized = replace(
         manifest,
@@ -82,9 +81,19 @@ def quantize(model: Path, output: Path, pairs: Iterable[BytePair]) -> Manifest:
     return quantized
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
     """ONNX Runtime advises, on the root logger, to fold what the exporter has folded."""
-    return "pre-processing before quantization" not in record.getMessage()
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "pre-processing before quantization" not in record.getMessage()
+
+    logger = logging.getLogger()
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def _small_convolutions(model: onnx.ModelProto) -> list[str]:
