@@ -29,11 +29,11 @@ def repaired(stub: str) -> str:
         try:
             ast.parse("\n".join(lines))
         except SyntaxError as error:
-            assert error.lineno is not None
-            line = lines[error.lineno - 1]
-            name = re.match(r"\s*def \w+\(", line)
-            assert name, line
-            lines[error.lineno - 1] = name.group() + "self, *args: object, **kwargs: object): ..."
+            number = (error.lineno or 1) - 1
+            name = re.match(r"\s*def \w+\(", lines[number])
+            if name is None:
+                raise
+            lines[number] = name.group() + "self, *args: object, **kwargs: object): ..."
         else:
             return "\n".join(lines) + "\n"
 
