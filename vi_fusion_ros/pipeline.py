@@ -48,6 +48,15 @@ class FusionPipeline:
         self._inputs: _Inputs | None = None
         self._feather: tuple[Mask, Tensor] | None = None
 
+    @property
+    def registration(self) -> Registration:
+        """In force; another one may be set from any thread and holds from the next pair on."""
+        return self._registration
+
+    @registration.setter
+    def registration(self, registration: Registration) -> None:
+        self._registration = registration
+
     def reset(self) -> None:
         """Forget what earlier pairs left behind, as at a cut or a jump in time."""
         self._thermal_tones.reset()

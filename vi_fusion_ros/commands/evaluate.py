@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.commands import evaluate_bag, evaluate_flicker
+from vi_fusion_ros.commands import evaluate_bag, evaluate_datasets, evaluate_flicker
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 
@@ -21,6 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_fusion(kinds)
     _add_classification(kinds)
     _add_bag(kinds)
+    _add_cross(kinds)
+    _add_robustness(kinds)
     _add_flicker(kinds)
 
 
@@ -80,6 +82,30 @@ def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     evaluate_bag.add_arguments(parser)
     _add_common(parser)
     parser.set_defaults(evaluate=_bag)
+
+
+def _add_cross(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "cross",
+        help="one model over several datasets",
+        description="Fusion and classification of one model over several datasets in one table, so that over-fitting "
+        "shows.",
+    )
+    evaluate_datasets.add_cross(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_cross)
+
+
+def _add_robustness(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "robustness",
+        help="what bad, displaced, black, frozen and late images cost",
+        description="Relative drop of fusion metrics against the clean sources, and of classification, when an image "
+        "is corrupted (five severities), displaced, black, missing, frozen or late.",
+    )
+    evaluate_datasets.add_robustness(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_robustness)
 
 
 def _add_flicker(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -184,6 +210,18 @@ def _print_bag(name: str, result: dict[str, Any]) -> None:
         print(f"{label}: present in {row['present_share']:.1%} of the pairs")
     if result["fusion"]["n"]:
         _print_table({**result["fusion"], "metrics": next(iter(result["fusion"]["methods"].values()))})
+
+
+def _cross(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    _say_partial(evaluate_datasets.run_cross(args, model, _manifest(model), _command_line()))
+    return 0
+
+
+def _robustness(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    _say_partial(evaluate_datasets.run_robustness(args, model, _manifest(model), _command_line()))
+    return 0
 
 
 def _named_folder(text: str) -> tuple[str, Path]:

@@ -22,8 +22,9 @@ from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
-from vi_fusion_ros.ros import parameters, qos
+from vi_fusion_ros.ros import drift_watch, parameters, qos
 from vi_fusion_ros.ros.diagnostics import Diagnostics
+from vi_fusion_ros.ros.drift_watch import DriftWatch
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.session import Session
 from vi_fusion_ros.ros.statistics import Statistics
@@ -161,7 +162,21 @@ class FusionNode(LifecycleNode):
             self._statistics,
             self.count_error,
             self._rig.time_offset_ns,
+            self._drift_watch(self._pipeline, self._rig),
         )
+
+    def _drift_watch(self, pipeline: FusionPipeline, rig: Rig) -> DriftWatch | None:
+        def put_in_force(registration: Registration) -> None:
+            pipeline.registration = registration
+
+        put_in_force(Registration(rig))  # what an earlier activation corrected is forgotten
+        mode = self._settings["drift.mode"]
+        if mode == "off":
+            return None
+        return DriftWatch(rig, mode, self._settings["drift.rate"], put_in_force, self._on_drift_error)
+
+    def _on_drift_error(self, error: Exception) -> None:
+        self.count_error(f"drift monitor: {error}")
 
     def _deactivate(self) -> None:
         if self._session is not None:
@@ -201,6 +216,7 @@ class FusionNode(LifecycleNode):
             status.pairs, status.time_resets = session.pairs, session.time_resets
             health = session.health.describe(time.monotonic())
             status.visible_health, status.thermal_health = health["visible"], health["thermal"]
+        drift_watch.fill(status, session.drift if session else None)
         status.engine_state = self._engine_state
         if self._engine is not None:
             status.engine_state = self._engine.state

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS = 65536
 _JPEG = b"\xff\xd8\xff"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _JPEG_SIZE_MARKERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame; the three are tables
@@ -41,6 +42,14 @@ def pixel_count(data: bytes | memoryview) -> int:
 def _png_pixels(data: memoryview) -> int:
     # The first chunk is IHDR by the standard; decoders insist on it.
     width, height = struct.unpack_from(">II", data, 16)
+    at = len(_PNG)
+    for _ in range(_PNG_CHUNKS):
+        if at == len(data):
+            break
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 12 + length  # with type and checksum
+        if at > len(data):  # OpenCV reserves what a chunk claims to hold, up to 2 GB, before it looks
+            raise ValueError("a PNG image that breaks off")
     return int(width * height)
 
 

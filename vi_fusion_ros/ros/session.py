@@ -6,22 +6,27 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.subscription import Subscription
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vi_fusion_ros.frames import Frame, FramePair
 from vi_fusion_ros.health import CAMERAS, Camera, HealthMonitor, Limits, Route
 from vi_fusion_ros.pairing import PairingPolicy
 from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.ros import image_codec, qos
+from vi_fusion_ros.ros import cdr, image_codec
+from vi_fusion_ros.ros.drift_watch import DriftWatch
+from vi_fusion_ros.ros.intake import Intake
 from vi_fusion_ros.ros.messages import stamp_ns
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.statistics import Statistics
 from vi_fusion_ros.ros.synchronizer import make_synchronizer
 from vi_fusion_ros.ros.worker import Worker
+
+_BEHIND_STAMP = 12  # bytes: the head of CDR, seconds, nanoseconds
 
 
 class _Reporter:
@@ -59,6 +64,20 @@ class _Job:
         return max(arrival.arrival_ns for arrival in (self.visible, self.thermal) if arrival)
 
 
+class _Changes:
+    """Takes serialised camera_info and passes on what differs from the last one in more than the stamp."""
+
+    def __init__(self, callback: Callable[[CameraInfo], None]) -> None:
+        self._callback = callback
+        self._last = b""
+
+    def __call__(self, wire: bytes) -> None:
+        content = wire[_BEHIND_STAMP:]
+        if content != self._last:
+            self._callback(deserialize_message(wire, CameraInfo))
+            self._last = content
+
+
 class Session:
     """One activation of the node.
 
@@ -70,6 +89,7 @@ class Session:
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
+        drift: is offered every pair that was fused, or None.
     """
 
     def __init__(
@@ -81,7 +101,9 @@ class Session:
         statistics: Statistics,
         report: Callable[[str], None],
         rig_offset_ns: int,
+        drift: DriftWatch | None,
     ) -> None:
+        self.drift = drift
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
         self._camera_info: dict[Camera, CameraInfo] = {}
@@ -98,7 +120,10 @@ class Session:
         self._topics: dict[Camera, str] = {}
         pipeline.reset()
         self._worker.start()
-        self._subscriptions = [s for camera in CAMERAS for s in self._subscribe(camera)]
+        self._intake = Intake(node, report)
+        for camera in CAMERAS:
+            self._subscribe(camera)
+        self._intake.start()
 
     @property
     def pairing_drops(self) -> dict[str, int]:
@@ -127,42 +152,27 @@ class Session:
 
     def close(self) -> None:
         """Take the subscriptions off the graph, then finish the pair in hand."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._intake.stop()
         self._worker.stop()
+        if self.drift is not None:
+            self.drift.close()
 
-    def _subscribe(self, camera: Camera) -> list[Subscription]:
+    def _subscribe(self, camera: Camera) -> None:
         compressed = self._settings[f"{camera}.compressed"]
         topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
         self._topics[camera] = self._node.resolve_topic_name(topic)
-        check = image_codec.check_compressed if compressed else image_codec.check_image
+        kind, read = (CompressedImage, _read_compressed) if compressed else (Image, _read_image)
+        self._intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
+        self._intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
 
-        def on_image(message: Any) -> None:
-            self._on_image(camera, message, check)
+    def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
+        self._camera_info[camera] = message
 
-        def on_camera_info(message: CameraInfo) -> None:
-            self._camera_info[camera] = message
-
-        return [
-            self._subscription(CompressedImage if compressed else Image, topic, on_image),
-            self._subscription(CameraInfo, f"{camera}/camera_info", on_camera_info),
-        ]
-
-    def _subscription(self, message: Any, topic: str, callback: Callable[[Any], None]) -> Subscription:
-        return self._node.create_subscription(
-            message,
-            topic,
-            callback,
-            qos.copy_of(qos.IMAGE_IN),
-            event_callbacks=qos.on_incompatible_subscription(self._report, self._node.resolve_topic_name(topic)),
-            qos_overriding_options=qos.overridable(),
-        )
-
-    def _on_image(self, camera: Camera, message: Any, check: Callable[[Any], None]) -> None:
+    def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
         now = time.monotonic_ns()
         self._statistics.received(camera)
         try:
-            check(message)
+            message = read(wire)
         except image_codec.ImageError as error:
             self._invalid(camera, error)
             return
@@ -226,6 +236,8 @@ class Session:
             self._on_error(error)
             return
         fused = time.monotonic_ns()
+        if self.drift is not None:
+            self.drift.offer(pair)
         camera: Camera = "thermal" if visible is None else "visible"
         self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"])
         end = time.monotonic_ns()
@@ -271,6 +283,20 @@ class Session:
             self._report(
                 f"unexpected {type(error).__name__} while fusing: {error} ({' '.join(''.join(where).split())})"
             )
+
+
+def _read_image(wire: bytes) -> Any:
+    message: Any = cdr.read_image(wire)
+    if message.encoding not in image_codec.PLAIN_ENCODINGS:
+        message = deserialize_message(wire, Image)  # cv_bridge wants the real thing
+    image_codec.check_image(message)
+    return message
+
+
+def _read_compressed(wire: bytes) -> Any:
+    message = cdr.read_compressed(wire)
+    image_codec.check_compressed(message)
+    return message
 
 
 def _limits(settings: Mapping[str, Any]) -> Limits:

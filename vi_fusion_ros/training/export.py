@@ -75,6 +75,7 @@ def _manifest(
         "backend_version": onnxruntime.__version__,
         "gpu": None,
         "compute_capability": None,
+        "tensorrt": NO_GPU,
         # A mode that the run never saw (a single-camera baseline) gets the temperature of the one it saw.
         "temperature": {
             mode: round(temperature.get(mode, next(iter(temperature.values()))), 4)
