@@ -7,6 +7,7 @@ import argparse
 from vi_fusion_ros.commands import (
     benchmark_compare,
     benchmark_drift,
+    benchmark_metrics,
     benchmark_model,
     benchmark_node,
     benchmark_registration,
@@ -24,6 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     benchmark_settings.add_parser(kinds)
     benchmark_compare.add_parser(kinds)
     benchmark_drift.add_parser(kinds)
+    benchmark_metrics.add_parser(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
