@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch", reason="the training requirements are not i
 pytest.importorskip("onnx", reason="the training requirements are not installed")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from vi_fusion_ros.commands.benchmark_model import measure  # noqa: E402
 from vi_fusion_ros.inference.manifest import Manifest  # noqa: E402
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
 from vi_fusion_ros.training import onnx_export  # noqa: E402
@@ -57,14 +56,3 @@ def test_export_writes_model_manifest_and_card(config, tmp_path):
         assert f"## {heading}" in card
     written = json.loads(out.with_suffix(".json").read_text())
     assert written["metrics"]["onnx_vs_torch"] <= 1e-4
-
-
-def test_benchmark_measures_and_names_what_it_cannot_load(tmp_path):
-    path = tmp_path / "model.onnx"
-    onnx_export.export_onnx(FusionNet(SMALL), path)
-    result = measure(path, (64, 48), threads=1, runs=3)
-    assert result["size"] == "64x48"
-    assert 0 < result["min_ms"] <= result["median_ms"] <= result["p95_ms"]
-    path.write_bytes(b"no model")
-    with pytest.raises(ValueError, match=r"model\.onnx: cannot be run at 64x48"):
-        measure(path, (64, 48), threads=1, runs=1)

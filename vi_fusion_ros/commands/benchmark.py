@@ -6,11 +6,13 @@ import argparse
 
 from vi_fusion_ros.commands import (
     benchmark_bag,
+    benchmark_compare,
     benchmark_drift,
     benchmark_metrics,
     benchmark_model,
     benchmark_node,
     benchmark_registration,
+    benchmark_settings,
 )
 
 
@@ -22,6 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     benchmark_bag.add_parser(kinds)
     benchmark_node.add_parser(kinds)
     benchmark_registration.add_parser(kinds)
+    benchmark_settings.add_parser(kinds)
+    benchmark_compare.add_parser(kinds)
     benchmark_drift.add_parser(kinds)
     benchmark_metrics.add_parser(kinds)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from vi_fusion_ros.commands.benchmark_model import processor
+from vi_fusion_ros.benchmarks.machine import processor
 
 THERMAL_RATES_HZ = (None, 9.0)
 """None: the video's own."""

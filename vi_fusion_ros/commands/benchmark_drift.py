@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.commands.benchmark_model import processor
+from vi_fusion_ros.benchmarks.machine import processor
 from vi_fusion_ros.frames import Image
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftReport, DriftState
 from vi_fusion_ros.registration.planar import corner_error

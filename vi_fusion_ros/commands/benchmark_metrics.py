@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.commands.benchmark_model import processor
+from vi_fusion_ros.benchmarks.machine import processor
 from vi_fusion_ros.evaluation.fusion_evaluation import OURS, trivial_fusions
 from vi_fusion_ros.evaluation.fusion_metrics import METRICS, metrics_of_methods
 from vi_fusion_ros.evaluation.parallel import map_in_order

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.commands.benchmark_model import processor
+from vi_fusion_ros.benchmarks.machine import processor
 from vi_fusion_ros.denoising import denoised
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from vi_fusion_ros.commands.sizes import size
+from vi_fusion_ros.commands.sizes import sizes
 
 _REAL_PAIRS = 16
 
@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="int8 needs a model of vi-fusion quantize"
     )
     parser.add_argument(
-        "--size", type=_sizes, default=((640, 480),), metavar="WxH[,WxH]", help="of the images (default 640x480)"
+        "--size", type=sizes, default=((640, 480),), metavar="WxH[,WxH]", help="of the images (default 640x480)"
     )
     parser.add_argument("--dla", type=int, metavar="N", help="core of the Deep Learning Accelerator (Jetson)")
     parser.add_argument("--workspace", type=int, metavar="MB", help="most scratch memory (default: TensorRT's, all)")
@@ -115,7 +115,3 @@ class ProgressLines:
                 sys.stdout.flush()
             except BrokenPipeError:
                 os._exit(1)  # from whatever thread; a builder that nobody waits for would hold the GPU
-
-
-def _sizes(text: str) -> tuple[tuple[int, int], ...]:
-    return tuple(size(part) for part in text.split(","))

@@ -17,6 +17,7 @@ from vi_fusion_ros.inference.engine_manifest import Size, Target, compile_comman
 from vi_fusion_ros.inference.load import load_engine, load_tensorrt
 from vi_fusion_ros.inference.onnx_engine import CPU, OnnxRuntimeEngine, cuda_is_installed
 from vi_fusion_ros.inference.switching_engine import SwitchingEngine
+from vi_fusion_ros.inference.trial import try_model
 from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
 
 BACKENDS = ("auto", "tensorrt", "onnxruntime")
@@ -80,6 +81,7 @@ def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say) -> Engine:
 
 def onnx_runtime(model: Path, threads: int, why: str) -> OnnxRuntimeEngine:
     """ONNX Runtime, with its CUDA provider where that is installed and starts."""
+    try_model(model)
     engine = OnnxRuntimeEngine(model, threads, cuda=cuda_is_installed())
     where = "on the CPU" if engine.provider == CPU else "on the GPU"
     engine.reason = f"{why}; ONNX Runtime {where}" if why else f"ONNX Runtime {where}"

@@ -23,6 +23,8 @@ from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import padded_tensors
 from vi_fusion_ros.training.report import measure
 
+NO_GPU = "No GPU has run this model; vi-fusion compile verifies each engine that it builds (docs/gpu.md)."
+
 
 def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     """Export a checkpoint, checked and measured.
@@ -75,6 +77,7 @@ def _manifest(
         "backend_version": onnxruntime.__version__,
         "gpu": None,
         "compute_capability": None,
+        "tensorrt": NO_GPU,
         # A mode that the run never saw (a single-camera baseline) gets the temperature of the one it saw.
         "temperature": {
             mode: round(temperature.get(mode, next(iter(temperature.values()))), 4)
