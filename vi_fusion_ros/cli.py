@@ -11,11 +11,15 @@ COMMANDS = {
     "dataset": "check a dataset of visible and thermal images",
     "evaluate": "measure fusion and classification on datasets",
     "benchmark": "measure latency and cost of the model and of the node",
+    "doctor": "check this machine, the model, the rig file and the cameras' topics",
+    "soak": "run the node under faulty cameras and check that nothing gives way (needs ROS 2)",
     "calibrate": "find how two cameras lie to each other, and write the rig file",
     "rig": "show what a rig file says",
     "train": "train the network",
     "tune": "search training hyperparameters",
     "export": "turn a checkpoint into a model with manifest and card",
+    "compile": "build verified TensorRT engines from a model",
+    "quantize": "turn a model into an int8 one, and measure what that costs",
 }
 """Commands by name; each is the module ``vi_fusion_ros.commands.<name>`` with ``add_parser`` and ``run``."""
 

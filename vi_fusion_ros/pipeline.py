@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image, LabelScore
-from vi_fusion_ros.inference.engine import Engine, EngineOutput, Tensor
+from vi_fusion_ros.inference.engine import Engine, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.registration.warp import Mask, Registration
 from vi_fusion_ros.thermal import ToneMapper
 
@@ -45,8 +45,17 @@ class FusionPipeline:
     def __init__(self, engine: Engine, registration: Registration, tone_mapper: ToneMapper) -> None:
         self._engine, self._registration, self._thermal_tones = engine, registration, tone_mapper
         self._visible_tones = ToneMapper()
-        self._buffers: _Buffers | None = None
+        self._inputs: _Inputs | None = None
         self._feather: tuple[Mask, Tensor] | None = None
+
+    @property
+    def registration(self) -> Registration:
+        """In force; another one may be set from any thread and holds from the next pair on."""
+        return self._registration
+
+    @registration.setter
+    def registration(self, registration: Registration) -> None:
+        self._registration = registration
 
     def reset(self) -> None:
         """Forget what earlier pairs left behind, as at a cut or a jump in time."""
@@ -111,9 +120,11 @@ class FusionPipeline:
         reference = visible if visible is not None else thermal
         assert reference is not None  # FramePair holds one at least
         height, width = reference.shape[:2]
-        if self._buffers is None or self._buffers.size != (height, width):
-            self._buffers = _Buffers(height, width, self._engine.manifest.multiple)
-        output = self._engine.infer(*self._buffers.fill(visible, thermal))
+        if self._inputs is None or self._inputs.size != (height, width):
+            self._inputs = _Inputs(height, width, self._engine.manifest.multiple)
+        buffers = self._engine.buffers(*self._inputs.padded)
+        self._inputs.fill(visible, thermal, *buffers)
+        output = self._engine.infer(*buffers)
         if not (np.isfinite(output.logits).all() and np.isfinite(output.illumination).all()):
             raise ValueError(f"model {self._engine.manifest.model_id} gave scores that are not finite for this pair")
         return EngineOutput(
@@ -128,7 +139,8 @@ class FusionPipeline:
             alone = visible if thermal is None else thermal.grey
             assert alone is not None  # FramePair holds one at least
             return alone, np.full(alone.shape[:2], 0.0 if thermal is None else 1.0, np.float32)
-        luma, attention = cv2.convertScaleAbs(output.fused, alpha=255.0), output.attention
+        luma = output.fused if output.fused.dtype == np.uint8 else cv2.convertScaleAbs(output.fused, alpha=255.0)
+        attention = to_unit(output.attention)
         old_luma = visible if visible.ndim == 2 else _luma(visible)
         if thermal.overlap < 1:
             weight = self._feather_of(thermal.mask)
@@ -157,8 +169,8 @@ class FusionPipeline:
         return self._engine.manifest.illumination[best], float(shares[best] / shares.sum())
 
 
-class _Buffers:
-    """The network's inputs for images of one size, padded to the multiple by repeating the last row and column.
+class _Inputs:
+    """Puts images of one size into the network's inputs, padded to the multiple by repeating the last row and column.
 
     Args:
         height: of the images, pixels.
@@ -168,33 +180,33 @@ class _Buffers:
 
     def __init__(self, height: int, width: int, multiple: int) -> None:
         self.size = (height, width)
-        padded = (height + -height % multiple, width + -width % multiple)
-        self._visible = np.zeros((1, 3, *padded), np.float32)
-        self._thermal = np.zeros((1, 1, *padded), np.float32)
+        self.padded = (height + -height % multiple, width + -width % multiple)
         # Memory that stays: to have it fresh for each frame would cost more than the split.
         self._planes: list[Grey] = [np.empty(self.size, np.uint8) for _ in "BGR"]
 
-    def fill(self, visible: Image | None, thermal: Grey | None) -> tuple[Tensor, Tensor]:
-        """Uint8 images, BGR or grey, to RGB (1, 3, H', W') and (1, 1, H', W') float32, 0 to 1; zeros for None."""
+    def fill(self, visible: Image | None, thermal: Grey | None, visible_input: Plane, thermal_input: Plane) -> None:
+        """Uint8 images, BGR or grey, to RGB (1, 3, H', W') and (1, 1, H', W'), float32 or uint8; zeros for None."""
         if visible is None:
-            self._visible.fill(0)
+            visible_input.fill(0)
         else:
             planes = self._split(visible)[::-1] if visible.ndim == 3 else [visible] * 3
-            for plane, target in zip(planes, self._visible[0], strict=True):
+            for plane, target in zip(planes, visible_input[0], strict=True):
                 self._fill(plane, target)
         if thermal is None:
-            self._thermal.fill(0)
+            thermal_input.fill(0)
         else:
-            self._fill(thermal, self._thermal[0, 0])
-        return self._visible, self._thermal
+            self._fill(thermal, thermal_input[0, 0])
 
     def _split(self, bgr: Image) -> list[Grey]:
         cv2.split(bgr, self._planes)
         return self._planes
 
-    def _fill(self, plane: Grey, target: Tensor) -> None:
+    def _fill(self, plane: Grey, target: Plane) -> None:
         height, width = self.size
-        np.divide(plane, 255, out=target[:height, :width], dtype=np.float32)
+        if target.dtype == np.uint8:
+            target[:height, :width] = plane
+        else:
+            np.divide(plane, 255, out=target[:height, :width], dtype=np.float32)
         target[height:, :width] = target[height - 1, :width]
         target[:, width:] = target[:, width - 1 : width]
 

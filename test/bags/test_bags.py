@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from vi_fusion_ros.bags import BagWriter, compress, typestore
+from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.writer import BagWriter, compress
 
 TOPIC, TYPE = "/fusion_node/classification", "vi_fusion_ros/msg/FusedClassification"
 STAMPS = (1_700_000_000_000_000_000, 1_700_000_000_033_333_333)

@@ -14,9 +14,9 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vi_fusion_ros import cli
-from vi_fusion_ros.bags import typestore
+from vi_fusion_ros.bags.intake import POLICY
+from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.evaluation.bag_output import CLASSIFICATION_TOPIC, FUSED_TOPIC
-from vi_fusion_ros.evaluation.bag_replay import POLICY
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 

@@ -6,7 +6,6 @@ import csv
 import math
 import zipfile
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,10 @@ import numpy.typing as npt
 import pytest
 
 from vi_fusion_ros.evaluation import pixel_metrics, structure_metrics
-from vi_fusion_ros.evaluation.fusion_metrics import METRICS, MIN_SIZE, fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.fusion_evaluation import trivial_fusions
+from vi_fusion_ros.evaluation.fusion_metrics import METRICS, MIN_SIZE, fusion_metrics, metrics_of_methods, to_gray
+from vi_fusion_ros.evaluation.gray_image import GrayImage
+from vi_fusion_ros.evaluation.parallel import map_in_order
 
 Gray8 = npt.NDArray[np.uint8]
 GOLDEN_NAMES = {"SSIM": "SSIM2"}  # ours to the golden file's
@@ -28,6 +30,10 @@ def textured(seed: int, shape: tuple[int, int] = (120, 200)) -> Gray8:
     return np.clip(128 + 45 * smooth / smooth.std(), 0, 255).astype(np.uint8)
 
 
+def gray(image: npt.NDArray) -> GrayImage:
+    return GrayImage(image.astype(np.float64))
+
+
 A, B, F = textured(1), textured(2), textured(3)
 
 
@@ -38,16 +44,11 @@ def golden_errors(job: tuple[Path, str, list[dict[str, str]]]) -> dict[str, floa
             to_gray(cv2.imdecode(np.frombuffer(images.read(f"{kind}/{frame}.jpg"), np.uint8), cv2.IMREAD_UNCHANGED))
             for kind in ("visible", "thermal")
         )
-    fused = {
-        "VIS": visible,
-        "IR": thermal,
-        "AVG": np.rint((visible.astype(np.float64) + thermal) / 2).astype(np.uint8),
-        "MAX": np.maximum(visible, thermal),
-    }
+    names = [name for name in METRICS if GOLDEN_NAMES.get(name, name) in rows[0]]
+    values = metrics_of_methods(trivial_fusions(visible, thermal), visible, thermal, names)
     worst: dict[str, float] = defaultdict(float)
     for row in rows:
-        values = fusion_metrics(fused[row["method"]], visible, thermal)
-        for name, value in values.items():
+        for name, value in values[row["method"]].items():
             if (column := GOLDEN_NAMES.get(name, name)) in row:
                 golden = float(row[column])
                 worst[column] = max(worst[column], abs(value - golden) / abs(golden))
@@ -63,17 +64,16 @@ def test_values_agree_with_the_goldens_on_every_frame_and_column(data_dir: Path)
         by_frame[row["frame"]].append(row)
     jobs = [(data_dir / "roadscene_dev.zip", frame, rows) for frame, rows in by_frame.items()]
     worst: dict[str, float] = defaultdict(float)
-    with ProcessPoolExecutor(2) as pool:
-        for errors in pool.map(golden_errors, jobs, chunksize=4):
-            for column, error in errors.items():
-                worst[column] = max(worst[column], error)
+    for errors in map_in_order(golden_errors, jobs, 2, "goldens", chunk=4):
+        for column, error in errors.items():
+            worst[column] = max(worst[column], error)
     assert set(worst) == set(rows[0]) - {"frame", "method"}
     assert max(worst.values()) < 1e-3, dict(worst)
 
 
 def test_identical_images_reach_the_maximum() -> None:
     values = fusion_metrics(A, A, A)
-    nats = pixel_metrics.entropy(A.astype(np.float64)) * math.log(2)
+    nats = gray(A).information
     assert values["MI"] == pytest.approx(2 * nats)
     assert values["VIF"] == pytest.approx(2, rel=1e-3)
     assert values["SSIM"] == pytest.approx(2)
@@ -145,14 +145,14 @@ def test_a_known_ramp() -> None:
 def test_against_scikit_image() -> None:
     skimage_metrics = pytest.importorskip("skimage.metrics")
     measure = pytest.importorskip("skimage.measure")
-    a, f = A.astype(np.float64), F.astype(np.float64)
+    a, f = gray(A), gray(F)
     for data_range in (2, 255):
-        expected = skimage_metrics.structural_similarity(f, a, data_range=data_range)
+        expected = skimage_metrics.structural_similarity(f.image, a.image, data_range=data_range)
         assert structure_metrics.structural_similarity(f, a, a, data_range) == pytest.approx(2 * expected)
     assert pixel_metrics.peak_signal_to_noise(f, a, a) == pytest.approx(
-        skimage_metrics.peak_signal_noise_ratio(a, f, data_range=255)
+        skimage_metrics.peak_signal_noise_ratio(a.image, f.image, data_range=255)
     )
-    assert pixel_metrics.entropy(f) == pytest.approx(measure.shannon_entropy(F))
+    assert pixel_metrics.entropy_bits(f) == pytest.approx(measure.shannon_entropy(F))
 
 
 def test_one_scale_of_ms_ssim_against_scikit_image() -> None:
@@ -162,7 +162,7 @@ def test_one_scale_of_ms_ssim_against_scikit_image() -> None:
     expected = skimage_metrics.structural_similarity(
         f, a, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    assert structure_metrics.multi_scale_structural_similarity(f, a, a) == pytest.approx(2 * expected)
+    assert structure_metrics.multi_scale_structural_similarity(gray(f), gray(a), gray(a)) == pytest.approx(2 * expected)
 
 
 def test_against_scikit_learn_and_scipy() -> None:
@@ -179,7 +179,7 @@ def test_edges_against_scipys_convolution() -> None:
     image = A.astype(np.float64)
     gx = signal.convolve2d(image, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], mode="same")
     gy = signal.convolve2d(image, [[1, 2, 1], [0, 0, 0], [-1, -2, -1]], mode="same")
-    strength, direction = structure_metrics._edges(image)
+    strength, direction = gray(A).edges
     np.testing.assert_allclose(strength, np.hypot(gx, gy), atol=1e-9)
     with np.errstate(divide="ignore", invalid="ignore"):
         np.testing.assert_allclose(direction, np.where(gx == 0, np.pi / 2, np.arctan(gy / gx)), atol=1e-12)
@@ -190,6 +190,15 @@ def test_luma_is_rounded_once() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
     exact = colours @ np.array([0.114, 0.587, 0.299])
     assert np.abs(to_gray(colours) - exact).max() <= 0.5 + 1e-4
+
+
+def test_several_methods_at_once_get_what_each_gets_alone() -> None:
+    together = metrics_of_methods({"one": F, "source": A, "other": B}, A, B)
+    assert together == {
+        "one": fusion_metrics(F, A, B),
+        "source": fusion_metrics(A.copy(), A, B),
+        "other": pytest.approx(fusion_metrics(B.copy(), A, B), rel=1e-9),
+    }
 
 
 def test_names_choose_and_order_the_metrics() -> None:

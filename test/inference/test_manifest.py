@@ -80,7 +80,7 @@ def test_a_label_without_threshold(document, tmp_path):
     [
         (None, "cannot be read: No such"),
         (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "it is not text"),
         (b"[]", "not a JSON object"),
     ],
 )

@@ -71,7 +71,7 @@ def test_files_that_are_missing(tmp_path):
 
 
 def test_a_file_of_another_kind(tmp_path):
-    refused(tmp_path / "model.pt", "unknown kind; expected an .onnx file")
+    refused(tmp_path / "model.pt", "unknown kind; expected an .onnx or .engine file")
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "truncated"])

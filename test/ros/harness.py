@@ -113,6 +113,7 @@ class Probe:
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node("probe", context=self._context)
         self.received: dict[str, list] = {}
+        self._sent = itertools.count()
         reliable = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
         self.cameras = {
@@ -164,9 +165,13 @@ class Probe:
         return dict(zip(self.status.drop_reasons, self.status.drop_counts, strict=True))
 
     def send(self, name: str, stamp_ns: int, image: np.ndarray | None = None, **fields: object) -> None:
-        """Publish an image of camera ``name``; ``fields`` overwrite the message's, to make it a broken one."""
+        """Publish an image of camera ``name``; ``fields`` overwrite the message's, to make it a broken one.
+
+        Without an image it is the scene, with one pixel, the first, that is never the same twice: no frozen stream.
+        """
         if image is None:
             image = scene(name)
+            image[0, 0] += next(self._sent) % 100
         message = fill_image(Image(), image)
         message.header.stamp = to_time(stamp_ns)
         message.header.frame_id = f"{name}_optical_frame"

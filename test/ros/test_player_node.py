@@ -247,3 +247,29 @@ def test_an_interrupt_ends_it_cleanly_with_a_report(play, how):
     assert process.process.wait(DEADLINE_S) == 0, process.output
     assert json.loads(report.read_text())["frames"]["visible"] > 5
     assert "Traceback" not in process.output
+
+
+def test_faults_come_as_announced(play):
+    audience, played = play(
+        {**SMALL, "duration": 5.0, "faults": "black,clock_jump,garbage,unplug", "fault_length": 0.5, "seed": 2}
+    )
+    assert sum(played["lost"].values()) > 0
+    assert played["frames"]["visible"] + played["lost"]["visible"] == 150
+    images = [*audience.visible, *audience.thermal]
+    assert any(len(image.data) and not np.any(image.data) for image in images)
+    assert any(image.encoding == "nonsense" for image in images)
+    assert any(len(image.data) < image.step * image.height for image in images)
+    assert np.ptp(audience.stamps("visible")) > 3590e9
+
+
+def test_one_camera_of_two():
+    domain = next_domain()
+    audience = Audience(domain)
+    process = NodeProcess(PLAYER, domain, {**SMALL, "cameras": "thermal", "duration": 0.5})
+    try:
+        assert process.process.wait(DEADLINE_S) == 0, process.output
+        wait_until(lambda: len(audience.thermal) == 15, "fifteen thermal images")
+        assert not audience.visible
+    finally:
+        process.stop()
+        audience.close()

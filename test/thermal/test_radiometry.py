@@ -1,8 +1,7 @@
-import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.thermal import FrozenDetector, Radiometry, ToneMapper, flat_field, without_dead_pixels
+from vi_fusion_ros.thermal import Radiometry, ToneMapper, flat_field, without_dead_pixels
 
 ALL_COUNTS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -55,24 +54,6 @@ def test_a_plateau_gives_rare_levels_more_room_than_a_stretch():
 def test_a_negative_min_span():
     with pytest.raises(ValueError, match="min_span"):
         ToneMapper(min_span=-1)
-
-
-def test_a_frozen_stream_is_found_within_a_second_and_recovers():
-    detector, frame = FrozenDetector(), np.arange(12, dtype=np.uint16).reshape(3, 4)
-    seen = [detector.frozen(frame.copy(), n / 30) for n in range(30)]
-    assert not seen[0]
-    assert seen[-1]
-    assert not detector.frozen(frame + np.uint16(1), 1.0)
-    assert not detector.frozen(frame + np.uint16(1), 0.2)
-
-
-@pytest.mark.data
-def test_a_still_scene_is_no_frozen_stream(data_dir):
-    capture, detector, count = cv2.VideoCapture(str(data_dir / "m3svd" / "1230_1202_thermal.mp4")), FrozenDetector(), 0
-    while (step := capture.read())[0]:
-        assert not detector.frozen(step[1], count / 22)
-        count += 1
-    assert count > 200
 
 
 def test_dead_pixels_take_their_neighbours_median():

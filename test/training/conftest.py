@@ -64,7 +64,7 @@ def config(crops_root, frames_root, tmp_path):
                 "frames_test": [[5, 7]],
                 "cache": tmp_path / "cache",
             },
-            "network": {"branch": 8, "blocks": 1, "fused": 8, "middle": 8, "deep": 8},
+            "network": {"branch": 8, "blocks": 1, "fused": 8, "middle": 8, "deep": 16},
             "batch": {"crops": 12, "crop_sizes": [16], "patches": 2, "patch_size": 64, "paste": 1},
             "optim": {"epochs": 2, "steps": 3, "warmup": 2, "ema": 0.5, "freeze_norm": 0.5},
             "trainer": {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},

@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="the training requirements are not i
 pytest.importorskip("lightning", reason="the training requirements are not installed")
 
 from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
 from vi_fusion_ros.training.config import (  # noqa: E402
     TrainConfig,
     build,
@@ -22,7 +23,7 @@ from vi_fusion_ros.training.config import (  # noqa: E402
     plain,
 )
 from vi_fusion_ros.training.task import FusionTask  # noqa: E402
-from vi_fusion_ros.training.trainer import checkpoint_weights, train  # noqa: E402
+from vi_fusion_ros.training.trainer import train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,13 +125,13 @@ def test_a_truncated_checkpoint_is_one_sentence(config, tmp_path):
         ("name: a\ndata: {crops: x}\nmodality: radar\n", "modality is 'radar'"),
         ("name: a\ndata: {crops: x, crops_train: [[0, 8000]]}\n", "a test part must stay unseen"),
         ("- a\n", "expected keys and values"),
-        ("a: [\n", "not valid YAML"),
+        ("a: [\n", "is not YAML"),
     ],
 )
 def test_a_bad_configuration_is_one_sentence(tmp_path, text, message):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"config\.yaml: ") as caught:
+    with pytest.raises(ValueError, match=r"config\.yaml(: | is not YAML: )") as caught:
         load_config(path)
     assert message in str(caught.value)
 
@@ -138,3 +139,19 @@ def test_a_bad_configuration_is_one_sentence(tmp_path, text, message):
 def test_committed_configurations_are_valid():
     for path in sorted((ROOT / "config" / "training").glob("*.yaml")):
         assert build(TrainConfig, plain(load_config(path))) == load_config(path)
+
+
+class _Touch:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_what_is_hidden_in_a_checkpoint_does_not_run(tmp_path):
+    mark = tmp_path / "ran"
+    torch.save({"hyper_parameters": {"config": _Touch(mark)}, "state_dict": {}}, tmp_path / "evil.ckpt")
+    with pytest.raises(ValueError, match="not a checkpoint of vi-fusion train"):
+        checkpoint_weights(tmp_path / "evil.ckpt")
+    assert not mark.exists()

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.training.datasets.check import survey
 
-    layouts = _layouts()
+    layouts = all_layouts()
     name = args.layout or guess_layout(args.path, layouts)
     report = {"layout": name, **survey(layouts[name].open(args.path)).as_dict()}
     if args.json:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if report["problems"] else 0
 
 
-def _layouts() -> dict[str, Layout]:
+def all_layouts() -> dict[str, Layout]:
     """The layouts of folders, and the bags, whose messages only the commands know how to read."""
     from vi_fusion_ros.commands.image_codecs import image_codecs
     from vi_fusion_ros.training.datasets.rosbag import RosbagDataset, is_bag

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.commands import evaluate_bag
+from vi_fusion_ros.commands import evaluate_bag, evaluate_datasets, evaluate_flicker
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 
@@ -20,11 +21,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_fusion(kinds)
     _add_classification(kinds)
     _add_bag(kinds)
+    _add_cross(kinds)
+    _add_robustness(kinds)
+    _add_flicker(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write the JSON and the report, and print a table."""
-    return int(args.evaluate(args))
+    if args.engine == "local":
+        return int(args.evaluate(args))
+    from vi_fusion_ros.evaluation.cluster import connected
+
+    with connected(args.jobs):
+        return int(args.evaluate(args))
 
 
 def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,6 +51,9 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=_named_folder,
         metavar="NAME=DIR",
         help="another method's results of the same names; may be given again",
+    )
+    parser.add_argument(
+        "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_fusion)
@@ -64,35 +76,86 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
 def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = kinds.add_parser(
         "bag",
-        help="the run-time pipeline over a rosbag2, without ROS",
-        description="Pair, fuse and classify two image topics of a bag, every pair once, the same in every run.",
+        help="the run-time pipeline over rosbag2 bags, without ROS",
+        description="Pair, fuse and classify two image topics of bags, every pair once, the same in every run.",
     )
     evaluate_bag.add_arguments(parser)
     _add_common(parser)
     parser.set_defaults(evaluate=_bag)
 
 
+def _add_cross(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "cross",
+        help="one model over several datasets",
+        description="Fusion and classification of one model over several datasets in one table, so that over-fitting "
+        "shows.",
+    )
+    evaluate_datasets.add_cross(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_cross)
+
+
+def _add_robustness(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "robustness",
+        help="what bad, displaced, black, frozen and late images cost",
+        description="Relative drop of fusion metrics against the clean sources, and of classification, when an image "
+        "is corrupted (five severities), displaced, black, missing, frozen or late.",
+    )
+    evaluate_datasets.add_robustness(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_robustness)
+
+
+def _add_flicker(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "flicker",
+        help="how still a fused video is where the scene is",
+        description="Changes of the fused image from frame to frame where neither source changes.",
+    )
+    evaluate_flicker.add_arguments(parser)
+    _add_model(parser)
+    _add_json(parser)
+    parser.set_defaults(evaluate=_flicker, engine="local")
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
+    _add_model(parser)
+    _add_json(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a report to DIR/index.html")
     parser.add_argument(
         "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
     )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="where: this machine, or a Ray cluster"
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="ONNX", help="our model (default: the one of the package)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the result goes")
 
 
 def _fusion(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.fusion_folders import evaluate_folders, find_frames
     from vi_fusion_ros.evaluation.output import write_json
+    from vi_fusion_ros.evaluation.peers import read_peers, with_peers
 
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
     frames, problems = find_frames(args.visible, args.thermal, dict(args.fused))
     model = _model(args.model)
+    peers = read_peers(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)
+    if peers:
+        evaluation = with_peers(evaluation, peers, args.peers)
     summary = evaluation.summary()
-    write_json(args.json, {**summary, "model": _manifest(model)})
+    write_json(args.json, {**summary, "peers": list(peers), "model": _manifest(model)})
     _print_table(summary)
     _say_partial(evaluation.problems)
     if args.report:
@@ -124,17 +187,40 @@ def _classification(args: argparse.Namespace) -> int:
 def _bag(args: argparse.Namespace) -> int:
     model = _model(args.model)
     result = evaluate_bag.run(args, model, _manifest(model), _command_line())
+    for name, row in result.get("bags", {"": result}).items():
+        _print_bag(name, row)
+    _say_partial(result["problems"])
+    return 0
+
+
+def _flicker(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    evaluate_flicker.run(args, model, _manifest(model))
+    return 0
+
+
+def _print_bag(name: str, result: dict[str, Any]) -> None:
     timings, pairing = result["timings"], result["pairing"]
     print(
-        f"{result['n']} pairs of {pairing['visible_received']} visible and {pairing['thermal_received']} thermal "
-        f"images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, {timings['pairs_per_s']:.1f} pairs/s, "
-        f"{timings['real_time_factor']:.2f} x real time"
+        f"{name + ': ' if name else ''}{result['n']} pairs of {pairing['visible_received']} visible and "
+        f"{pairing['thermal_received']} thermal images, mean |skew| {pairing['mean_abs_skew_ms']:.1f} ms, "
+        f"{timings['pairs_per_s']:.1f} pairs/s, {timings['real_time_factor']:.2f} x real time"
     )
     for label, row in result["labels"].items():
         print(f"{label}: present in {row['present_share']:.1%} of the pairs")
     if result["fusion"]["n"]:
         _print_table({**result["fusion"], "metrics": next(iter(result["fusion"]["methods"].values()))})
-    _say_partial(result["problems"])
+
+
+def _cross(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    _say_partial(evaluate_datasets.run_cross(args, model, _manifest(model), _command_line()))
+    return 0
+
+
+def _robustness(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    _say_partial(evaluate_datasets.run_robustness(args, model, _manifest(model), _command_line()))
     return 0
 
 
@@ -168,12 +254,19 @@ def _manifest(model: Path) -> dict[str, Any]:
 
 
 def _print_table(summary: dict[str, Any]) -> None:
+    from vi_fusion_ros.evaluation.fusion_evaluation import SOURCES
+
     metrics = list(summary["metrics"])
-    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better")
-    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>7}")
+    print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better, sources unranked (place)")
+    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>8}")
     for method in sorted(summary["methods"], key=summary["mean_rank"].__getitem__):
-        means = "".join(f"{summary['methods'][method][metric]['mean']:9.4g}" for metric in metrics)
-        print(f"{method:<14}{means}{summary['mean_rank'][method]:7.2f}")
+        means = "".join(_cell(summary["methods"][method][metric]["mean"]) for metric in metrics)
+        rank = f"{summary['mean_rank'][method]:.2f}"
+        print(f"{method:<14}{means}{f'({rank})' if method in SOURCES else rank:>8}")
+
+
+def _cell(value: float) -> str:
+    return f"{'-':>9}" if math.isnan(value) else f"{value:9.4g}"
 
 
 def _print_classification(result: dict[str, Any]) -> None:

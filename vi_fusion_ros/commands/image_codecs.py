@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vi_fusion_ros.evaluation.bag_replay import Codec
+from vi_fusion_ros.bags.intake import Codec
 from vi_fusion_ros.ros import image_codec
 
 

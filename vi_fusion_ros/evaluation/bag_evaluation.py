@@ -3,280 +3,55 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from vi_fusion_ros.drawing import mosaic_row
+from vi_fusion_ros.bags.intake import Intake, Problem
+from vi_fusion_ros.bags.replay import Replay
+from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.evaluation.bag_output import ResultBag
-from vi_fusion_ros.evaluation.bag_replay import DecodedPair, Replay
-from vi_fusion_ros.evaluation.bag_source import BagError, BagSource
-from vi_fusion_ros.evaluation.fusion_folders import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
-from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, fusion_metrics, to_gray
-from vi_fusion_ros.evaluation.parallel import map_in_order
-from vi_fusion_ros.frames import FusionResult, Image
-from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.thermal import ToneMapper
-
-METRIC_PAIRS = 30
-"""Pairs, evenly spread, on which fusion metrics are computed: they take ten times as long as fusing."""
-
-STAGES = ("decode", "register", "infer", "compose", "total")
-_MOSAIC_WIDTH = 1240
-
-
-class Sample(NamedTuple):
-    """One pair for the fusion metrics, grey, (H, W) uint8, cut to where both cameras see.
-
-    Attributes:
-        name: stamp, nanoseconds.
-        visible: luma.
-        thermal: registered and tone mapped as the network saw it.
-        fused: our result.
-        mosaic: what a person looks at, (h, w, 3) uint8; None where no pictures were asked for.
-    """
-
-    name: str
-    visible: Gray8
-    thermal: Gray8
-    fused: Gray8
-    mosaic: Image | None
-
-
-@dataclass
-class BagEvaluation:
-    """What came of a bag, one row a pair.
-
-    Attributes:
-        labels: of the model, in order.
-        stamps_ns: visible stamps.
-        skews_ns: thermal minus visible.
-        sync_waits_ms: of the first frame for the second, in the bag's time.
-        probabilities: (N, labels).
-        present: (N, labels).
-        illumination: most probable class.
-        attention: mean thermal share.
-        overlap: share of the visible image that the thermal camera sees.
-        latency_ms: by stage.
-        replay_s: wall time of the replay.
-        samples: pairs for the fusion metrics.
-    """
-
-    labels: tuple[str, ...]
-    stamps_ns: list[int] = field(default_factory=list)
-    skews_ns: list[int] = field(default_factory=list)
-    sync_waits_ms: list[float] = field(default_factory=list)
-    probabilities: list[list[float]] = field(default_factory=list)
-    present: list[list[bool]] = field(default_factory=list)
-    illumination: list[str] = field(default_factory=list)
-    attention: list[float] = field(default_factory=list)
-    overlap: list[float] = field(default_factory=list)
-    latency_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
-    replay_s: float = 0.0
-    samples: list[Sample] = field(default_factory=list)
-
-    def add(self, decoded: DecodedPair, result: FusionResult) -> None:
-        """Take the result of the next pair."""
-        self.stamps_ns.append(decoded.pair.reference.stamp_ns)
-        self.skews_ns.append(decoded.pair.skew_ns)
-        self.sync_waits_ms.append(decoded.sync_wait_ms)
-        self.probabilities.append([score.probability for score in result.scores])
-        self.present.append([score.present for score in result.scores])
-        self.illumination.append(result.illumination)
-        self.attention.append(result.thermal_attention)
-        self.overlap.append(result.overlap)
-        stages = {"decode": decoded.decode_ms, **result.timings_ms}
-        for stage in STAGES:
-            self.latency_ms[stage].append(stages.get(stage, sum(stages.values())))
+from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation, StreamEvaluator
 
 
 def evaluate_bag(
-    source: BagSource,
-    replay: Replay,
-    pipeline: FusionPipeline,
-    labels: tuple[str, ...],
-    output: ResultBag | None,
-    pictures: bool,
-) -> BagEvaluation:
+    source: BagSource, replay: Replay, evaluator: StreamEvaluator, output: ResultBag | None, progress: bool = False
+) -> StreamEvaluation:
     """Fuse every pair of a bag, once.
 
     Args:
         source: the bag.
-        replay: of that bag; counts what could not be used.
-        pipeline: as the node runs it.
-        labels: of its model.
+        replay: of that bag; its account tells what could not be used.
+        evaluator: takes the pairs.
         output: takes the results.
-        pictures: whether the samples get a mosaic, for a report.
+        progress: show a bar, on a terminal.
 
     Raises:
         BagError: the bag has no pair that can be used; one sentence that says what it has.
     """
-    evaluation = BagEvaluation(labels)
-    thermal_tones = ToneMapper()  # follows the pipeline's own, so that metrics see the network's thermal image
-    stride = max(replay.expected_pairs // METRIC_PAIRS, 1)
-    pipeline.reset()
     start = time.perf_counter()
-    for number, decoded in enumerate(tqdm(replay.pairs(), "bag", replay.expected_pairs, unit="pair", disable=None)):
+    bar = None if progress else True  # None: on a terminal
+    for decoded in tqdm(replay.pairs(), "bag", replay.expected_pairs, unit="pair", disable=bar):
         try:
-            result = pipeline.process(decoded.pair)
+            result = evaluator.take(decoded)
         except ValueError as error:
-            replay.note("failed", f"pair of stamp {decoded.pair.reference.stamp_ns}: {error}")
+            replay.intake.note(Problem("failed", f"pair of stamp {decoded.pair.reference.stamp_ns}: {error}"))
             continue
-        evaluation.add(decoded, result)
-        assert decoded.pair.thermal is not None  # a replay gives pairs of both cameras
-        if decoded.pair.thermal.image.ndim == 2:
-            thermal_tones.observe(decoded.pair.thermal.image)
         if output is not None:
             output.write(result)
-        if number % stride == 0:
-            evaluation.samples += _sample(result, thermal_tones, pictures)
-    evaluation.replay_s = time.perf_counter() - start
-    if not evaluation.stamps_ns:
-        raise BagError(_why_nothing(source, replay))
-    return evaluation
+    evaluator.evaluation.wall_s = time.perf_counter() - start
+    if not evaluator.evaluation.stamps_ns:
+        raise BagError(_why_nothing(replay.intake, source.broken))
+    return evaluator.evaluation
 
 
-def fusion_of(evaluation: BagEvaluation, jobs: int) -> FusionEvaluation | None:
-    """Fusion metrics on the evaluation's samples; None where there is none."""
-    if not evaluation.samples:
-        return None
-    values = map_in_order(_metrics, evaluation.samples, jobs, "fusion metrics")
-    names = [sample.name for sample in evaluation.samples]
-    return FusionEvaluation((OURS, *TRIVIAL), names, np.array(values))
-
-
-def summary(
-    source: BagSource, replay: Replay, evaluation: BagEvaluation, fusion: FusionEvaluation | None
-) -> dict[str, Any]:
-    """The result as JSON has it; docs/evaluation.md says what each key is. All timings are under ``timings``."""
-    problems = list(replay.problems)
-    if source.broken:
-        problems.insert(0, f"the bag is broken and was evaluated up to the break: {source.broken}")
-    return {
-        "n": len(evaluation.stamps_ns),
-        "partial": bool(problems),
-        "broken": source.broken,
-        "problems": problems,
-        "pairing": _pairing(replay, evaluation),
-        "labels": {label: _label(evaluation, k) for k, label in enumerate(evaluation.labels)},
-        "illumination": {name: evaluation.illumination.count(name) for name in sorted(set(evaluation.illumination))},
-        "thermal_attention": {"mean": float(np.mean(evaluation.attention))},
-        "overlap": {"mean": float(np.mean(evaluation.overlap))},
-        "fusion": _fusion(fusion),
-        "timeline": {
-            "stamp_ns": evaluation.stamps_ns,
-            "skew_ms": [skew / 1e6 for skew in evaluation.skews_ns],
-            "illumination": evaluation.illumination,
-            "thermal_attention": evaluation.attention,
-            "probability": {
-                label: [row[k] for row in evaluation.probabilities] for k, label in enumerate(evaluation.labels)
-            },
-        },
-        "timings": _timings(evaluation),
-    }
-
-
-def _sample(result: FusionResult, thermal_tones: ToneMapper, picture: bool) -> list[Sample]:
-    visible, registered, mask = result.pair.visible, result.thermal_registered, result.mask
-    assert visible is not None  # a replay gives pairs of both cameras
-    assert registered is not None
-    assert mask is not None
-    left, top, width, height = cv2.boundingRect(mask)
-    if min(width, height) < MIN_SIZE or visible.image.dtype != np.uint8:
-        return []
-    part = np.s_[top : top + height, left : left + width]
-    thermal = thermal_tones.render(registered)
-    luma, heat, fused = (
-        to_gray(image.astype(np.uint8, copy=False))[part] for image in (visible.image, thermal, result.fused)
-    )
-    return [Sample(str(visible.stamp_ns), luma, heat, fused, _mosaic(result) if picture else None)]
-
-
-def _mosaic(result: FusionResult) -> Image:
-    row = mosaic_row(result)
-    size = _MOSAIC_WIDTH, round(row.shape[0] * _MOSAIC_WIDTH / row.shape[1])
-    return cv2.resize(row, size, interpolation=cv2.INTER_AREA)
-
-
-def _metrics(sample: Sample) -> list[list[float]]:
-    fusions = {OURS: sample.fused, **trivial_fusions(sample.visible, sample.thermal)}
-    return [list(fusion_metrics(fused, sample.visible, sample.thermal).values()) for fused in fusions.values()]
-
-
-def _why_nothing(source: BagSource, replay: Replay) -> str:
-    counts = {**{str(drop.value): n for drop, n in replay.pairing.drops.items() if n}, **replay.invalid}
+def _why_nothing(intake: Intake, broken: str | None) -> str:
+    counts = {**{str(drop.value): n for drop, n in intake.pairing.drops.items() if n}, **intake.invalid}
     reasons = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none was received"
-    received = f"{replay.received['visible']} visible and {replay.received['thermal']} thermal images"
-    first = f"; the first problem: {replay.problems[0]}" if replay.problems else ""
-    broken = f"; the bag is broken: {source.broken}" if source.broken else ""
-    return f"no pair can be evaluated of {received} ({reasons}){first}{broken}"
-
-
-def _pairing(replay: Replay, evaluation: BagEvaluation) -> dict[str, Any]:
-    skews = np.array(evaluation.skews_ns) / 1e6
-    counts, edges = np.histogram(skews, bins=np.linspace(-40, 40, 41))
-    return {
-        "visible_received": replay.received["visible"],
-        "thermal_received": replay.received["thermal"],
-        "visible_rate_hz": _rate(replay.stamps["visible"]),
-        "thermal_rate_hz": _rate(replay.stamps["thermal"]),
-        "pairs": replay.pairing.pairs,
-        "drops": {drop.value: count for drop, count in replay.pairing.drops.items()},
-        "invalid": dict(sorted(replay.invalid.items())),
-        "time_resets": replay.pairing.time_resets,
-        "mean_skew_ms": float(skews.mean()),
-        "mean_abs_skew_ms": float(np.abs(skews).mean()),
-        "max_abs_skew_ms": float(np.abs(skews).max()),
-        "skew_histogram": {"edges_ms": edges.tolist(), "counts": counts.tolist()},
-        "sync_wait_ms": _percentiles(evaluation.sync_waits_ms),
-    }
-
-
-def _rate(stamps_ns: list[int]) -> float | None:
-    gaps = np.diff(stamps_ns)
-    gaps = gaps[gaps > 0]
-    return float(1e9 / np.median(gaps)) if len(gaps) else None
-
-
-def _label(evaluation: BagEvaluation, k: int) -> dict[str, Any]:
-    present = np.array([row[k] for row in evaluation.present])
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]]).astype(int)))
-    return {
-        "present_pairs": int(present.sum()),
-        "present_share": float(present.mean()),
-        "mean_probability": float(np.mean([row[k] for row in evaluation.probabilities])),
-        "present_stamps_ns": [
-            [evaluation.stamps_ns[first], evaluation.stamps_ns[end - 1]] for first, end in edges.reshape(-1, 2).tolist()
-        ],
-    }
-
-
-def _fusion(fusion: FusionEvaluation | None) -> dict[str, Any]:
-    if fusion is None:
-        return {"n": 0}
-    result = fusion.summary()
-    return {key: result[key] for key in ("n", "methods", "mean_rank", "ranked_metrics", "frames", "per_frame")}
-
-
-def _timings(evaluation: BagEvaluation) -> dict[str, Any]:
-    n = len(evaluation.stamps_ns)
-    span_s = (max(evaluation.stamps_ns) - min(evaluation.stamps_ns)) / 1e9
-    return {
-        "latency_ms": {stage: _percentiles(values) for stage, values in evaluation.latency_ms.items()},
-        "replay_s": evaluation.replay_s,
-        "pairs_per_s": n / evaluation.replay_s,
-        "real_time_factor": span_s / evaluation.replay_s,
-    }
-
-
-def _percentiles(values: list[float] | npt.NDArray[np.float64]) -> dict[str, float]:
-    p50, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99}
+    received = f"{intake.received['visible']} visible and {intake.received['thermal']} thermal images"
+    first = f"; the first problem: {intake.problems[0]}" if intake.problems else ""
+    end = f"; the bag is broken: {broken}" if broken else ""
+    return f"no pair can be evaluated of {received} ({reasons}){first}{end}"
 
 
 def check_output(path: Path, bag: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from vi_fusion_ros.evaluation.bag_evaluation import BagEvaluation
 from vi_fusion_ros.evaluation.classification import confusion, figures
 from vi_fusion_ros.evaluation.judging import Judged, Verdict
+from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation
 from vi_fusion_ros.inference.manifest import Manifest
 from vi_fusion_ros.training.datasets.base import Sample
 
@@ -54,7 +54,7 @@ def read_labels(path: Path) -> list[Interval]:
     return intervals
 
 
-def classification(evaluation: BagEvaluation, intervals: list[Interval], manifest: Manifest) -> dict[str, Any]:
+def classification(evaluation: StreamEvaluation, intervals: list[Interval], manifest: Manifest) -> dict[str, Any]:
     """Figures over the pairs that lie in an interval; those in none are left out.
 
     Raises:

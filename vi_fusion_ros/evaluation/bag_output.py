@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from vi_fusion_ros.bags import BagWriter, typestore
+from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.writer import BagWriter
 from vi_fusion_ros.frames import Frame, FusionResult, Image
 
 FUSED_TOPIC = "/fusion_node/fused"

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vi_fusion_ros.evaluation.bag_evaluation import BagEvaluation
-from vi_fusion_ros.evaluation.fusion_folders import OURS, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, FusionEvaluation
 from vi_fusion_ros.evaluation.fusion_report import chosen_frames, results_table
 from vi_fusion_ros.evaluation.page import Page, Table
-from vi_fusion_ros.evaluation.plots import new_figure
+from vi_fusion_ros.evaluation.plots import COLOURS, new_figure
+from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0b6bcb", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#4a4a4a")
-
 
 def write_report(
     folder: Path,
-    evaluation: BagEvaluation,
+    evaluation: StreamEvaluation,
     fusion: FusionEvaluation | None,
     result: dict[str, Any],
     model: Path,
@@ -33,7 +31,7 @@ def write_report(
         folder: made where it is missing.
         evaluation: of the bag.
         fusion: metrics on its samples.
-        result: ``bag_evaluation.summary`` of them.
+        result: ``stream_evaluation.summary`` of them.
         model: the ONNX file.
         command: what the user typed.
 
@@ -74,13 +72,13 @@ def skew_figure(histogram: dict[str, Any]) -> Figure:
     figure = new_figure(7.5, 2.6)
     axes = figure.subplots()
     edges = np.array(histogram["edges_ms"])
-    axes.bar(edges[:-1], histogram["counts"], np.diff(edges), align="edge", color=_COLOURS[0])
+    axes.bar(edges[:-1], histogram["counts"], np.diff(edges), align="edge", color=COLOURS[0])
     axes.set(xlabel="skew, ms", ylabel="pairs")
     axes.grid(alpha=0.3)
     return figure
 
 
-def timeline_figure(evaluation: BagEvaluation) -> Figure:
+def timeline_figure(evaluation: StreamEvaluation) -> Figure:
     """One panel a label, and one for the thermal share."""
     rows = [*evaluation.labels, "thermal share"]
     figure = new_figure(10.5, 1.2 * len(rows) + 0.5)
@@ -89,7 +87,7 @@ def timeline_figure(evaluation: BagEvaluation) -> Figure:
     probability, present = np.array(evaluation.probabilities), np.array(evaluation.present)
     for k, (axes, name) in enumerate(zip(figure.subplots(len(rows), 1, sharex=True), rows, strict=True)):
         values = probability[:, k] if k < len(evaluation.labels) else np.array(evaluation.attention)
-        colour = _COLOURS[k % len(_COLOURS)]
+        colour = COLOURS[k % len(COLOURS)]
         axes.plot(seconds, values, color=colour, linewidth=1)
         if k < len(evaluation.labels):
             axes.fill_between(seconds, 0, 1, where=present[:, k], color=colour, alpha=0.15, step="mid", linewidth=0)
@@ -100,7 +98,7 @@ def timeline_figure(evaluation: BagEvaluation) -> Figure:
     return figure
 
 
-def latency_figure(evaluation: BagEvaluation) -> Figure:
+def latency_figure(evaluation: StreamEvaluation) -> Figure:
     """A box a stage."""
     figure = new_figure(7.5, 2.8)
     axes = figure.subplots()

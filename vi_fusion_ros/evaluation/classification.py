@@ -55,12 +55,12 @@ def report(judged: Judged) -> dict[str, Any]:
     }
 
 
-def figures(judged: Judged, modality: str, rows: Bools) -> dict[str, Any]:
-    """Figures of some samples with one of ``MODALITIES``.
+def figures(judged: Judged, condition: str, rows: Bools) -> dict[str, Any]:
+    """Figures of some samples under one of the conditions.
 
     Args:
         judged: N samples.
-        modality: one of ``MODALITIES``.
+        condition: one of ``judged.conditions``.
         rows: (N,), which samples.
 
     Returns:
@@ -69,7 +69,7 @@ def figures(judged: Judged, modality: str, rows: Bools) -> dict[str, Any]:
         ``by_class``. All 0 to 1, None where undefined.
     """
     present, known = judged.present[rows], judged.known[rows]
-    probability, decided = judged.probability(modality)[rows], judged.decided(modality)[rows]
+    probability, decided = judged.probability(condition)[rows], judged.decided(condition)[rows]
     if not known.any():
         return {"n": 0}
     by_class = {

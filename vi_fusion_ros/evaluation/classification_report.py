@@ -12,13 +12,12 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from vi_fusion_ros.drawing import grey8
 from vi_fusion_ros.evaluation.judging import LAYOUTS, Judged, network_view
 from vi_fusion_ros.evaluation.page import Page, Table
-from vi_fusion_ros.evaluation.plots import new_figure
+from vi_fusion_ros.evaluation.plots import COLOURS, new_figure
 from vi_fusion_ros.frames import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0b6bcb", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#4a4a4a")
 _SHOWN = 12
 _TILE = 180
 _PART_KEYS = ("n", "macro_f1", "accuracy", "roc_auc", "average_precision", "ece")
@@ -78,7 +77,7 @@ def curves(judged: Judged, result: dict[str, Any]) -> Figure:
             continue
         false_rate, true_rate, _ = roc_curve(truth, score)
         precision, recall, _ = precision_recall_curve(truth, score)
-        colour, row = _COLOURS[k % len(_COLOURS)], result["by_class"][label]
+        colour, row = COLOURS[k % len(COLOURS)], result["by_class"][label]
         roc.plot(false_rate, true_rate, color=colour, label=f"{label}, AUC {row['roc_auc']:.3f}")
         name = f"{label}, AP {row['average_precision']:.3f}"
         pr.step(recall, precision, color=colour, label=name, where="post")
@@ -122,9 +121,9 @@ def reliability_figure(bins: list[dict[str, float]]) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     probability = [row["probability"] for row in bins]
     upper.plot([0, 1], [0, 1], color="#b0b7bf", linestyle="--", linewidth=1)
-    upper.plot(probability, [row["frequency"] for row in bins], "o-", color=_COLOURS[0])
+    upper.plot(probability, [row["frequency"] for row in bins], "o-", color=COLOURS[0])
     upper.set(ylabel="frequency", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    lower.bar(probability, [row["n"] for row in bins], width=0.04, color=_COLOURS[0])
+    lower.bar(probability, [row["n"] for row in bins], width=0.04, color=COLOURS[0])
     lower.set(xlabel="probability", ylabel="count", yscale="log")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)

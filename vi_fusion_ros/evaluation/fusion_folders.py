@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.fusion_metrics import METRICS, fusion_metrics, to_gray
-from vi_fusion_ros.evaluation.intervals import bootstrap_means, places
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
+from vi_fusion_ros.evaluation.fusion_metrics import metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult
 from vi_fusion_ros.training.datasets.base import DatasetError, image_files, pair_by_stem, read_image
-
-Gray8 = npt.NDArray[np.uint8]
-
-OURS = "vi_fusion"
-SOURCES = ("VIS", "IR")
-TRIVIAL = (*SOURCES, "AVG", "MAX")
-RANKED = tuple(name for name, metric in METRICS.items() if metric.ranked)
 
 
 @dataclass(frozen=True)
@@ -59,71 +51,6 @@ class FrameImages:
     thermal: Gray8
     fused: dict[str, Gray8]
     ours: FusionResult | None
-
-
-@dataclass
-class FusionEvaluation:
-    """Metrics of several methods on the same frames.
-
-    Attributes:
-        methods: names of the methods.
-        frames: names of the N frames.
-        values: (N, methods, metrics) in the order of ``METRICS``.
-        problems: sentences about images that were left out.
-    """
-
-    methods: tuple[str, ...]
-    frames: list[str]
-    values: npt.NDArray[np.float64]
-    problems: list[str] = field(default_factory=list)
-
-    def mean_rank(self) -> dict[str, float]:
-        """Methods are ranked by their mean in each ranked metric, 1 is best; the mean of these ranks.
-
-        VIS and IR are no fusions and a copy of a source saturates several metrics, so they are not ranked: their value
-        is the place that they would take.
-        """
-        return dict(zip(self.methods, self._mean_places(self.values.mean(axis=0)).tolist(), strict=True))
-
-    def frame_ranks(self, method: str) -> npt.NDArray[np.float64]:
-        """(N,) mean rank of ``method`` over the ranked metrics on each frame alone."""
-        index = self.methods.index(method)
-        return np.array([self._mean_places(frame)[index] for frame in self.values])
-
-    def _mean_places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        chosen = [list(METRICS).index(name) for name in RANKED]
-        contenders = np.array([method not in SOURCES for method in self.methods])
-        return places(values[:, chosen], contenders).mean(axis=1)
-
-    def summary(self) -> dict[str, Any]:
-        """The result as JSON has it: means with intervals, mean ranks, values by frame and what was left out."""
-        n, k = len(self.frames), len(METRICS)
-        low, high = bootstrap_means(self.values.reshape(n, -1)).reshape(2, -1, k)
-        mean = self.values.mean(axis=0)
-        methods = {
-            method: {
-                metric: {"mean": float(mean[m, i]), "ci95": [float(low[m, i]), float(high[m, i])]}
-                for i, metric in enumerate(METRICS)
-            }
-            for m, method in enumerate(self.methods)
-        }
-        return {
-            "n": n,
-            "methods": methods,
-            "mean_rank": self.mean_rank(),
-            "ranked_metrics": list(RANKED),
-            "metrics": {
-                name: {key: getattr(m, key) for key in ("title", "range", "direction", "source", "convention")}
-                for name, m in METRICS.items()
-            },
-            "partial": bool(self.problems),
-            "problems": self.problems,
-            "frames": self.frames,
-            "per_frame": {
-                method: {metric: self.values[:, m, i].tolist() for i, metric in enumerate(METRICS)}
-                for m, method in enumerate(self.methods)
-            },
-        }
 
 
 def find_frames(visible: Path, thermal: Path, fused: Mapping[str, Path]) -> tuple[list[FrameFiles], list[str]]:
@@ -204,16 +131,10 @@ def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
     return FrameImages(visible, thermal, fused, ours)
 
 
-def trivial_fusions(visible: Gray8, thermal: Gray8) -> dict[str, Gray8]:
-    """What any method has to beat: either source alone, their mean (rounded) and their maximum."""
-    average = np.rint((visible.astype(np.float64) + thermal) / 2).astype(np.uint8)
-    return {"VIS": visible, "IR": thermal, "AVG": average, "MAX": np.maximum(visible, thermal)}
-
-
 def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str, float]] | str:
     try:
         images = fused_images(frame, model)
-        return {name: fusion_metrics(fused, images.visible, images.thermal) for name, fused in images.fused.items()}
+        return metrics_of_methods(images.fused, images.visible, images.thermal)
     except DatasetError as error:
         return str(error)
     except ValueError as error:  # of the metrics, which do not know the file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.drawing import attention_color, grey8, titled
-from vi_fusion_ros.evaluation.fusion_folders import OURS, RANKED, SOURCES, FrameFiles, FusionEvaluation, fused_images
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, RANKED, SOURCES, FusionEvaluation
+from vi_fusion_ros.evaluation.fusion_folders import FrameFiles, FrameImages, fused_images
 from vi_fusion_ros.evaluation.fusion_metrics import METRICS
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import new_figure
@@ -55,10 +57,8 @@ def write_report(
     page.figure(spread_figure(evaluation), "Box: quartiles and median. Whiskers: 5th and 95th percentile. Dot: mean.")
     page.heading("Frames")
     subject = OURS if OURS in evaluation.methods else evaluation.methods[0]
-    page.text(f"Chosen by the mean rank of {subject} on the frame alone: where it does best, middling and worst.")
     by_name = {frame.name: frame for frame in frames}
-    for kind, name, rank in chosen_frames(evaluation, subject):
-        page.picture(mosaic(by_name[name], model), f"{kind}: {name}, mean rank {rank:.2f} of {len(evaluation.methods)}")
+    add_frames(page, evaluation, subject, lambda name: fused_images(by_name[name], model))
     page.heading("What each metric is")
     page.table(convention_table())
     return page.write(folder)
@@ -67,7 +67,7 @@ def write_report(
 def results_table(summary: dict[str, Any]) -> Table:
     """Methods by metrics, best rank first."""
     ordered = sorted(summary["methods"], key=summary["mean_rank"].__getitem__)
-    best = {metric: max(summary["methods"][m][metric]["mean"] for m in ordered) for metric in METRICS}
+    best = {metric: np.nanmax([summary["methods"][m][metric]["mean"] for m in ordered]) for metric in METRICS}
     best_rank = min(rank for method, rank in summary["mean_rank"].items() if method not in SOURCES)
     table = Table(["method", *METRICS, "mean rank"])
     for method in ordered:
@@ -75,7 +75,7 @@ def results_table(summary: dict[str, Any]) -> Table:
         cells: list[str | tuple[str, str]] = [method]
         for metric in METRICS:
             low, high = values[metric]["ci95"]
-            interval = f"{number(low)} – {number(high)}" if np.isfinite(low) else ""
+            interval = f"{number(low)} –\n{number(high)}" if np.isfinite(low) else ""
             cells.append((number(values[metric]["mean"]), interval))
         rank = f"{summary['mean_rank'][method]:.2f}"
         cells.append(f"({rank})" if method in SOURCES else rank)
@@ -99,10 +99,12 @@ def spread_figure(evaluation: FusionEvaluation) -> Figure:
     figure = new_figure(11, 1.0 + 1.9 * -(-len(METRICS) // 4))
     axes = figure.subplots(-(-len(METRICS) // 4), 4).ravel()
     for index, (panel, metric) in enumerate(zip(axes, METRICS, strict=False)):
-        columns = [evaluation.values[:, m, index] for m in range(len(evaluation.methods))]
-        finite = [column[np.isfinite(column)] for column in columns]
+        columns = (evaluation.values[:, m, index] for m in range(len(evaluation.methods)))
+        finite = {
+            m: c[np.isfinite(c)] for m, c in zip(evaluation.methods, columns, strict=True) if np.isfinite(c).any()
+        }
         boxes = panel.boxplot(
-            finite,
+            list(finite.values()),
             whis=(5, 95),
             showfliers=False,
             showmeans=True,
@@ -110,10 +112,10 @@ def spread_figure(evaluation: FusionEvaluation) -> Figure:
             meanprops={"marker": ".", "markerfacecolor": "black", "markeredgecolor": "black"},
             medianprops={"color": "black"},
         )
-        for box, method in zip(boxes["boxes"], evaluation.methods, strict=True):
+        for box, method in zip(boxes["boxes"], finite, strict=True):
             box.set_facecolor("#5aa9e6" if method == OURS else "#d8dee4")
         panel.set_title(metric, fontsize=10)
-        panel.set_xticklabels(evaluation.methods, fontsize=7, rotation=35, ha="right")
+        panel.set_xticklabels(list(finite), fontsize=7, rotation=35, ha="right")
         panel.tick_params(axis="y", labelsize=7)
     for panel in axes[len(METRICS) :]:
         panel.set_visible(False)
@@ -133,12 +135,31 @@ def chosen_frames(evaluation: FusionEvaluation, subject: str, each: int = 2) -> 
     return [(kind, evaluation.frames[index], float(rank[index])) for index, kind in chosen.items()]
 
 
-def mosaic(frame: FrameFiles, model: Path | None) -> Image:
+def add_frames(
+    page: Page, evaluation: FusionEvaluation, subject: str, images_of: Callable[[str], FrameImages], each: int = 2
+) -> None:
+    """Add pictures of the frames where ``subject`` does best, middling and worst to a page.
+
+    Args:
+        page: takes them.
+        evaluation: of the frames.
+        subject: name of a method.
+        images_of: the images of a frame by its name.
+        each: frames of each kind.
+    """
+    ranked = sum(method not in SOURCES for method in evaluation.methods)
+    page.text(f"Chosen by the mean rank of {subject} on the frame alone: where it does best, middling and worst.")
+    for kind, name, rank in chosen_frames(evaluation, subject, each):
+        page.picture(mosaic(images_of(name)), f"{kind}: {name}, mean rank {rank:.2f} of {ranked}")
+
+
+def mosaic(images: FrameImages) -> Image:
     """The sources, every method's result and our attention map as titled tiles, (H, W, 3) uint8 BGR."""
-    images = fused_images(frame, model)
     tiles: dict[str, Image] = {"visible": images.visible, "thermal": images.thermal}
     if images.ours is not None:
-        tiles |= {OURS: images.fused[OURS], "attention: yellow = thermal": attention_color(images.ours)}
+        seen = images.ours.pair.visible
+        tiles |= {"visible": images.visible if seen is None else seen.image, "thermal": images.thermal}
+        tiles |= {OURS: images.ours.fused, "attention: yellow = thermal": attention_color(images.ours)}
     tiles |= {name: image for name, image in images.fused.items() if name not in (OURS, *SOURCES)}
     return grid(tiles)
 
@@ -156,5 +177,7 @@ def grid(tiles: dict[str, Image]) -> Image:
 
 
 def number(value: float) -> str:
-    """Four significant digits."""
+    """Four significant digits; a dash where there is no value."""
+    if np.isnan(value):
+        return "–"
     return f"{value:.4g}" if np.isfinite(value) else "∞"

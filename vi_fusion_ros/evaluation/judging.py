@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.evaluation.model_fusion import still_engine, still_pipeline
 from vi_fusion_ros.evaluation.parallel import map_in_order
-from vi_fusion_ros.frames import Frame, FramePair, Image
+from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
 
@@ -32,7 +33,7 @@ class Verdict(NamedTuple):
     """What the model says of one sample.
 
     Attributes:
-        probabilities: (len(MODALITIES), C), 0 to 1.
+        probabilities: (conditions of the ``Judged``, C), 0 to 1.
         illumination: most probable class with both cameras.
         size: (width, height) of the images, pixels.
     """
@@ -53,6 +54,7 @@ class Judged:
         samples: N samples.
         verdicts: one a sample.
         problems: sentences about samples that were left out.
+        conditions: under which each sample was judged.
     """
 
     layout: str
@@ -61,6 +63,7 @@ class Judged:
     samples: list[Sample]
     verdicts: list[Verdict]
     problems: list[str] = field(default_factory=list)
+    conditions: tuple[str, ...] = MODALITIES
 
     @property
     def exclusive(self) -> bool:
@@ -77,13 +80,13 @@ class Judged:
         """(N, C), whether presence is known."""
         return np.array([[label in sample.known for label in self.labels] for sample in self.samples])
 
-    def probability(self, modality: str) -> npt.NDArray[np.float64]:
-        """(N, C) with one of ``MODALITIES``."""
-        return np.array([verdict.probabilities[MODALITIES.index(modality)] for verdict in self.verdicts])
+    def probability(self, condition: str) -> npt.NDArray[np.float64]:
+        """(N, C) under one of ``conditions``."""
+        return np.array([verdict.probabilities[self.conditions.index(condition)] for verdict in self.verdicts])
 
-    def decided(self, modality: str) -> Bools:
+    def decided(self, condition: str) -> Bools:
         """(N, C), which labels the model says are present."""
-        probability = self.probability(modality)
+        probability = self.probability(condition)
         if self.exclusive:
             return np.asarray(np.eye(len(self.labels), dtype=bool)[probability.argmax(axis=1)])
         return np.asarray(probability >= self.thresholds)
@@ -113,7 +116,7 @@ def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
     dataset = _dataset(layout, root)
     dataset.require()
     manifest = still_engine(model).manifest
-    chosen = [i for i, sample in enumerate(dataset.samples) if sample.known & set(manifest.labels)]
+    chosen = [i for i, sample in enumerate(dataset.samples) if is_known(sample, model)]
     if not chosen:
         raise ValueError(
             f"{root}: none of the {len(dataset)} pairs has a known label of the model; expected some of "
@@ -124,9 +127,34 @@ def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
     problems = [str(problem) for problem in dataset.problems] + [v for v in verdicts if isinstance(v, str)]
     if not kept:
         raise ValueError(f"{root}: none of the {len(chosen)} pairs can be read; the first problem: {problems[0]}")
+    return judged_of(layout, model, kept, problems)
+
+
+def judged_of(
+    layout: str,
+    model: Path,
+    rows: Sequence[tuple[Sample, Verdict]],
+    problems: list[str],
+    conditions: tuple[str, ...] = MODALITIES,
+) -> Judged:
+    """The verdicts on some samples, with what their figures need of the model.
+
+    Args:
+        layout: of the dataset.
+        model: the ONNX file.
+        rows: samples and verdicts.
+        problems: sentences about samples that were left out.
+        conditions: the rows of each verdict.
+    """
+    manifest = still_engine(model).manifest
     thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
-    samples = [sample for sample, _ in kept]
-    return Judged(layout, manifest.labels, thresholds, samples, [verdict for _, verdict in kept], problems)
+    samples, verdicts = [sample for sample, _ in rows], [verdict for _, verdict in rows]
+    return Judged(layout, manifest.labels, thresholds, samples, verdicts, problems, conditions)
+
+
+def is_known(sample: Sample, model: Path) -> bool:
+    """Whether the presence of any of the model's labels is known."""
+    return bool(sample.known & set(still_engine(model).manifest.labels))
 
 
 def network_view(layout: str, image: Image) -> Image:
@@ -147,12 +175,28 @@ def _verdict(layout: str, root: Path, model: Path, index: int) -> Verdict | str:
         images = dataset.read(dataset.samples[index])
     except DatasetError as error:
         return str(error)
+    visible, thermal = (network_view(layout, image) for image in images)
     height, width = images[0].shape[:2]
-    visible, thermal = (Frame(network_view(layout, image)) for image in images)
+    return judge_pair(model, visible, thermal)[0]._replace(size=(width, height))
+
+
+def judge_pair(model: Path, visible: Image, thermal: Image) -> tuple[Verdict, FusionResult]:
+    """What the model says of a registered pair with each of ``MODALITIES``, and its result with both cameras.
+
+    Args:
+        model: the ONNX file.
+        visible: (H, W, 3) uint8 BGR.
+        thermal: (H, W).
+
+    Raises:
+        ValueError: the pipeline cannot use the images.
+    """
+    pair = FramePair(Frame(visible), Frame(thermal))
     pipeline = still_pipeline(model)
     results = []
-    for pair in (FramePair(visible, thermal), FramePair(None, thermal), FramePair(visible, None)):
+    for given in (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None)):
         pipeline.reset()
-        results.append(pipeline.process(pair))
+        results.append(pipeline.process(given))
     probabilities = np.array([[score.probability for score in result.scores] for result in results])
-    return Verdict(probabilities, results[0].illumination, (width, height))
+    size = (visible.shape[1], visible.shape[0])
+    return Verdict(probabilities, results[0].illumination, size), results[0]

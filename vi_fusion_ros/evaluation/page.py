@@ -28,7 +28,8 @@ pre { background: #f3f4f6; padding: .7rem .9rem; border-radius: 6px; white-space
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem; margin: .8rem 0; }
 th, td { padding: .3rem .65rem; border-bottom: 1px solid #d8dee4; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } table.text td, table.text th { text-align: left; }
-th { border-bottom: 2px solid #8c959f; } td small { display: block; color: #6e7781; font-weight: 400; }
+th { border-bottom: 2px solid #8c959f; }
+td small { display: block; color: #6e7781; font-weight: 400; white-space: nowrap; }
 td.best { font-weight: 650; }
 tr.ours td { background: #eaf4ff; }
 img { max-width: 100%; height: auto; display: block; } figure { margin: 1rem 0 1.6rem; }
@@ -123,7 +124,7 @@ class Table:
         """Add a row.
 
         Args:
-            cells: text, or text and a small second line.
+            cells: text, or text and small lines beneath it.
             best: indices of the cells in bold.
             ours: whether to mark the row.
         """
@@ -138,5 +139,5 @@ class Table:
     @staticmethod
     def _cell(cell: str | tuple[str, str], best: bool) -> str:
         main, small = (cell, "") if isinstance(cell, str) else cell
-        under = f"<small>{html.escape(small)}</small>" if small else ""
+        under = "".join(f"<small>{html.escape(line)}</small>" for line in small.splitlines())
         return f'<td class="{"best" if best else "plain"}">{html.escape(main)}{under}</td>'

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+COLOURS = ("#0b6bcb", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#4a4a4a")
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure that belongs to no window; sizes in inches.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vi_fusion_ros.documents import is_finite_number, read_json, shown
 from vi_fusion_ros.frames import Mode
+from vi_fusion_ros.inference.files import write_atomic
+
+MAX_BYTES = 2**24  # of a manifest; metrics of many datasets make it long
+_CHUNK = 2**20
 
 MODES = tuple(mode.name.lower() for mode in Mode)
 
@@ -67,19 +70,14 @@ class Manifest:
             ValueError: missing, not JSON, or a field is missing or wrong; one sentence with the path.
         """
         path = Path(path)
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ValueError(f"manifest {path} cannot be read: {error.strerror}") from error
-        except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-            raise ValueError(f"manifest {path} is not JSON: {error}") from error
+        document = read_json(path, "manifest", MAX_BYTES)
         if not isinstance(document, dict):
             raise ValueError(f"manifest {path} is not a JSON object")  # noqa: TRY004 (a user's fault)
         for name, (holds, expected) in _FIELDS.items():
             if name not in document:
                 raise ValueError(f"manifest {path}: {name} is missing; expected {expected}")
             if not holds(document[name]):
-                raise ValueError(f"manifest {path}: {name} is {document[name]!r}; expected {expected}")
+                raise ValueError(f"manifest {path}: {name} is {shown(document[name])}; expected {expected}")
         manifest = cls(**{name: _frozen(value) for name, value in document.items() if name in cls.__annotations__})
         missing = [label for label in manifest.labels if label not in manifest.thresholds]
         if missing:
@@ -88,10 +86,7 @@ class Manifest:
 
     def save(self, path: str | Path) -> None:
         """Write the manifest; a file at ``path`` is replaced only by a whole one."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_atomic(Path(path), (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode())
 
     def check_onnx(self, path: str | Path) -> None:
         """Check that ``path`` is the ONNX file that this manifest is about.
@@ -109,7 +104,16 @@ class Manifest:
 
 def sha256(path: str | Path) -> str:
     """The sha256 of a file, hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of(data: bytes) -> str:
+    """The sha256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _frozen(value: Any) -> Any:
@@ -128,16 +132,12 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_text, value)) and len(set(value)) == len(value)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_thresholds(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_number(v) and 0 <= v <= 1 for v in value.values())
+    return isinstance(value, dict) and all(is_finite_number(v) and 0 <= v <= 1 for v in value.values())
 
 
 def _is_temperature(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_number(value.get(mode)) and value[mode] > 0 for mode in MODES)
+    return isinstance(value, dict) and all(is_finite_number(value.get(mode)) and value[mode] > 0 for mode in MODES)
 
 
 def _is_input(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The embedded default engine: ONNX Runtime on the CPU."""
+"""The embedded default engine: ONNX Runtime, on the CPU unless asked otherwise."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, Tensor
+from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.inference.manifest import Manifest
 
-_PROVIDER = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 _WARM_UP_HW = (480, 640)
 _FATAL_ONLY = 4  # ONNX Runtime's log severity: what fails is raised, and said once, by us
 
@@ -21,6 +22,8 @@ class OnnxRuntimeEngine:
     Args:
         path: the ONNX file; its manifest lies beside it with the suffix ``.json``.
         threads: CPU threads of one inference, at least 1.
+        cuda: use the CUDA provider. Where it does not start, ONNX Runtime falls back to the CPU; ``description`` says
+            what serves.
 
     Raises:
         ValueError: a file is missing or corrupt, the two do not belong together, or the model has another interface
@@ -28,8 +31,9 @@ class OnnxRuntimeEngine:
     """
 
     reason = "ONNX Runtime on the CPU is the embedded default"
+    state = "ready"
 
-    def __init__(self, path: str | Path, threads: int = 2) -> None:
+    def __init__(self, path: str | Path, threads: int = 2, *, cuda: bool = False) -> None:
         path = Path(path)
         if threads < 1:
             raise ValueError(f"threads is {threads}; expected at least 1")
@@ -37,14 +41,25 @@ class OnnxRuntimeEngine:
             raise ValueError(f"model {path} is missing; expected an ONNX file with its manifest (.json) beside it")
         self.manifest = Manifest.load(path.with_suffix(".json"))
         self.manifest.check_onnx(path)
-        self._session: onnxruntime.InferenceSession | None = _session(path, threads)
-        self.description = f"onnxruntime {onnxruntime.__version__} {_PROVIDER}, {threads} thread{'s' * (threads > 1)}"
+        self._session: onnxruntime.InferenceSession | None = _session(path, threads, cuda)
+        self.provider = self._session.get_providers()[0]
+        self.description = f"onnxruntime {onnxruntime.__version__} {self.provider}"
+        if self.provider == CPU:
+            self.description += f", {threads} thread{'s' * (threads > 1)}"
+        self._buffers: tuple[Tensor, Tensor] | None = None
         self._try(path)
         # The first image of a usual camera finds its memory allocated: half the time of that first inference.
         sides = [side + -side % self.manifest.multiple for side in _WARM_UP_HW]
         self.infer(*(np.zeros((1, c, *sides), np.float32) for c in INPUTS.values()))
 
-    def infer(self, visible: Tensor, thermal: Tensor) -> EngineOutput:
+    def buffers(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """See ``Engine.buffers``: float32, the same arrays as long as the size is the same."""
+        if self._buffers is None or self._buffers[0].shape[2:] != (height, width):
+            visible, thermal = (np.zeros((1, channels, height, width), np.float32) for channels in INPUTS.values())
+            self._buffers = (visible, thermal)
+        return self._buffers
+
+    def infer(self, visible: Plane, thermal: Plane) -> EngineOutput:
         """See ``Engine.infer``.
 
         Raises:
@@ -53,7 +68,7 @@ class OnnxRuntimeEngine:
         if self._session is None:
             raise ValueError("the engine has been closed")
         try:
-            return EngineOutput(*self._session.run(OUTPUTS, {"visible": visible, "thermal": thermal}))
+            return EngineOutput(*self._session.run(OUTPUTS, {"visible": to_unit(visible), "thermal": to_unit(thermal)}))
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             size = f"{visible.shape[3]}x{visible.shape[2]}"
             raise ValueError(
@@ -96,7 +111,12 @@ class OnnxRuntimeEngine:
                 raise ValueError(f"model {path}: output {name} has the shape {got}; expected {shape} by its manifest")
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def cuda_is_installed() -> bool:
+    """Whether this ONNX Runtime was built with the CUDA provider; a GPU may still be missing."""
+    return CUDA in onnxruntime.get_available_providers()
+
+
+def _session(path: Path, threads: int, cuda: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -105,7 +125,7 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     # Threads that spin while they wait for work take the cores from the cameras and from DDS.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
+        return onnxruntime.InferenceSession(str(path), options, providers=[CUDA, CPU] if cuda else [CPU])
     except Exception as error:  # as above
         raise ValueError(f"model {path} cannot be loaded: {_sentence(error)}") from error
 

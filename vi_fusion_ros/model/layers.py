@@ -54,6 +54,24 @@ class RepConv(nn.Module):
         """The same function of its input (in eval mode) as one plain convolution and a ReLU."""
         return _folded(self.kernel(), self.norm, self.stride, 1)
 
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
+        self.weight.copy_(weight)
+        self.pointwise.zero_()
+        for scale in (self.scale, self.pointwise_scale):
+            scale.fill_(1)
+        if self.identity_scale is not None:
+            self.identity_scale.zero_()
+        _neutral(self.norm, bias)
+
+    @torch.no_grad()
+    def become_identity(self) -> None:
+        """Pass on (in eval mode) what comes in, where that is not negative; needs the identity branch."""
+        assert self.identity_scale is not None, "only a block with an identity branch can pass on what comes in"
+        self.unfold(torch.zeros_like(self.weight), torch.zeros(len(self.weight)))
+        self.identity_scale.fill_(1)
+
 
 class ConvNormReLU(nn.Module):
     """A plain convolution, BatchNorm and ReLU that folds the same way; for kernels that need no extra branches.
@@ -77,6 +95,12 @@ class ConvNormReLU(nn.Module):
         return functional.relu(self.norm(self.conv(x)))
 
     @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
+        self.conv.weight.copy_(weight)
+        _neutral(self.norm, bias)
+
+    @torch.no_grad()
     def fold(self) -> nn.Sequential:
         """The same function of its input (in eval mode) as one plain convolution and a ReLU."""
         return _folded(self.conv.weight, self.norm, int(self.conv.stride[0]), int(self.conv.padding[0]))
@@ -90,6 +114,16 @@ def fold_all(module: nn.Module) -> nn.Module:
         else:
             fold_all(child)
     return module
+
+
+def _neutral(norm: nn.BatchNorm2d, bias: Tensor) -> None:
+    """Make a BatchNorm add ``bias`` and do nothing else."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
+    norm.weight.fill_(1)
+    norm.bias.copy_(bias)
 
 
 def _folded(kernel: Tensor, norm: nn.BatchNorm2d, stride: int, padding: int) -> nn.Sequential:

@@ -10,10 +10,11 @@
             (N, 32, H/4, W/4) ───────────────────────────────┐
                       │ + conv 4×4 stride 4 of (luma, thermal) │ RepConv stride 2, RepConv
                       │   (N, 32, H/4, W/4): sub-pixel detail  (N, 64, H/8, W/8)
-                      │ conv 1×1, conv 1×1                     │ RepConv stride 2
+                      │ conv 1×1, conv 1×1                     │ RepConv stride 2, RepConv
             (N, 32, H/4, W/4)                                (N, 96, H/16, W/16)
-                      │ pixel shuffle ×4                       ├─ score map, smooth maximum → logits (N, C)
-            w = σ(·) (N, 1, H, W), r (N, 1, H, W)              └─ mean → illumination (N, 2)
+                      │ pixel shuffle ×4                       ├─ score map (N, C, H/16, W/16), in training
+            w = σ(·) (N, 1, H, W), r (N, 1, H, W)              │  held against boxes; smooth maximum → logits (N, C)
+                      │                                        └─ mean → illumination (N, 2)
                       │
             fused = clip(w · thermal + (1 − w) · luma + r, 0, 1)
 
@@ -67,6 +68,7 @@ class NetworkConfig:
         fused: channels after fusion.
         middle: channels at stride 8.
         deep: channels at stride 16.
+        deep_blocks: RepConvs at stride 16.
         head: ``dense`` (score map and smooth maximum) or ``pooled`` (mean and maximum, flattened, fully connected).
     """
 
@@ -76,6 +78,7 @@ class NetworkConfig:
     fused: int = 32
     middle: int = 64
     deep: int = 96
+    deep_blocks: int = 1
     head: str = "dense"
 
     def __post_init__(self) -> None:
@@ -141,10 +144,10 @@ class DenseHead(nn.Module):
         self.score = nn.Conv2d(channels, classes, 1)
         self.pool = SmoothMax(classes)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, h, w) to (N, classes)."""
-        scores: Tensor = self.pool(self.score(features))
-        return scores
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, channels, h, w) to (N, classes) and the score map (N, classes, h, w)."""
+        places = self.score(features)
+        return self.pool(places), places
 
 
 class PooledHead(nn.Module):
@@ -155,11 +158,10 @@ class PooledHead(nn.Module):
         self.hidden = nn.Linear(2 * channels, hidden)
         self.out = nn.Linear(hidden, classes)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, h, w) to (N, classes)."""
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
+        """(N, channels, h, w) to (N, classes); this head knows no places."""
         pooled = torch.cat((features.mean((2, 3)), features.amax((2, 3))), 1)
-        scores: Tensor = self.out(functional.relu(self.hidden(pooled)))
-        return scores
+        return self.out(functional.relu(self.hidden(pooled))), None
 
 
 class FusionNet(nn.Module):
@@ -184,6 +186,7 @@ class FusionNet(nn.Module):
             RepConv(config.fused, config.middle, 2),
             RepConv(config.middle, config.middle),
             RepConv(config.middle, config.deep, 2),
+            *(RepConv(config.deep, config.deep) for _ in range(config.deep_blocks)),
         )
         head = DenseHead if config.head == "dense" else PooledHead
         self.classify = head(config.deep, config.classes)
@@ -202,10 +205,15 @@ class FusionNet(nn.Module):
         Returns:
             FusionOutput. H and W must be multiples of ``SIZE_MULTIPLE``.
         """
+        return self.with_places(visible, thermal)[0]
+
+    def with_places(self, visible: Tensor, thermal: Tensor) -> tuple[FusionOutput, Tensor | None]:
+        """As ``forward``, and the dense head's score map (N, C, H/16, W/16), which the logits are pooled from."""
         features = self.trunk(self.merge(self.attend(self.visible_branch(visible), self.thermal_branch(thermal))))
         fused, attention = self._fuse(features, luma(visible), thermal)
         deep = self.deepen(features)
-        return FusionOutput(fused, attention, self.classify(deep), self.illuminate(deep.mean((2, 3))))
+        logits, places = self.classify(deep)
+        return FusionOutput(fused, attention, logits, self.illuminate(deep.mean((2, 3)))), places
 
     def _fuse(self, features: Tensor, visible: Tensor, thermal: Tensor) -> tuple[Tensor, Tensor]:
         detail = functional.relu(self.detail(torch.cat((visible, thermal), 1)))

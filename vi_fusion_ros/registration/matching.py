@@ -135,8 +135,8 @@ def match(pair: Pair, visible_to_thermal: Matrix, patches: Patches) -> Correspon
     starts = _patch_centres(cover, moved, patches, size)
     if not len(starts):
         return Correspondences(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
-    surfaces = _surfaces(fixed, moved, cover, starts + margin, half, reach)
-    offsets, weights = _peaks(surfaces, reach)
+    surfaces_of = surfaces(fixed, moved, cover, starts + margin, half, reach)
+    offsets, weights = _peaks(surfaces_of, reach)
     keep = weights > 0
     at: Points = starts[keep][:, ::-1].astype(np.float64) - 0.5  # (x, y) of the middle of an even patch
     back = inverse(to_level)
@@ -215,10 +215,22 @@ def _patch_centres(cover: Grey, moved: Structure, patches: Patches, size: Size) 
     return np.stack([rows[keep], columns[keep]], 1)
 
 
-def _surfaces(
+def surfaces(
     fixed: Structure, moved: Structure, cover: Grey, centres: npt.NDArray[np.int64], half: int, reach: int
 ) -> npt.NDArray[np.float64]:
-    """Normalised correlation of each patch at each displacement, (n, 2 reach + 1, 2 reach + 1)."""
+    """How well patches of one structure fit another one at each displacement.
+
+    Args:
+        fixed: (H, W) complex, searched.
+        moved: (H, W) complex, 0 where it has no data; the patches are cut from it.
+        cover: (H, W) float32, 1 where ``moved`` has data.
+        centres: (n, 2) (row, column) of the patches, at least ``half + reach`` from the border.
+        half: half the side of a patch, pixels.
+        reach: furthest displacement, pixels.
+
+    Returns:
+        (n, 2 reach + 1, 2 reach + 1) normalised correlation, -1 to 1, by displacement (y, x) from -reach to reach.
+    """
     side, full = 2 * half, 2 * (half + reach)
 
     def cut(image: npt.NDArray[np.generic], around: int) -> npt.NDArray[np.generic]:

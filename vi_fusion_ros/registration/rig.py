@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from vi_fusion_ros.documents import is_finite_number, read_yaml, shown
+
 Size = tuple[int, int]
 Matrix = npt.NDArray[np.float64]
 
@@ -19,6 +21,7 @@ _KEYS = {
     "version", "H_thermal_to_visible", "thermal_size", "visible_size", "thermal_camera", "visible_camera", "extrinsics",
     "plane_distance_m", "time_offset_ms", "radiometry", "uncertainty_px", "made", "notes",
 }  # fmt: skip
+_LONGEST = 65535  # side of an image, pixels
 _ASPECT_TOLERANCE = 0.01  # sizes that were rounded or cropped by some pixels still count as the same aspect
 
 
@@ -102,16 +105,9 @@ class Rig:
         Raises:
             ValueError: the file is missing, is not YAML, or says something that cannot be; one sentence with its path.
         """
-        path = Path(path)
+        document = read_yaml(path, "rig file")
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ValueError(f"rig file {path} cannot be read: {reason}") from error
-        try:
-            return _parse(yaml.safe_load(text), str(path))
-        except yaml.YAMLError as error:
-            raise ValueError(f"rig file {path} is not YAML: {' '.join(str(error).split())}") from error
+            return _parse(document, str(path))
         except ValueError as error:
             raise ValueError(f"rig file {path}: {error}") from error
 
@@ -214,10 +210,10 @@ def _parse(document: Any, source: str) -> Rig:
         raise ValueError("expected keys and values, as in config/rigs/example.yaml")  # noqa: TRY004 (a user's fault)
     version = document.get("version")
     if isinstance(version, bool) or version != VERSION:
-        raise ValueError(f"version is {version!r}; expected {VERSION}")
+        raise ValueError(f"version is {shown(version)}; expected {VERSION}")
     unknown = sorted(str(key) for key in document if key not in _KEYS)
     if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}; expected {', '.join(sorted(_KEYS))}")
+        raise ValueError(f"unknown key {shown(unknown[0])}; expected {', '.join(sorted(_KEYS))}")
     if "H_thermal_to_visible" not in document:
         raise ValueError("H_thermal_to_visible is missing; expected three rows of three numbers, or identity")
     matrix, sizes = document["H_thermal_to_visible"], [_size(document, f"{c}_size") for c in ("thermal", "visible")]
@@ -245,7 +241,8 @@ def _more(document: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{key} is {value}; expected a number above 0")
     for key in ("radiometry", "made"):
         if not isinstance(document.get(key) or {}, dict):
-            raise ValueError(f"{key} is {document[key]!r}; expected keys and values")  # noqa: TRY004 (a user's fault)
+            found = shown(document[key])
+            raise ValueError(f"{key} is {found}; expected keys and values")  # noqa: TRY004 (a user's fault)
     return {
         "thermal_camera": _camera(document, "thermal_camera"),
         "visible_camera": _camera(document, "visible_camera"),
@@ -263,8 +260,8 @@ def _number(document: dict[str, Any], key: str) -> float | None:
     value = document.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key} is {value!r}; expected a finite number")
+    if not is_finite_number(value):
+        raise ValueError(f"{key} is {shown(value)}; expected a finite number")
     return float(value)
 
 
@@ -272,7 +269,7 @@ def _array(section: Any, name: str, key: str, shapes: tuple[tuple[int, ...], ...
     expected = f"expected the shape {' or '.join(str(shape) for shape in shapes)} of finite numbers"
     try:
         array = np.array(section[key], np.float64)
-    except (TypeError, ValueError, KeyError, IndexError):
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError):
         raise ValueError(f"{name} has no usable {key}; {expected}") from None
     if array.shape not in shapes or not np.isfinite(array).all():
         raise ValueError(f"{name}: {key} has the shape {array.shape} or is not finite; {expected}")
@@ -301,13 +298,13 @@ def _extrinsics(document: dict[str, Any]) -> Extrinsics | None:
 def _radiometry(section: Any) -> dict[str, Any] | None:
     if not section:
         return None
-    unknown = sorted(set(section) - {"scale", "offset", "unit"})
+    unknown = sorted(str(key) for key in section if key not in ("scale", "offset", "unit"))
     if unknown:
-        raise ValueError(f"radiometry has the unknown key {unknown[0]!r}; expected scale, offset, unit")
+        raise ValueError(f"radiometry has the unknown key {shown(unknown[0])}; expected scale, offset, unit")
     scale, offset = _number(section, "scale"), _number(section, "offset")
     unit = section.get("unit", "kelvin")
     if scale is None or scale <= 0 or unit not in ("kelvin", "celsius"):
-        raise ValueError(f"radiometry is {section!r}; expected a scale above 0, an offset, unit kelvin or celsius")
+        raise ValueError(f"radiometry is {shown(section)}; expected a scale above 0, an offset, unit kelvin or celsius")
     return {"scale": scale, "offset": offset or 0.0, "unit": unit}
 
 
@@ -318,9 +315,9 @@ def _size(document: dict[str, Any], key: str) -> Size | None:
     if (
         not isinstance(value, list)
         or len(value) != 2
-        or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in value)
+        or not all(isinstance(side, int) and not isinstance(side, bool) and 0 < side <= _LONGEST for side in value)
     ):
-        raise ValueError(f"{key} is {value!r}; expected [width, height], two whole numbers above 0")
+        raise ValueError(f"{key} is {shown(value)}; expected [width, height], two whole numbers from 1 to {_LONGEST}")
     return value[0], value[1]
 
 
@@ -328,8 +325,8 @@ def _matrix(value: Any) -> Matrix:
     expected = "expected three rows of three finite numbers, or identity"
     try:
         matrix = np.array(value, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"H_thermal_to_visible is {value!r}; {expected}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"H_thermal_to_visible is {shown(value)}; {expected}") from None
     if matrix.shape != (3, 3):
         raise ValueError(f"H_thermal_to_visible has the shape {matrix.shape}; {expected}")
     if not np.isfinite(matrix).all():
@@ -337,6 +334,7 @@ def _matrix(value: Any) -> Matrix:
     return matrix
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # entries of 1e300 are refused below
 def _check_plausible(homography: Matrix, thermal_size: Size, visible_size: Size) -> None:
     # In units of the images' sizes the determinant says something about the matrix, not about the choice of pixels.
     unit = scaling(visible_size, (1, 1)) @ homography @ scaling((1, 1), thermal_size)

@@ -42,6 +42,17 @@ class Registration:
         self.rig = rig
         self._geometry: _Geometry | None = None
 
+    def prepare(self, thermal_size: Size, visible_size: Size) -> _Geometry:
+        """Make the maps for a pair of sizes, (width, height), ahead of the first image; otherwise that one waits.
+
+        Raises:
+            ValueError: the sizes do not fit the rig.
+        """
+        geometry = self._geometry
+        if geometry is None or (geometry.thermal_size, geometry.visible_size) != (thermal_size, visible_size):
+            geometry = self._geometry = _geometry(self.rig, thermal_size, visible_size)
+        return geometry
+
     def apply(self, thermal: Image, visible_size: Size) -> tuple[Image, Mask, float]:
         """Register a thermal image.
 
@@ -59,10 +70,7 @@ class Registration:
         Raises:
             ValueError: the sizes do not fit the rig.
         """
-        size = (thermal.shape[1], thermal.shape[0])
-        geometry = self._geometry
-        if geometry is None or (geometry.thermal_size, geometry.visible_size) != (size, visible_size):
-            geometry = self._geometry = _geometry(self.rig, size, visible_size)
+        geometry = self.prepare((thermal.shape[1], thermal.shape[0]), visible_size)
         registered = _warp(thermal, geometry)
         if registered.dtype != np.float32:
             return registered, geometry.mask, geometry.overlap

@@ -21,7 +21,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import Reader
 
-from vi_fusion_ros.bags import typestore
+from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.frames import Image, Mode
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.ros.image_codec import decode_image

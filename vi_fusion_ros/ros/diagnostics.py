@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from vi_fusion_ros.msg import FusionStatus
@@ -12,6 +14,15 @@ _MODES = {
     FusionStatus.MODE_THERMAL_ONLY: "thermal camera only",
     FusionStatus.MODE_NONE: "no usable image",
 }
+
+
+_DRIFT_PLAIN = {
+    "": "not watched",
+    "off": "not watched",
+    "starting": "no pair looked at yet",
+    "holds": "the registration holds",
+}
+_DRIFT_WARNINGS = ("unsure", "drifted", "corrected")
 
 
 class Diagnostics:
@@ -32,7 +43,9 @@ class Diagnostics:
             status: the node's status.
             fault: why the node could not be configured; empty where nothing is wrong.
         """
-        array = DiagnosticArray(status=[self._streams(status, fault), self._engine(status, fault)])
+        array = DiagnosticArray(
+            status=[self._streams(status, fault), self._engine(status, fault), self._registration(status)]
+        )
         array.header.stamp = status.header.stamp
         self._errors_before = status.errors
         return array
@@ -72,12 +85,35 @@ class Diagnostics:
         return self._status("streams", level, message, values)
 
     def _engine(self, status: FusionStatus, fault: str) -> DiagnosticStatus:
-        failed = status.engine_state == "failed"
+        level, message = DiagnosticStatus.OK, status.engine or "not loaded"
+        if status.engine_state == "failed":
+            level, message = DiagnosticStatus.ERROR, fault
+        elif status.engine_state == "fallback":
+            level, message = DiagnosticStatus.WARN, status.engine_reason
+        elif status.engine_state == "building":
+            message = status.engine_reason
         return self._status(
             "engine",
-            DiagnosticStatus.ERROR if failed else DiagnosticStatus.OK,
-            fault if failed else status.engine or "not loaded",
+            level,
+            message,
             {"state": status.engine_state, "reason": status.engine_reason, "model": status.model_id},
+        )
+
+    def _registration(self, status: FusionStatus) -> DiagnosticStatus:
+        return self._status(
+            "registration",
+            DiagnosticStatus.WARN if status.drift_state in _DRIFT_WARNINGS else DiagnosticStatus.OK,
+            _drift_message(status),
+            {
+                "source": status.registration,
+                "overlap": f"{status.overlap:.3f}",
+                "drift": status.drift_state,
+                "drift residual [px]": f"{status.drift_residual:.2f}",
+                "drift confidence": f"{status.drift_confidence:.2f}",
+                "correction x, y [px]": f"{status.drift_shift_x:.2f}, {status.drift_shift_y:.2f}",
+                "correction rotation [deg]": f"{math.degrees(status.drift_rotation):.3f}",
+                "correction scale": f"{status.drift_scale:.5f}",
+            },
         )
 
     def _status(self, name: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
@@ -93,3 +129,25 @@ class Diagnostics:
 def _silent_cameras(status: FusionStatus) -> str:
     silent = [name for name, rate in (("visible", status.visible_rate), ("thermal", status.thermal_rate)) if rate == 0]
     return " and ".join(silent) + " silent" if silent else "images arrive but none can be used"
+
+
+def _drift_message(status: FusionStatus) -> str:
+    """What the drift monitor found, in a sentence."""
+    off = f"off by {status.drift_residual:.1f} px (confidence {status.drift_confidence:.2f})"
+    if status.drift_state == "unsure":
+        return (
+            "it cannot be told whether the registration holds: the images share too little structure "
+            f"(confidence {status.drift_confidence:.2f})"
+        )
+    if status.drift_state == "drifted":
+        if status.drift_out_of_reach:
+            return f"the registration no longer holds, and is {off} or more, beyond what may be corrected; calibrate"
+        return f"the registration no longer holds: {off}; calibrate, or set drift.mode to correct"
+    if status.drift_state == "corrected":
+        return (
+            f"the rig file no longer holds; corrected by {status.drift_shift_x:.1f}, {status.drift_shift_y:.1f} px, "
+            f"{math.degrees(status.drift_rotation):.2f} deg, scale {status.drift_scale:.4f}"
+        )
+    return {"holds": "the registration holds", "starting": "no pair looked at yet"}.get(
+        status.drift_state, "not watched"
+    )

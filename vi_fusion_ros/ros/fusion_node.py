@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -16,13 +17,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from vi_fusion_ros.inference.engine import Engine
-from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.inference.select import Wanted, select_engine
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
-from vi_fusion_ros.ros import parameters, qos
+from vi_fusion_ros.ros import drift_watch, parameters, qos
 from vi_fusion_ros.ros.diagnostics import Diagnostics
+from vi_fusion_ros.ros.drift_watch import DriftWatch
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.session import Session
 from vi_fusion_ros.ros.statistics import Statistics
@@ -136,7 +138,9 @@ class FusionNode(LifecycleNode):
         rig = Rig.load(settings["rig"]) if settings["rig"] else Rig.identity()
         tone_mapper = ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
         self._engine_state = "failed"
-        engine = load_engine(settings["model"] or default_model(), settings["threads"])
+        logger = self.get_logger()
+        model = Path(settings["model"] or default_model())
+        engine = select_engine(model, _engine_wanted(settings), logger.info, logger.warning)
         self._engine_state = "ready"
         self._rig, self._engine = rig, engine
         self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
@@ -158,7 +162,21 @@ class FusionNode(LifecycleNode):
             self._statistics,
             self.count_error,
             self._rig.time_offset_ns,
+            self._drift_watch(self._pipeline, self._rig),
         )
+
+    def _drift_watch(self, pipeline: FusionPipeline, rig: Rig) -> DriftWatch | None:
+        def put_in_force(registration: Registration) -> None:
+            pipeline.registration = registration
+
+        put_in_force(Registration(rig))  # what an earlier activation corrected is forgotten
+        mode = self._settings["drift.mode"]
+        if mode == "off":
+            return None
+        return DriftWatch(rig, mode, self._settings["drift.rate"], put_in_force, self._on_drift_error)
+
+    def _on_drift_error(self, error: Exception) -> None:
+        self.count_error(f"drift monitor: {error}")
 
     def _deactivate(self) -> None:
         if self._session is not None:
@@ -192,12 +210,16 @@ class FusionNode(LifecycleNode):
         status.header.stamp = self.get_clock().now().to_msg()
         session = self._session
         if session is None:
-            self._statistics.fill(status, {}, 0)
+            self._statistics.fill(status, {})
         else:
-            self._statistics.fill(status, session.pairing_drops, session.skipped)
+            self._statistics.fill(status, session.pairing_drops, session.held)
             status.pairs, status.time_resets = session.pairs, session.time_resets
+            health = session.health.describe(time.monotonic())
+            status.visible_health, status.thermal_health = health["visible"], health["thermal"]
+        drift_watch.fill(status, session.drift if session else None)
         status.engine_state = self._engine_state
         if self._engine is not None:
+            status.engine_state = self._engine.state
             status.engine, status.engine_reason = self._engine.description, self._engine.reason
             status.model_id = self._engine.manifest.model_id
         else:
@@ -210,6 +232,18 @@ class FusionNode(LifecycleNode):
         """Stop fusing, then take the node off the graph."""
         self._shut_down()
         super().destroy_node()
+
+
+def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+    cache = settings["engine.cache_dir"]
+    return Wanted(
+        backend=settings["backend"],
+        threads=settings["threads"],
+        precision=settings["engine.precision"],
+        cache=Path(cache).expanduser() if cache else None,
+        build=settings["engine.build"],
+        build_timeout_s=settings["engine.build_timeout"],
+    )
 
 
 def main(args: list[str] | None = None) -> None:

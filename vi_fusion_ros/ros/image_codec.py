@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.frames import Image
+from vi_fusion_ros.ros.image_header import pixel_count
 
 
 class ImageError(ValueError):
@@ -46,6 +47,9 @@ PLAIN_ENCODINGS: dict[str, _Layout] = {
     "bgra8": _Layout(np.uint8, 4, cv2.COLOR_BGRA2BGR),
     "rgba8": _Layout(np.uint8, 4, cv2.COLOR_RGBA2BGR),
 }
+
+MAX_PIXELS = 2**25
+"""The most pixels that a compressed image may stand for: 8K video has fewer."""
 
 _ENCODING_OF = {("uint8", 1): "mono8", ("uint16", 1): "mono16", ("float32", 1): "32FC1", ("uint8", 3): "bgr8"}
 
@@ -114,15 +118,16 @@ def check_compressed(msg: Any) -> None:
 
 
 def decode_compressed(msg: Any) -> Image:
-    """The pixels of a ``sensor_msgs/CompressedImage`` (JPEG, PNG, TIFF, ...); 16-bit PNG stays 16 bit.
+    """The pixels of a ``sensor_msgs/CompressedImage`` (JPEG, PNG or TIFF); 16-bit PNG stays 16 bit.
 
     Returns:
         (H, W) uint8, uint16 or float32, or (H, W, 3) uint8 BGR.
 
     Raises:
-        ImageError: if OpenCV cannot decode the data.
+        ImageError: if OpenCV cannot decode the data, or if it stands for more than ``MAX_PIXELS``.
     """
     check_compressed(msg)
+    _check_pixels(msg)
     try:
         pixels = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -137,6 +142,17 @@ def decode_compressed(msg: Any) -> Image:
             "8-bit colour, or 8-bit, 16-bit or float grey"
         )
     return pixels
+
+
+def _check_pixels(msg: Any) -> None:
+    try:
+        pixels = pixel_count(memoryview(msg.data))
+    except ValueError as error:
+        raise ImageError(
+            f"compressed image of {len(msg.data)} bytes and format '{msg.format}' cannot be decoded: {error}"
+        ) from error
+    if pixels > MAX_PIXELS:
+        raise ImageError(f"compressed image of {pixels} pixels; expected at most {MAX_PIXELS}")
 
 
 def encoding_of(image: Image) -> str:

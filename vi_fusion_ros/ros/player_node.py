@@ -40,6 +40,8 @@ from vi_fusion_ros.frames import Image
 from vi_fusion_ros.ros import qos
 from vi_fusion_ros.ros.image_codec import fill_compressed, fill_image
 from vi_fusion_ros.ros.messages import to_time
+from vi_fusion_ros.ros.player_faults import CameraFaults
+from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
 from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN
 
@@ -64,6 +66,9 @@ PARAMETERS: dict[str, tuple[Any, float | None, float | None, str]] = {
         None,
         "stamps go on when the source starts again; false: they jump back as in a looped bag",
     ),
+    "cameras": ("both", None, None, "both, visible or thermal: which ones this player is"),
+    "faults": ("", None, None, "faults to inject, in turn: names with commas between them, or all (docs/player.md)"),
+    "fault_length": (2.0, 0.1, 1e3, "mean length of a fault, and of the time between two, seconds"),
     "compressed": (False, None, None, "publish <image>/compressed instead of raw images"),
     "wait_for_subscribers": (True, None, None, "start when both image topics have a subscriber"),
     "exit_at_end": (True, None, None, "end the process after the last image; false: stay in the graph until a signal"),
@@ -110,6 +115,7 @@ class _Camera:
     def __init__(self, node: Node, name: str, timing: CameraTiming, encoding: str, compressed: bool) -> None:
         self.name, self.timing = name, timing
         self._encoding, self._compressed = encoding, compressed
+        self._faults = CameraFaults(name, timing.seed)
         self.stamps: list[int] = []
         self.lost = self.broken = 0
         self._log = node.get_logger()
@@ -131,8 +137,8 @@ class _Camera:
                 raise item
             yield item
 
-    def publish(self, prepared: _Prepared, stamp: int) -> None:
-        """Publish a prepared frame, or count it as lost or broken."""
+    def publish(self, prepared: _Prepared, stamp: int, fault: PlannedFault | None = None) -> None:
+        """Publish a prepared frame, as ``fault`` leaves it, or count it as lost or broken."""
         if prepared.broken is not None:
             self.broken += 1
             self._log.warning(f"{prepared.broken}; skipped")
@@ -140,10 +146,25 @@ class _Camera:
         if prepared.message is None:
             self.lost += 1
             return
-        header = prepared.message.header
+        if self._compressed:  # without faults
+            self._send(prepared.message, stamp)
+            return
+        self.lost += 1
+        for message, faulty_stamp in self._faults.apply(prepared.message, stamp, fault):
+            self.lost -= 1
+            self._send(message, faulty_stamp)
+
+    def finish(self) -> None:
+        """Publish what a fault has kept back."""
+        for message, stamp in self._faults.held():
+            self.lost -= 1
+            self._send(message, stamp)
+
+    def _send(self, message: Any, stamp: int) -> None:
+        header = message.header
         header.stamp = to_time(stamp)
         header.frame_id = f"{self.name}_optical_frame"
-        self.publisher.publish(prepared.message)
+        self.publisher.publish(message)
         if self._info is not None:
             self._info.header = header
             self._info_publisher.publish(self._info)
@@ -188,8 +209,11 @@ class PlayerNode(Node):
         self._streams = self._open()
         compressed = self._values["compressed"]
         self.cameras = [
-            _Camera(self, name, self._timing(name), self._encoding(name), compressed) for name in ("visible", "thermal")
+            _Camera(self, name, self._timing(name), self._encoding(name), compressed) for name in self._camera_names()
         ]
+        self._plan = self._fault_plan()
+        self._fault: PlannedFault | None = None
+        self._faults_publisher = self.create_publisher(String, "~/faults", QoSProfile(depth=100))
         self._truth = self.create_publisher(String, "ground_truth", QoSProfile(depth=10))
         self._stop = threading.Event()
 
@@ -221,7 +245,8 @@ class PlayerNode(Node):
                 if self._stop.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                     return
                 stamp = clock_ns + round((stamp_base_s + prepared.shot.time_s) * 1e9)
-                camera.publish(prepared, stamp)
+                fault = self._follow_plan(elapsed_s + prepared.shot.time_s)
+                camera.publish(prepared, stamp, fault if fault and camera.name in fault.cameras else None)
                 if camera.name == "visible" and prepared.message is not None:
                     self._publish_truth(prepared.shot, stamp)
             if not self._values["loop"] or self._streams.duration_s is None:
@@ -240,6 +265,8 @@ class PlayerNode(Node):
         Raises:
             OSError: the report cannot be written.
         """
+        for camera in self.cameras:
+            camera.finish()
         arrived = all(camera.acknowledged() for camera in self.cameras)
         counts = {camera.name: len(camera.stamps) for camera in self.cameras}
         self._write_report(counts)
@@ -256,6 +283,15 @@ class PlayerNode(Node):
 
         for _, _, camera, prepared in heapq.merge(*map(entries, self.cameras), key=lambda entry: entry[:2]):
             yield camera, prepared
+
+    def _follow_plan(self, time_s: float) -> PlannedFault | None:
+        """The fault at a time; published on ``~/faults`` when it begins and ends."""
+        fault = None if self._plan is None else self._plan.at(time_s)
+        if fault is not self._fault:
+            self._fault = fault
+            content = {"kind": fault.kind, "cameras": fault.cameras} if fault else {"kind": "", "cameras": []}
+            self._faults_publisher.publish(String(data=json.dumps(content)))
+        return fault
 
     def _publish_truth(self, shot: Shot, stamp: int) -> None:
         truth = self._streams.truth(shot.number / self.cameras[0].timing.rate_hz)
@@ -297,6 +333,21 @@ class PlayerNode(Node):
             if not values[name]:
                 raise ValueError(f"source {values['source']} needs the parameter {name}, a path")
         return ClipStreams(Path(values["visible"]), Path(values["thermal"]), values["thermal_bits"], duration)
+
+    def _camera_names(self) -> tuple[str, ...]:
+        cameras = self._values["cameras"]
+        if cameras not in ("both", "visible", "thermal"):
+            raise ValueError(f"cameras is '{cameras}'; expected both, visible or thermal")
+        return ("visible", "thermal") if cameras == "both" else (cameras,)
+
+    def _fault_plan(self) -> FaultPlan | None:
+        names = self._values["faults"]
+        if not names:
+            return None
+        if self._values["compressed"]:
+            raise ValueError("faults are made in raw images; expected compressed to be false")
+        kinds = FAULT_KINDS if names == "all" else [name.strip() for name in names.split(",")]
+        return FaultPlan(kinds, self._values["seed"], self._values["fault_length"])
 
     def _timing(self, camera: str) -> CameraTiming:
         values = self._values

@@ -16,7 +16,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
-from vi_fusion_ros.bags import BagWriter, compress
+from vi_fusion_ros.bags.writer import BagWriter, compress
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.frames import Frame, FramePair, FusionResult, LabelScore, Mode
 from vi_fusion_ros.frames import Image as Pixels

@@ -13,16 +13,16 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vi_fusion_ros.frames import Frame, FramePair
+from vi_fusion_ros.health import CAMERAS, Camera, HealthMonitor, Limits, Route
 from vi_fusion_ros.pairing import PairingPolicy
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.ros import image_codec, qos
+from vi_fusion_ros.ros.drift_watch import DriftWatch
 from vi_fusion_ros.ros.messages import stamp_ns
 from vi_fusion_ros.ros.publishers import ResultPublishers
-from vi_fusion_ros.ros.statistics import CAMERAS, Camera, Statistics
+from vi_fusion_ros.ros.statistics import Statistics
 from vi_fusion_ros.ros.synchronizer import make_synchronizer
 from vi_fusion_ros.ros.worker import Worker
-
-_OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
 class _Reporter:
@@ -52,6 +52,10 @@ class _Job:
     ready_ns: int
 
     @property
+    def images(self) -> int:
+        return sum(arrival is not None for arrival in (self.visible, self.thermal))
+
+    @property
     def later_arrival_ns(self) -> int:
         return max(arrival.arrival_ns for arrival in (self.visible, self.thermal) if arrival)
 
@@ -67,6 +71,7 @@ class Session:
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
+        drift: is offered every pair that was fused, or None.
     """
 
     def __init__(
@@ -78,15 +83,18 @@ class Session:
         statistics: Statistics,
         report: Callable[[str], None],
         rig_offset_ns: int,
+        drift: DriftWatch | None,
     ) -> None:
+        self.drift = drift
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
         self._camera_info: dict[Camera, CameraInfo] = {}
         self._resets_seen = 0
-        now = time.monotonic_ns()
-        self._last_seen: dict[Camera, int] = dict.fromkeys(CAMERAS, now)
-        self._alive_since: dict[Camera, int] = dict.fromkeys(CAMERAS, now)
-        self._worker: Worker[_Job] = Worker(self._fuse, self._poll, self._on_error, settings["queue_depth"])
+        self.health = HealthMonitor(_limits(settings), time.monotonic())
+        self._pairing_in_use = True
+        self._worker: Worker[_Job] = Worker(
+            self._fuse, self._poll, self._on_error, settings["queue_depth"], self._skipped
+        )
         self._synchronizer = make_synchronizer(
             settings["pairing.policy"], _policy(settings, rig_offset_ns), _Reporter(report)
         )
@@ -112,19 +120,22 @@ class Session:
         return int(self._synchronizer.time_resets)
 
     @property
-    def skipped(self) -> int:
-        """Pairs overtaken by newer ones while the network was busy."""
-        return self._worker.dropped
+    def held(self) -> int:
+        """Images that wait for a partner."""
+        return self._synchronizer.pending
 
     def apply(self, settings: Mapping[str, Any]) -> None:
         """Take over the parameters that are not read where they are used."""
         self._worker.depth = settings["queue_depth"]
+        self.health.limits = _limits(settings)
 
     def close(self) -> None:
         """Take the subscriptions off the graph, then finish the pair in hand."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._worker.stop()
+        if self.drift is not None:
+            self.drift.close()
 
     def _subscribe(self, camera: Camera) -> list[Subscription]:
         compressed = self._settings[f"{camera}.compressed"]
@@ -161,22 +172,33 @@ class Session:
         except image_codec.ImageError as error:
             self._invalid(camera, error)
             return
-        if self._is_older(self._last_seen[camera], now):
-            self._alive_since[camera] = now
-        self._last_seen[camera] = now
         arrival = Arrival(message, now)
-        # Measured from when this camera came (back): after a pause of both, the first image waits for its partner.
-        if self._is_older(max(self._last_seen[_OTHER[camera]], self._alive_since[camera]), now):
-            visible, thermal = (arrival, None) if camera == "visible" else (None, arrival)
-            self._worker.submit(_Job(visible, thermal, 0, 0, now))
-        else:
+        route = self.health.arrived(camera, now / 1e9)
+        if route is Route.pair:
+            self._pairing_in_use = True
             add = self._synchronizer.add_visible if camera == "visible" else self._synchronizer.add_thermal
             add(arrival)
             self._worker.wake()
+        elif route is Route.alone:
+            self._leave_pairing()
+            visible, thermal = (arrival, None) if camera == "visible" else (None, arrival)
+            self._submit(_Job(visible, thermal, 0, 0, now))
+        else:
+            self._statistics.dropped("recovering")
 
-    def _is_older(self, time_ns: int, now_ns: int) -> bool:
-        timeout = self._settings["single_camera_timeout"]
-        return bool(timeout > 0 and now_ns - time_ns > timeout * 1e9)
+    def _leave_pairing(self) -> None:
+        """Settle what waits for a partner: its time has passed once newer images go out alone."""
+        if self._pairing_in_use:
+            self._pairing_in_use = False
+            self._synchronizer.flush()
+
+    def _submit(self, job: _Job) -> None:
+        self._statistics.in_hand(job.images)
+        self._worker.submit(job)
+
+    def _skipped(self, job: _Job) -> None:
+        self._statistics.in_hand(-job.images)
+        self._statistics.dropped("skipped", job.images)
 
     def _poll(self) -> int | None:
         deadline: int | None = self._synchronizer.poll()
@@ -184,27 +206,34 @@ class Session:
 
     def _on_pair(self, visible: Arrival, thermal: Arrival, skew_ns: int, sync_wait_ns: int) -> None:
         self._statistics.paired(skew_ns / 1e9)
-        self._worker.submit(_Job(visible, thermal, skew_ns, sync_wait_ns, time.monotonic_ns()))
+        self._submit(_Job(visible, thermal, skew_ns, sync_wait_ns, time.monotonic_ns()))
 
     def _fuse(self, job: _Job) -> None:
+        try:
+            self._make_result(job)
+        finally:
+            self._statistics.in_hand(-job.images)
+
+    def _make_result(self, job: _Job) -> None:
         if self.time_resets != self._resets_seen:  # a bag looped: nothing of before may smooth what comes now
             self._resets_seen = self.time_resets
             self._pipeline.reset()
         start = time.monotonic_ns()
-        visible = self._decode("visible", job.visible)
-        thermal = self._decode("thermal", job.thermal)
-        if visible is None and thermal is None:
-            self._statistics.dropped("failed")
+        visible = self._usable("visible", job.visible)
+        thermal = self._usable("thermal", job.thermal)
+        if visible is None and thermal is None:  # each of them has been counted
             return
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
         decoded = time.monotonic_ns()
         try:
             result = self._pipeline.process(pair)
         except Exception as error:
-            self._statistics.dropped("failed")
+            self._statistics.dropped("failed", sum(frame is not None for frame in (visible, thermal)))
             self._on_error(error)
             return
         fused = time.monotonic_ns()
+        if self.drift is not None:
+            self.drift.offer(pair)
         camera: Camera = "thermal" if visible is None else "visible"
         self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"])
         end = time.monotonic_ns()
@@ -219,9 +248,17 @@ class Session:
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
         self._statistics.published(result, latency_ms, age_s)
 
-    def _decode(self, camera: Camera, arrival: Arrival | None) -> Frame | None:
-        if arrival is None:
+    def _usable(self, camera: Camera, arrival: Arrival | None) -> Frame | None:
+        """The decoded frame, unless there is none, it is broken, or its stream is not fit to be used."""
+        frame = None if arrival is None else self._decode(camera, arrival)
+        if frame is None or arrival is None:
             return None
+        if not self.health.usable(camera, frame.image, arrival.arrival_ns / 1e9):
+            self._statistics.dropped(f"unusable_{camera}")
+            return None
+        return frame
+
+    def _decode(self, camera: Camera, arrival: Arrival) -> Frame | None:
         decode = image_codec.decode_compressed if self._settings[f"{camera}.compressed"] else image_codec.decode_image
         try:
             image = decode(arrival.message)
@@ -242,6 +279,14 @@ class Session:
             self._report(
                 f"unexpected {type(error).__name__} while fusing: {error} ({' '.join(''.join(where).split())})"
             )
+
+
+def _limits(settings: Mapping[str, Any]) -> Limits:
+    return Limits(
+        silence_s=settings["single_camera_timeout"],
+        fault_s=settings["health.fault_time"],
+        recovery_s=settings["health.recovery_time"],
+    )
 
 
 def _policy(settings: Mapping[str, Any], rig_offset_ns: int) -> PairingPolicy:

@@ -6,15 +6,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
 
-from vi_fusion_ros.frames import FusionResult
+from vi_fusion_ros.frames import FusionResult, Mode
+from vi_fusion_ros.health import CAMERAS, Camera
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.telemetry import LatencyWindow, RateMeter, SkewWindow
-
-Camera = Literal["visible", "thermal"]
-
-CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
 
 _MODE_NONE_AFTER_S = 2.0
 
@@ -29,7 +25,8 @@ class Statistics:
         self._rates = {name: RateMeter() for name in (*CAMERAS, "pair", "output")}
         self._latency = LatencyWindow()
         self._skew = SkewWindow()
-        self._published = 0
+        self._published: Counter[Mode] = Counter()
+        self._in_hand = 0
         self._errors = 0
         self._last_error = ""
         self._last_result: FusionResult | None = None
@@ -48,10 +45,15 @@ class Statistics:
             self._skew.add(skew_s)
             self._rates["pair"].tick(time.monotonic_ns())
 
-    def dropped(self, reason: str) -> None:
-        """Count an image or pair that is not used."""
+    def dropped(self, reason: str, images: int = 1) -> None:
+        """Count images that are not used."""
         with self._lock:
-            self._drops[reason] += 1
+            self._drops[reason] += images
+
+    def in_hand(self, images: int) -> None:
+        """Count images that go to the worker, and as negative those that it has done with."""
+        with self._lock:
+            self._in_hand += images
 
     def error(self, sentence: str) -> None:
         """Count an error and remember its sentence."""
@@ -63,19 +65,19 @@ class Statistics:
         """Count a published result with its latency by stage and its age on the ROS clock."""
         with self._lock:
             now = time.monotonic_ns()
-            self._published += 1
+            self._published[result.pair.mode] += 1
             self._rates["output"].tick(now)
             self._latency.add(latency_ms)
             self._age_s = age_s
             self._last_result, self._last_result_ns = result, now
 
-    def fill(self, status: FusionStatus, pairing_drops: Mapping[str, int], skipped: int) -> None:
+    def fill(self, status: FusionStatus, pairing_drops: Mapping[str, int], held: int = 0) -> None:
         """Write counters, rates, latencies and the current mode into a status message.
 
         Args:
             status: the message; engine, registration and state fields are left alone.
             pairing_drops: images dropped by the pairing, by reason.
-            skipped: pairs overtaken by newer ones while the network was busy.
+            held: images that wait for a partner.
         """
         with self._lock:
             now = time.monotonic_ns()
@@ -85,10 +87,14 @@ class Statistics:
             status.output_rate = self._rates["output"].rate(now)
             status.visible_received = self._received["visible"]
             status.thermal_received = self._received["thermal"]
-            status.published = self._published
+            status.published = self._published.total()
+            status.published_both = self._published[Mode.BOTH]
+            status.published_visible_only = self._published[Mode.VISIBLE_ONLY]
+            status.published_thermal_only = self._published[Mode.THERMAL_ONLY]
+            status.pending = held + self._in_hand
             status.errors = self._errors
             status.last_error = self._last_error
-            drops = Counter(pairing_drops) + self._drops + Counter(skipped=skipped)
+            drops = Counter(pairing_drops) + self._drops
             status.drop_reasons = list(drops)
             status.drop_counts = list(drops.values())
             status.mean_skew, status.mean_abs_skew, status.max_abs_skew = self._skew.summary()

@@ -120,8 +120,27 @@ class Synchronizer:
         """Backward jumps of the stamps."""
         raise NotImplementedError
 
+    @property
+    def pending(self) -> int:
+        """Items held or about to be delivered, both inputs together."""
+        with self._lock:
+            return self._held + 2 * len(self._outbox)
+
     def reset(self) -> None:
         """Drop what is held, counted as ``time_reset``; the counts stay."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Deliver the pairs that are possible now and drop the rest of what is held."""
+        with self._lock:
+            self._outbox.extend(self._empty(self._clock()))
+        self._deliver()
+
+    @property
+    def _held(self) -> int:
+        raise NotImplementedError
+
+    def _empty(self, now_ns: int) -> list[Pair[Any]]:
         raise NotImplementedError
 
     def _take(self, index: int, item: Any, stamp: int, now_ns: int) -> list[Pair[Any]]:
@@ -194,6 +213,13 @@ class NearestSynchronizer(Synchronizer):
         """Drop what is held, counted as ``time_reset``; the counts stay."""
         with self._lock:
             self._pairing.reset()
+
+    @property
+    def _held(self) -> int:
+        return self._pairing.pending
+
+    def _empty(self, now_ns: int) -> list[Pair[Any]]:
+        return self._pairing.flush(now_ns)
 
     def _take(self, index: int, item: Any, stamp: int, now_ns: int) -> list[Pair[Any]]:
         add = self._pairing.add_visible if index == VISIBLE else self._pairing.add_thermal
@@ -298,6 +324,11 @@ class MessageFiltersSynchronizer(Synchronizer):
                 queue.clear()
             self._newest_ns = [None, None]
             self._lagging = None
+
+    def _empty(self, now_ns: int) -> list[Pair[Any]]:
+        del now_ns  # what could be paired has been
+        self.reset()
+        return []
 
     def _take(self, index: int, item: Any, stamp: int, now_ns: int) -> list[Pair[Any]]:
         stamp += self._offsets_ns[index]

@@ -24,6 +24,7 @@ class Worker(Generic[T]):
             None for when ``wake`` or ``submit`` is called.
         on_error: called with any exception that ``handle`` or ``poll`` lets through; the thread goes on.
         depth: how many items may wait.
+        on_drop: called with each item that is not handled, inside the queue's lock.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class Worker(Generic[T]):
         poll: Callable[[], int | None],
         on_error: Callable[[Exception], None],
         depth: int,
+        on_drop: Callable[[T], None] = lambda _: None,
     ) -> None:
-        self._handle, self._poll, self._on_error = handle, poll, on_error
+        self._handle, self._poll, self._on_error, self._on_drop = handle, poll, on_error, on_drop
         self._queue: deque[T] = deque()
         self._condition = threading.Condition()
         self._awake = True
@@ -60,9 +62,7 @@ class Worker(Generic[T]):
         """Queue an item; the oldest ones beyond the depth are dropped and counted in ``dropped``."""
         with self._condition:
             self._queue.append(item)
-            while len(self._queue) > self._depth:
-                self._queue.popleft()
-                self.dropped += 1
+            self._drop_down_to(self._depth)
             self._awake = True
             self._condition.notify()
 
@@ -79,6 +79,13 @@ class Worker(Generic[T]):
             self._condition.notify()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
+        with self._condition:
+            self._drop_down_to(0)
+
+    def _drop_down_to(self, depth: int) -> None:
+        while len(self._queue) > depth:
+            self._on_drop(self._queue.popleft())
+            self.dropped += 1
 
     def _run(self) -> None:
         while True:

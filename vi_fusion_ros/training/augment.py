@@ -28,7 +28,9 @@ class AugmentConfig:
         contrast: thermal contrast and brightness changed.
         polarity: thermal inverted (black-hot).
         noise: sensor noise on both; more of it where it is dark.
-        blur: either image blurred.
+        blur: either image blurred a little.
+        smear: visible blurred over up to 9 pixels, along a direction or all round, as at night or in motion.
+        cast: visible with the colour and the low contrast of street lamps.
         stripes: thermal column noise.
         dead: dead thermal pixels.
         missing_visible: the visible image is missing.
@@ -43,9 +45,11 @@ class AugmentConfig:
     polarity: float = 0.05
     noise: float = 0.25
     blur: float = 0.1
+    smear: float = 0.15
+    cast: float = 0.2
     stripes: float = 0.08
     dead: float = 0.05
-    missing_visible: float = 0.1
+    missing_visible: float = 0.15
     missing_thermal: float = 0.3
 
 
@@ -59,6 +63,7 @@ class Augmented(NamedTuple):
         clean_thermal: the same for thermal.
         both: (N,) bool, both modalities are there.
         darkened: (N,) bool, low light was simulated, so the illumination label no longer holds.
+        dark: (N,) bool, so little light was left that it counts as night.
     """
 
     visible: Tensor
@@ -67,15 +72,19 @@ class Augmented(NamedTuple):
     clean_thermal: Tensor
     both: Tensor
     darkened: Tensor
+    dark: Tensor
 
 
 def augment(visible: Tensor, thermal: Tensor, config: AugmentConfig, generator: Generator) -> Augmented:
     """Apply every augmentation with its probability."""
     draw = _Draw(generator, len(visible))
     darkened = draw.coin(config.low_light)
-    visible = torch.where(_per_image(darkened), visible * draw.uniform(0.04, 0.5), visible)
+    light = draw.uniform(0.04, 0.5)
+    dark = darkened & (light.flatten() < 0.2)
+    visible = torch.where(_per_image(darkened), visible * light, visible)
     visible = draw.where(config.exposure, (visible * 2 ** draw.uniform(-1, 1) + draw.uniform(-0.05, 0.1)), visible)
     veil = draw.uniform(0.2, 0.8)
+    visible = draw.where(config.cast, _cast(visible, draw), visible)
     visible = draw.where(config.haze, visible * veil + draw.uniform(0.5, 0.9) * (1 - veil), visible).clamp(0, 1)
     mean = thermal.mean((1, 2, 3), keepdim=True)
     changed = (thermal - mean) * draw.uniform(0.5, 1.5) + mean + draw.uniform(-0.15, 0.15)
@@ -94,10 +103,12 @@ def augment(visible: Tensor, thermal: Tensor, config: AugmentConfig, generator: 
         clean_thermal,
         both,
         darkened,
+        dark,
     )
 
 
 def _faults(visible: Tensor, thermal: Tensor, config: AugmentConfig, draw: _Draw) -> tuple[Tensor, Tensor]:
+    visible = draw.where(config.smear, _smear(visible, draw), visible)
     visible = draw.where(config.blur, _blur(visible), visible)
     thermal = draw.where(config.blur, _blur(thermal), thermal)
     level = draw.uniform(0.005, 0.04)
@@ -124,6 +135,21 @@ def _missing_image(draw: _Draw, like: Tensor) -> Tensor:
 def _blur(image: Tensor) -> Tensor:
     padded = functional.pad(image, (1, 1, 1, 1), mode="replicate")
     return functional.avg_pool2d(padded, 3, 1)
+
+
+def _smear(image: Tensor, draw: _Draw) -> Tensor:
+    """Mean over 3 to 9 pixels across, down or both; one kind for the batch."""
+    kind, reach = (int(torch.randint(n, (), generator=draw.generator)) for n in (3, 4))
+    across, down = (reach + 1 if kind != 1 else 0), (reach + 1 if kind != 0 else 0)
+    padded = functional.pad(image, (across, across, down, down), mode="replicate")
+    return functional.avg_pool2d(padded, (2 * down + 1, 2 * across + 1), 1)
+
+
+def _cast(image: Tensor, draw: _Draw) -> Tensor:
+    """Less contrast, and each colour brighter or darker by up to a third."""
+    gain = torch.cat([draw.uniform(0.67, 1.33) for _ in range(3)], 1)
+    mean = image.mean((1, 2, 3), keepdim=True)
+    return ((image - mean) * draw.uniform(0.3, 1.0) + mean) * gain
 
 
 def _per_image(flags: Tensor) -> Tensor:

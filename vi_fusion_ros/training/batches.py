@@ -16,11 +16,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vi_fusion_ros.model.network import SIZE_MULTIPLE
 from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
-from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.packed import PackedPairs
 
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+GRID = SIZE_MULTIPLE
+"""Pixels in each direction that one place of the network's coarsest grid stands for."""
+
+SMALLEST = 10.0
+"""Pixels of the longer side of a box, below which nobody could say what it shows."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class BatchConfig:
     """Sizes of a step's batches.
 
     Attributes:
-        crops: crops in a step, 0 for none.
+        crops: crops of 48 pixels in a step, 0 for none; of larger ones fewer, so that steps cost the same.
         empty: share of them that is replaced by a piece of a frame without objects, 0 to 1.
         crop_sizes: side of the squares, pixels, one of them drawn per step; multiples of 16.
         patches: frame patches in a step, 0 for none.
@@ -39,7 +47,7 @@ class BatchConfig:
 
     crops: int = 64
     empty: float = 0.15
-    crop_sizes: tuple[int, ...] = (48, 48, 64)
+    crop_sizes: tuple[int, ...] = (32, 48, 48, 48, 64, 96)
     patches: int = 6
     patch_size: int = 144
     paste: int = 3
@@ -54,12 +62,15 @@ class Part(NamedTuple):
         target: (N, C) float32 presence.
         known: (N, C) float32, 1 where presence is known.
         illumination: (N,) int64, -1 where unknown.
+        places: (N, C, h, w) float32 on the network's coarsest grid, or None: 1 where the label is, 0 where it is not,
+            -1 where that is unknown.
     """
 
     images: Augmented
     target: Tensor
     known: Tensor
     illumination: Tensor
+    places: Tensor | None = None
 
 
 Batch = dict[str, Part]
@@ -113,8 +124,9 @@ class TrainingBatches(Dataset[Batch]):
         return batch
 
     def _crops(self, rng: np.random.Generator, generator: torch.Generator) -> Part:
-        chosen = rng.choice(len(self.crops), self.config.crops, p=self._weights)
         side = int(rng.choice(self.config.crop_sizes))
+        count = max(round(self.config.crops * min((48 / side) ** 2, 1.5)), 2)
+        chosen = rng.choice(len(self.crops), count, p=self._weights)
         target, known = self._target[chosen], self._known[chosen]
         light = self._illumination[chosen]
         crops = [self.crops[i] for i in chosen]
@@ -130,18 +142,18 @@ class TrainingBatches(Dataset[Batch]):
     def _patches(self, rng: np.random.Generator, generator: torch.Generator) -> Part:
         assert self.frames is not None
         light = self.frames.illumination()
-        images, targets, knowns, lights = [], [], [], []
+        images, targets, knowns, lights, places = [], [], [], [], []
         for frame in rng.integers(len(self.frames), size=self.config.patches):
-            image, target, known = self._patch(int(frame), rng)
+            image, target, known, grid = self._patch(int(frame), rng)
             images.append(image)
             targets.append(target)
             knowns.append(known)
             lights.append(light[frame])
-        return self._part(np.stack(images), np.stack(targets), np.stack(knowns), np.array(lights), generator)
+            places.append(grid)
+        part = self._part(np.stack(images), np.stack(targets), np.stack(knowns), np.array(lights), generator)
+        return part._replace(places=torch.from_numpy(np.stack(places)))
 
-    def _patch(
-        self, frame: int, rng: np.random.Generator
-    ) -> tuple[Pixels, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _patch(self, frame: int, rng: np.random.Generator) -> tuple[Pixels, Floats, Floats, Floats]:
         assert self.frames is not None
         side, pixels, sample = self.config.patch_size, self.frames[frame], self.frames.samples[frame]
         height, width = pixels.shape[:2]
@@ -150,7 +162,13 @@ class TrainingBatches(Dataset[Batch]):
         patch = cv2.resize(pixels[y : y + taken, x : x + taken], (side, side), interpolation=cv2.INTER_LINEAR)
         target = np.zeros(len(LABELS), np.float32)
         known = np.array([label in sample.known for label in LABELS], np.float32)
+        grid = (
+            np.where(known > 0, 0, -1).astype(np.float32)[:, None, None].repeat(side // GRID, 1).repeat(side // GRID, 2)
+        )
+        scale = side / taken
         for box in sample.boxes:
+            corners = [scale * n for n in (box.x0 - x, box.y0 - y, box.x1 - x, box.y1 - y)]
+            mark(grid[LABELS.index(box.label)], *corners)
             across = max(0.0, min(box.x1, x + taken) - max(box.x0, x))
             down = max(0.0, min(box.y1, y + taken) - max(box.y0, y))
             seen = across * down / ((box.x1 - box.x0) * (box.y1 - box.y0))
@@ -159,18 +177,12 @@ class TrainingBatches(Dataset[Batch]):
                 target[index], known[index] = 1, 1
             elif seen > 0.05 and not target[index]:
                 known[index] = 0
-        self._paste(patch, target, known, rng)
+        self._paste(patch, target, known, grid, rng)
         if rng.random() < 0.5:
-            patch = patch[:, ::-1]
-        return np.ascontiguousarray(patch), target, known
+            patch, grid = patch[:, ::-1], grid[..., ::-1]
+        return np.ascontiguousarray(patch), target, known, np.ascontiguousarray(grid)
 
-    def _paste(
-        self,
-        patch: Pixels,
-        target: npt.NDArray[np.float32],
-        known: npt.NDArray[np.float32],
-        rng: np.random.Generator,
-    ) -> None:
+    def _paste(self, patch: Pixels, target: Floats, known: Floats, grid: Floats, rng: np.random.Generator) -> None:
         """Paste crops, and now and then a piece of another frame so that a pasted edge alone says nothing."""
         for index in rng.choice(len(self.crops), int(rng.integers(self.config.paste + 1)), p=self._weights):
             crop = self.crops[int(index)]
@@ -183,7 +195,15 @@ class TrainingBatches(Dataset[Batch]):
             width, height = (max(int(n * scale), 4) for n in (crop.shape[1], crop.shape[0]))
             x, y = int(rng.integers(patch.shape[1] - width + 1)), int(rng.integers(patch.shape[0] - height + 1))
             patch[y : y + height, x : x + width] = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
+            covered = (
+                slice(None),
+                slice(y // GRID, -(-(y + height) // GRID)),
+                slice(x // GRID, -(-(x + width) // GRID)),
+            )
+            # A crop of one object may show part of another, and of what it was pasted on.
+            grid[covered] = -1 if index >= 0 else np.where(grid[covered] > 0, -1, grid[covered])
             if index >= 0:
+                mark(grid[int(self._target[index].argmax())], x, y, x + width, y + height)
                 target[:] = np.maximum(target, self._target[index])
                 known[:] = np.maximum(known, self._target[index])
 
@@ -203,8 +223,8 @@ class TrainingBatches(Dataset[Batch]):
     def _part(
         self,
         images: Pixels,
-        target: npt.NDArray[np.float32],
-        known: npt.NDArray[np.float32],
+        target: Floats,
+        known: Floats,
         illumination: npt.NDArray[np.int64],
         generator: torch.Generator,
     ) -> Part:
@@ -214,7 +234,37 @@ class TrainingBatches(Dataset[Batch]):
             made = only(made, visible, thermal, self.modality)
         light = torch.from_numpy(illumination).clone()
         light[made.darkened] = -1
+        light[made.dark] = ILLUMINATION.index("night")
         return Part(made, torch.from_numpy(target), torch.from_numpy(known), light)
+
+
+def mark(grid: Floats, x0: float, y0: float, x1: float, y1: float) -> None:
+    """Enter a box into one label's grid of places, in place.
+
+    Places whose centre is in the box, and the one that its centre is in, become 1. Others that it touches become
+    unknown unless they are 1 already; so do all of them where the box is too small to be seen, or mostly outside.
+
+    Args:
+        grid: (h, w), one place is ``GRID`` pixels wide and high.
+        x0: left edge, pixels of the image.
+        y0: upper edge.
+        x1: right edge, exclusive.
+        y1: lower edge, exclusive.
+    """
+    height, width = grid.shape
+    rows, columns = (
+        slice(max(int(y0 // GRID), 0), int(-(-y1 // GRID))),
+        slice(max(int(x0 // GRID), 0), int(-(-x1 // GRID))),
+    )
+    touched = grid[rows, columns]
+    touched[touched < 1] = -1
+    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    if max(x1 - x0, y1 - y0) < SMALLEST or not (0 <= cx < width * GRID and 0 <= cy < height * GRID):
+        return
+    ys, xs = (np.arange(n) * GRID + GRID / 2 for n in (height, width))
+    inside = ((ys >= y0) & (ys < y1))[:, None] & ((xs >= x0) & (xs < x1))
+    grid[inside] = 1
+    grid[int(cy // GRID), int(cx // GRID)] = 1
 
 
 def to_tensors(images: Pixels) -> tuple[Tensor, Tensor]:
@@ -228,9 +278,9 @@ def only(images: Augmented, visible: Tensor, thermal: Tensor, modality: str) -> 
     there = images.both[:, None, None, None]
     if modality == "visible":
         kept = torch.where(there | (images.clean_visible.amax((1, 2, 3), True) > 0), images.visible, visible)
-        return Augmented(kept, thermal * 0, kept, thermal * 0, images.both & False, images.darkened)
+        return Augmented(kept, thermal * 0, kept, thermal * 0, images.both & False, images.darkened, images.dark)
     kept = torch.where(there | (images.clean_thermal.amax((1, 2, 3), True) > 0), images.thermal, thermal)
-    return Augmented(visible * 0, kept, visible * 0, kept, images.both & False, images.darkened)
+    return Augmented(visible * 0, kept, visible * 0, kept, images.both & False, images.darkened, images.dark)
 
 
 def fit_square(crop: Pixels, side: int, keep_shape: bool) -> Pixels:
@@ -266,7 +316,11 @@ def _shaken(crop: Pixels, rng: np.random.Generator, misalignment: float) -> Pixe
 
 
 def _balanced(label: npt.NDArray[np.int64], light: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Sampling weights that flatten the counts of (label, illumination) groups to their square roots; they sum to 1."""
+    """Sampling weights that flatten the counts of (label, illumination) groups; they sum to 1.
+
+    The share of a group goes with the power 0.3 of its count: where most of the data is of one kind, the others are
+    seen often, and not so often that their few images are learned by heart.
+    """
     group = label * 3 + light + 1
-    weight = np.bincount(group).astype(float)[group] ** -0.5
+    weight = np.bincount(group).astype(float)[group] ** -0.7
     return weight / weight.sum()

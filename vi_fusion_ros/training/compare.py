@@ -16,16 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import fit_temperature, presence_report, sigmoid
 from vi_fusion_ros.training.config import TrainConfig
-from vi_fusion_ros.training.data import part
-from vi_fusion_ros.training.datasets.crops import CropsDataset
+from vi_fusion_ros.training.data import crops_of, frames_of
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import predict_crops, predict_frame
 from vi_fusion_ros.training.report import crop_figures
-from vi_fusion_ros.training.trainer import checkpoint_weights
 
 Logits = npt.NDArray[np.float32]
 
@@ -48,14 +46,15 @@ def compare(fused: Path, visible: Path, thermal: Path) -> dict[str, Any]:
         networks[modality].eval()
     assert config is not None
     data = config.data
-    crops = PackedPairs(part(CropsDataset(data.crops), data.crops_test), data.cache)
+    crops = PackedPairs(crops_of(data, "test"), data.cache)
     scores = _all_ways(networks, lambda network, modality: predict_crops(network, crops, modality)[0])
     present = crops.presence()[0]
     result: dict[str, Any] = {
         "crops": {name: crop_figures(s, crops, fit_temperature(s, present)) for name, s in scores.items()}
     }
-    if data.frames is not None:
-        frames = PackedPairs(part(RoadSceneDataset(data.frames), data.frames_test), data.cache)
+    pairs = frames_of(data, "test")
+    if pairs is not None:
+        frames = PackedPairs(pairs, data.cache)
         scores = _all_ways(networks, lambda network, modality: _frame_logits(network, frames, modality))
         result["frames"] = {name: presence_report(s, *frames.presence(), LABELS) for name, s in scores.items()}
     return result

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from vi_fusion_ros.documents import read_yaml
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
 from vi_fusion_ros.training.batches import BatchConfig
@@ -24,8 +23,9 @@ class DataConfig:
     """Which data, and which of it for what. Ranges are half-open ``[low, high]`` lists of ``Sample.order``.
 
     Attributes:
-        crops: folder of the object crops.
+        crops: folder of the object crops; null cuts them from the boxes of the frames, by the ranges of the frames.
         frames: folder of the full frames, or null.
+        frames_layout: a name of docs/datasets.md; null guesses it from the folders.
         crops_train: ranges of crops to train on.
         crops_select: ranges of crops that early stopping, tuning and the choice of the recipe look at.
         crops_test: ranges of crops that only the final report looks at.
@@ -33,10 +33,12 @@ class DataConfig:
         frames_select: the same for frames.
         frames_test: the same for frames.
         cache: folder for decoded pixels.
+        licence: a sentence for the manifest and the model card: under which terms the data stands.
     """
 
-    crops: Path
+    crops: Path | None = None
     frames: Path | None = None
+    frames_layout: str | None = None
     crops_train: tuple[tuple[int, int], ...] = ((0, 6500), (7000, 7250))
     crops_select: tuple[tuple[int, int], ...] = ((6500, 7000), (7250, 7500))
     crops_test: tuple[tuple[int, int], ...] = ((7500, 8863),)
@@ -44,8 +46,11 @@ class DataConfig:
     frames_select: tuple[tuple[int, int], ...] = ((91, 101),)
     frames_test: tuple[tuple[int, int], ...] = ((101, 145),)
     cache: Path = Path("runs/cache")
+    licence: str = "Not stated by whoever trained it. Ask for the terms of the data before use."
 
     def __post_init__(self) -> None:
+        if self.crops is None and self.frames is None:
+            raise ValueError("data has neither crops nor frames; expected a folder of one or both")
         for kind in ("crops", "frames"):
             parts = {part: getattr(self, f"{kind}_{part}") for part in ("train", "select", "test")}
             for low, high in parts["test"]:
@@ -71,6 +76,7 @@ class OptimConfig:
         crops_weight: weight of presence on crops.
         exclusive_weight: weight of the cross-entropy between labels on crops.
         frames_weight: weight of presence on frames.
+        places_weight: weight of the dense head's score map on frames.
         illumination_weight: weight of illumination.
     """
 
@@ -86,6 +92,7 @@ class OptimConfig:
     crops_weight: float = 1.0
     exclusive_weight: float = 0.5
     frames_weight: float = 1.0
+    places_weight: float = 0.3
     illumination_weight: float = 0.2
 
 
@@ -99,7 +106,7 @@ class TrainConfig:
         seed: of all randomness.
         modality: ``both``, ``visible`` or ``thermal``.
         runs: folder for logs and checkpoints.
-        start_from: checkpoint whose weights the run begins with, or null.
+        start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
         network: sizes.
         batch: sizes of a step.
         augmentation: probabilities.
@@ -132,12 +139,7 @@ def load_config(path: Path) -> TrainConfig:
     Raises:
         ValueError: no such file, not YAML, an unknown or missing key, or a value of the wrong type.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a training configuration") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    tree = read_yaml(path, "training configuration")
     try:
         return build(TrainConfig, _mapping(tree, "the file"))
     except ValueError as error:

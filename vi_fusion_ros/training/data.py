@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vi_fusion_ros.training.config import DataConfig
-from vi_fusion_ros.training.datasets.base import PairDataset
+from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset
+from vi_fusion_ros.training.datasets.box_crops import BoxCrops
 from vi_fusion_ros.training.datasets.crops import CropsDataset
-from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
+from vi_fusion_ros.training.datasets.layouts import LAYOUTS, guess_layout
 from vi_fusion_ros.training.packed import PackedPairs
+
+Part = Literal["train", "select", "test"]
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,34 @@ def load_splits(config: DataConfig) -> Splits:
     Raises:
         DatasetError: a folder is missing, a part is empty or lacks a label.
     """
-    crops = CropsDataset(config.crops)
-    part(crops, config.crops_train).require(classes=True)
-    part(crops, config.crops_select).require(classes=True)
-    frames_train = frames_select = None
-    if config.frames is not None:
-        frames = RoadSceneDataset(config.frames)
-        frames_train = PackedPairs(part(frames, config.frames_train), config.cache)
-        frames_select = PackedPairs(part(frames, config.frames_select), config.cache)
-    return Splits(
-        PackedPairs(part(crops, config.crops_train), config.cache),
-        PackedPairs(part(crops, config.crops_select), config.cache),
-        frames_train,
-        frames_select,
-    )
+    train, select = crops_of(config, "train"), crops_of(config, "select")
+    train.require(classes=True)
+    select.require(classes=True)
+    frames = [frames_of(config, part) for part in ("train", "select")]
+    packed = [None if part is None else PackedPairs(part, config.cache) for part in frames]
+    return Splits(PackedPairs(train, config.cache), PackedPairs(select, config.cache), *packed)
 
 
-def part(dataset: PairDataset, ranges: tuple[tuple[int, int], ...]) -> PairDataset:
+def crops_of(config: DataConfig, part: Part) -> PairDataset:
+    """One part of the object crops, from their folder or from the boxes of the frames."""
+    if config.crops is not None:
+        return _within(CropsDataset(config.crops), getattr(config, f"crops_{part}"))
+    frames = frames_of(config, part)
+    assert frames is not None  # DataConfig
+    return BoxCrops(frames)
+
+
+def frames_of(config: DataConfig, part: Part) -> PairDataset | None:
+    """One part of the full frames, in whatever layout they lie; None where the configuration has none."""
+    if config.frames is None:
+        return None
+    layout = config.frames_layout or guess_layout(config.frames, LAYOUTS)
+    if layout not in LAYOUTS:
+        raise DatasetError(f"data.frames_layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
+    return _within(LAYOUTS[layout].open(config.frames), getattr(config, f"frames_{part}"))
+
+
+def _within(dataset: PairDataset, ranges: tuple[tuple[int, int], ...]) -> PairDataset:
     """The samples whose order lies in one of the half-open ranges."""
     parts = [dataset.subset(low, high) for low, high in ranges]
     return type(dataset)._of(dataset, [sample for piece in parts for sample in piece.samples])

@@ -14,20 +14,14 @@ import onnxruntime
 from vi_fusion_ros.model.cost import Cost, measure_cost
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
 from vi_fusion_ros.training.card import model_card
+from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
-from vi_fusion_ros.training.data import part
+from vi_fusion_ros.training.data import crops_of, frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
 from vi_fusion_ros.training.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import padded_tensors
 from vi_fusion_ros.training.report import measure
-from vi_fusion_ros.training.trainer import checkpoint_weights
-
-LICENCE = (
-    "Weights trained on FLIR ADAS v1 crops and RoadScene. FLIR's own terms apply to its data; RoadScene states no "
-    "licence. No image of either is part of this file. Check these terms before commercial use."
-)
 
 
 def export(checkpoint: Path, path: Path) -> dict[str, Any]:
@@ -88,9 +82,11 @@ def _manifest(
         },
         "training": {
             "date": datetime.date.today().isoformat(),
-            "data": ["FLIR ADAS v1 object crops", *(["RoadScene"] if config.data.frames else [])],
-            "licence": LICENCE,
-            "splits": {key: value for key, value in data.items() if key not in ("crops", "frames", "cache")},
+            "data": [part.name for part in (crops_of(config.data, "test"), frames_of(config.data, "test")) if part],
+            "licence": config.data.licence,
+            "splits": {
+                key: value for key, value in data.items() if key.rpartition("_")[2] in ("train", "select", "test")
+            },
             "config": {key: value for key, value in plain(config).items() if key not in ("data", "runs", "start_from")},
         },
         "metrics": {
@@ -103,9 +99,10 @@ def _manifest(
 
 
 def _real_pairs(config: TrainConfig) -> list[Pair]:
-    if config.data.frames is None:
+    part = frames_of(config.data, "test")
+    if part is None:
         return []
-    frames = PackedPairs(part(RoadSceneDataset(config.data.frames), config.data.frames_test), config.data.cache)
+    frames = PackedPairs(part, config.data.cache)
     pairs = [padded_tensors(frames[index]) for index in range(0, len(frames), max(len(frames) // 4, 1))]
     return [(np.ascontiguousarray(v.numpy()), np.ascontiguousarray(t.numpy())) for v, t in pairs]
 

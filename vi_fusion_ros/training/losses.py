@@ -132,6 +132,20 @@ def presence_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     return (loss * known).sum() / known.sum().clamp_min(1)
 
 
+def places_loss(scores: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+    """Focal loss (Lin et al., ICCV 2017) of a score map over the places that are known, per place with an object.
+
+    Args:
+        scores: (N, C, h, w) raw scores.
+        target: (N, C, h, w) 1 where the label is, 0 where it is not, -1 where that is unknown.
+        gamma: how little places count that are already right.
+    """
+    truth = target.clamp_min(0)
+    loss = functional.binary_cross_entropy_with_logits(scores, truth, reduction="none")
+    wrong = torch.where(truth > 0, 1 - torch.sigmoid(scores), torch.sigmoid(scores))
+    return (loss * wrong**gamma * (target >= 0)).sum() / truth.sum().clamp_min(1)
+
+
 def exclusive_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy between labels for images with exactly one of them (object crops); others do not count."""
     single = target.sum(1) == 1

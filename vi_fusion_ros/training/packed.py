@@ -75,10 +75,10 @@ def grey8(thermal: Image) -> npt.NDArray[np.uint8]:
 
 def _key(dataset: PairDataset) -> str:
     digest = hashlib.sha256(f"{_VERSION} {dataset.name}".encode())
-    for sample in dataset.samples:
-        for path in (sample.visible, sample.thermal):
-            stat = path.stat() if path.exists() else None
-            digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
+    images = [path for sample in dataset.samples for path in (sample.visible, sample.thermal)]
+    for path in (*images, *dataset.containers()):
+        stat = path.stat() if path.exists() else None
+        digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
     return f"{dataset.name.lower().replace(' ', '-')}-{digest.hexdigest()[:16]}"
 
 

@@ -11,10 +11,8 @@ from vi_fusion_ros.evaluation.fusion_metrics import fusion_metrics, to_gray
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training import classification as figures
 from vi_fusion_ros.training.config import TrainConfig
-from vi_fusion_ros.training.data import part
-from vi_fusion_ros.training.datasets.crops import CropsDataset
+from vi_fusion_ros.training.data import crops_of, frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import predict_crops, predict_frame
 
@@ -31,7 +29,7 @@ def measure(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
         ``temperature`` per mode; ``classification`` per mode with ``all``, ``day``, ``night``; ``presence`` per mode
         and ``fusion`` (means over frames) where the configuration has frames.
     """
-    crops = PackedPairs(part(CropsDataset(config.data.crops), config.data.crops_test), config.data.cache)
+    crops = PackedPairs(crops_of(config.data, "test"), config.data.cache)
     result: dict[str, Any] = {"temperature": {}, "classification": {}}
     trained = [mode for mode, modality in MODES.items() if config.modality in ("both", modality)]
     for mode in trained:
@@ -39,8 +37,9 @@ def measure(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
         temperature = figures.fit_temperature(logits, present)
         result["temperature"][mode] = temperature
         result["classification"][mode] = crop_figures(logits, crops, temperature)
-    if config.data.frames is not None:
-        frames = PackedPairs(part(RoadSceneDataset(config.data.frames), config.data.frames_test), config.data.cache)
+    pairs = frames_of(config.data, "test")
+    if pairs is not None:
+        frames = PackedPairs(pairs, config.data.cache)
         result["presence"] = {mode: frame_presence(network, frames, MODES[mode]) for mode in trained}
         if config.modality == "both":
             result["fusion"] = frame_fusion(network, frames)

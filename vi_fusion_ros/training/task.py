@@ -86,12 +86,14 @@ class FusionTask(lightning.LightningModule):
 
     def _frame_terms(self, part: Part) -> dict[str, Tensor]:
         optim, images = self.config.optim, part.images
-        output = self.network(images.visible, images.thermal)
+        output, places = self.network.with_places(images.visible, images.thermal)
         clean_luma = luma(images.clean_visible)
         terms = losses.fusion_loss(
             output.fused, output.attention, clean_luma, images.clean_thermal, images.both, self.config.fusion
         )
         terms["frames"] = optim.frames_weight * losses.presence_loss(output.logits, part.target, part.known)
+        if places is not None and part.places is not None:
+            terms["places"] = optim.places_weight * losses.places_loss(places, part.places)
         terms["frames_illumination"] = optim.illumination_weight * losses.illumination_loss(
             output.illumination, part.illumination
         )

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lightning
-import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from vi_fusion_ros.training.config import TrainConfig, build, plain
+from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, load_splits
 from vi_fusion_ros.training.task import SCORE, FusionTask
+from vi_fusion_ros.training.warm_start import start_from
 
 
 class Run(NamedTuple):
@@ -48,7 +48,7 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     folder = config.runs / config.name
     last = folder / "last.ckpt"
     if config.start_from is not None:
-        task.network.load_state_dict(checkpoint_weights(config.start_from)[1])
+        start_from(task.network, config.start_from)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False), encoding="utf-8")
     trainer = lightning.Trainer(
@@ -69,23 +69,5 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
         ],
         **config.trainer,
     )
-    trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=False)
+    trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     return Run(last, float(trainer.callback_metrics[SCORE]))
-
-
-def checkpoint_weights(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor]]:
-    """The configuration and the (averaged) weights of the network in a checkpoint.
-
-    Raises:
-        ValueError: the file is missing, or not a checkpoint of this package.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-        config = build(TrainConfig, checkpoint["hyper_parameters"]["config"])
-        prefix = "network."
-        weights = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a checkpoint") from error
-    except Exception as error:
-        raise ValueError(f"{path}: not a checkpoint of vi-fusion train ({error})") from error
-    return config, weights

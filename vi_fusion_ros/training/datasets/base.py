@@ -152,6 +152,10 @@ class PairDataset:
             raise DatasetError(f"{sample.visible}: visible and thermal are {sizes}; expected the same size")
         return visible, thermal
 
+    def containers(self) -> list[Path]:
+        """The files that hold the images, where the samples' paths are none themselves."""
+        return []
+
     def decode(self, sample: Sample) -> tuple[Image, Image]:
         """The pixels of a pair, unchecked; what an adapter without image files replaces."""
         visible = read_image(sample.visible, cv2.IMREAD_COLOR)

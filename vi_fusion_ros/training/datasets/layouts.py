@@ -72,6 +72,10 @@ CLASSIFIED = {name: layout for name, layout in LAYOUTS.items() if layout.classif
 """The layouts that a model's classification can be judged by."""
 
 
+REGISTERED = {**CLASSIFIED, "paired": LAYOUTS["paired"]}
+"""The layouts of registered pairs, labelled or not."""
+
+
 def guess_layout(root: Path, layouts: Mapping[str, Layout]) -> str:
     """The name of the layout of a path.
 

@@ -12,8 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.evaluation.bag_replay import Codec, Replay
-from vi_fusion_ros.evaluation.bag_source import BagSource, open_bag
+from vi_fusion_ros.bags.intake import Codec
+from vi_fusion_ros.bags.replay import Replay
+from vi_fusion_ros.bags.source import BagSource, open_bag
 from vi_fusion_ros.frames import FramePair, Image
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Problem, Sample
 
@@ -56,6 +57,10 @@ class RosbagDataset(PairDataset):
         self._guess_registration()
         self.notes.insert(0, f"visible {self.topics[0]}, thermal {self.topics[1]}, paired by nearest stamp")
 
+    def containers(self) -> list[Path]:
+        """The files of the bag."""
+        return sorted(self.root.iterdir()) if self.root.is_dir() else [self.root]
+
     def decode(self, sample: Sample) -> tuple[Image, Image]:
         """The pixels of a pair: (H, W, 3) BGR, and (H, W)."""
         if self._held is None or self._held[0] > sample.order:
@@ -90,10 +95,10 @@ class RosbagDataset(PairDataset):
                 self.root / f"{kind}@{ns}" for kind, ns in zip(("visible", "thermal"), stamps, strict=True)
             )
             self.samples.append(Sample(f"{order:06d}", visible, thermal, order=order))
-        self.problems += [Problem(self.root, sentence, "image") for sentence in replay.problems]
+        self.problems += [Problem(self.root, sentence, "image") for sentence in replay.intake.problems]
         if source.broken:
             self.problems.append(Problem(self.root, f"cannot be read to its end ({source.broken})", "image"))
-        dropped = [f"{count} {reason.value}" for reason, count in replay.pairing.drops.items() if count]
+        dropped = [f"{count} {reason.value}" for reason, count in replay.intake.pairing.drops.items() if count]
         if dropped:
             self.notes.append(f"images without partner, by reason: {', '.join(dropped)}")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from rosbags.rosbag2 import Reader, ReaderError
+
+from vi_fusion_ros.bags.salvage import Salvaged, salvaged
 
 _SUFFIXES = (".mcap", ".db3")
 
@@ -100,71 +100,33 @@ class _BrokenBag:
     """Reads the files of a bag from their beginnings, without index and metadata."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        # The parts of a bag are numbered without leading zeros.
+        files = sorted(path.iterdir(), key=lambda f: (len(f.name), f.name)) if path.is_dir() else [path]
         self._files = [file for file in files if file.suffix in _SUFFIXES]
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = Counter()
         self.broken: str | None = reason
-        for file in self._files:
-            for topic, kind in _topics(file):
-                self.topics[topic] = kind
-                self.counts[topic] += 1
+        try:
+            for message in self._messages():
+                self.topics[message.topic] = message.kind
+                self.counts[message.topic] += 1
+        except ModuleNotFoundError as error:
+            raise BagError(
+                f"{path}: broken ({reason}); to evaluate it up to the break install the package {error.name}"
+            ) from error
         if not self.topics:
             raise BagError(
                 f"{path}: not a readable rosbag2 ({reason}); expected a rosbag2 folder, an .mcap or a .db3 file"
             )
 
     def records(self, topics: Sequence[str]) -> Iterator[Record]:
-        for file in self._files:
-            yield from (record for record, _ in _salvaged(file) if record.topic in topics)
+        for message in self._messages():
+            if message.topic in topics:
+                yield Record(message.topic, message.log_ns, message.data)
 
     def close(self) -> None:
         """Each file is closed when its reading ends."""
 
-
-def _topics(file: Path) -> Iterator[tuple[str, str]]:
-    return ((record.topic, kind) for record, kind in _salvaged(file))
-
-
-def _salvaged(file: Path) -> Iterator[tuple[Record, str]]:
-    """The messages of a file and their types, up to the break."""
-    return _salvaged_mcap(file) if file.suffix == ".mcap" else _salvaged_sqlite(file)
-
-
-def _salvaged_mcap(file: Path) -> Iterator[tuple[Record, str]]:
-    try:
-        from mcap.records import Channel, Message, Schema
-        from mcap.stream_reader import StreamReader
-    except ImportError as error:
-        raise BagError(
-            f"{file}: truncated; to evaluate it up to the break install the package mcap (pip install mcap)"
-        ) from error
-    schemas: dict[int, str] = {}
-    channels: dict[int, tuple[str, str]] = {}
-    with file.open("rb") as stream:
-        try:
-            for record in StreamReader(stream, validate_crcs=False).records:
-                if isinstance(record, Schema):
-                    schemas[record.id] = record.name
-                elif isinstance(record, Channel):
-                    channels[record.id] = record.topic, schemas.get(record.schema_id, "")
-                elif isinstance(record, Message) and record.channel_id in channels:
-                    topic, kind = channels[record.channel_id]
-                    yield Record(topic, record.log_time, record.data), kind
-        except Exception:  # the break: mcap, struct and the decompressors each have their own
-            return
-
-
-def _salvaged_sqlite(file: Path) -> Iterator[tuple[Record, str]]:
-    # In the order of writing: the index by time may lie behind the break.
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-        try:
-            # Else SQLite refuses a file that is shorter than its header says.
-            database.execute("PRAGMA writable_schema = ON")
-            topics = {key: (name, kind) for key, name, kind in database.execute("SELECT id, name, type FROM topics")}
-            for key, log_ns, data in database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id"):
-                if key in topics:
-                    topic, kind = topics[key]
-                    yield Record(topic, log_ns, data), kind
-        except sqlite3.Error:
-            return
+    def _messages(self) -> Iterator[Salvaged]:
+        for file in self._files:
+            yield from salvaged(file)

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 
-from vi_fusion_ros.share import share_path
+from vi_fusion_ros.bags.message_types import typestore
 
-_OWN = ("LabelScore", "FusedClassification", "FusionStatus")
 _NEVER = QosTime(sec=2147483647, nsec=4294967295)
 _RELIABLE = Qos(
     QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE, _NEVER, _NEVER, QosLiveliness.AUTOMATIC,
     _NEVER, False,
 )  # fmt: skip
-
-
-@cache
-def typestore() -> Typestore:
-    """The message types of ROS 2 Jazzy and of this package."""
-    store = get_typestore(Stores.ROS2_JAZZY)
-    for name in _OWN:
-        text = (share_path() / "msg" / f"{name}.msg").read_text(encoding="utf-8")
-        store.register(get_types_from_msg(text, f"vi_fusion_ros/msg/{name}"))
-    return store
 
 
 class BagWriter:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from vi_fusion_ros.bags import typestore
+from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.evaluation.bag_output import image_message
 from vi_fusion_ros.frames import Frame
 

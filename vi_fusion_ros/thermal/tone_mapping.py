@@ -1,9 +1,8 @@
-"""Thermal images of any depth to the 8 bits that the network sees. Free of ROS."""
+"""Thermal images of any depth to the 8 bits that the network sees."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -15,118 +14,7 @@ from vi_fusion_ros.frames import Image
 _PERCENTILES = (0.5, 99.5)
 _SAMPLES = 20_000  # pixels that percentiles are estimated from; their error is far below one grey level
 _SMOOTHING = 0.1  # share of the newest frame in the levels: a step settles within about a second at 30 Hz
-
-
-_ZERO_CELSIUS = 273.15
 _PLATEAU = 3.0  # a level counts at most this many times its even share
-
-
-@dataclass(frozen=True)
-class Radiometry:
-    """What a thermal count is worth: temperature = scale * count + offset.
-
-    Attributes:
-        scale: units a count. FLIR TLinear: 0.01 or 0.04.
-        offset: units at count 0. FLIR TLinear: 0.
-        unit: ``kelvin`` or ``celsius``, of scale and offset.
-
-    Raises:
-        ValueError: a scale that is not above 0, an offset that is not finite, or another unit.
-    """
-
-    scale: float
-    offset: float = 0.0
-    unit: str = "kelvin"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0 and math.isfinite(self.offset)):
-            raise ValueError(
-                f"radiometry scale {self.scale}, offset {self.offset}; expected a scale above 0, both finite"
-            )
-        if self.unit not in ("kelvin", "celsius"):
-            raise ValueError(f"radiometry unit '{self.unit}' is unknown; expected kelvin or celsius")
-
-    def kelvin(self, counts: Image) -> npt.NDArray[np.float32]:
-        """Counts, (H, W) uint8 or uint16, to kelvin, float32."""
-        return (counts * self.scale + self._offset_kelvin).astype(np.float32)
-
-    def counts(self, kelvin: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]:
-        """Kelvin to the nearest counts, clipped to 16 bit; undoes ``kelvin`` exactly for scales down to 0.001.
-
-        NaN becomes 0.
-        """
-        exact = (np.nan_to_num(kelvin.astype(np.float64), posinf=1e9, neginf=-1e9) - self._offset_kelvin) / self.scale
-        return np.clip(np.rint(exact), 0, 65535).astype(np.uint16)
-
-    def span(self, kelvin: float) -> float:
-        """How many counts a difference in kelvin is; of 1 K, the least span that tone mapping should stretch."""
-        return kelvin / self.scale
-
-    @property
-    def _offset_kelvin(self) -> float:
-        return self.offset + (_ZERO_CELSIUS if self.unit == "celsius" else 0.0)
-
-
-class FrozenDetector:
-    """Tells when a thermal stream repeats itself, as behind a closed shutter (NUC) or from a dead driver.
-
-    Living sensors have noise: no two frames are the same in every pixel. Free of clocks; not thread-safe.
-
-    Args:
-        after_s: how long frames have to be identical; below the longest time that a slow source repeats a frame it
-            would raise false alarms.
-    """
-
-    def __init__(self, after_s: float = 0.5) -> None:
-        self._after_s = after_s
-        self._last: Image | None = None
-        self._since_s = 0.0
-
-    def frozen(self, image: Image, stamp_s: float) -> bool:
-        """Take in a frame, of any shape and dtype, and say whether the stream stands still.
-
-        Args:
-            image: kept, not copied.
-            stamp_s: seconds; a jump back starts anew.
-        """
-        same = (
-            self._last is not None
-            and stamp_s >= self._since_s
-            and image.shape == self._last.shape
-            and np.array_equal(image, self._last)
-        )
-        if not same:
-            self._last, self._since_s = image, stamp_s
-        return same and stamp_s - self._since_s >= self._after_s
-
-
-def without_dead_pixels(image: Image, dead: npt.NDArray[np.bool_]) -> Image:
-    """Pixels of a fixed map replaced by the median of their 3x3 neighbourhood, (H, W), same dtype; a new image.
-
-    Args:
-        image: (H, W) uint8, uint16 or float32.
-        dead: (H, W), True where the sensor is.
-
-    Raises:
-        ValueError: the map has another size.
-    """
-    if dead.shape != image.shape:
-        raise ValueError(f"dead pixel map of shape {dead.shape} does not fit the image of {image.shape}")
-    repaired = image.copy()
-    repaired[dead] = cv2.medianBlur(image, 3)[dead]
-    return repaired
-
-
-def flat_field(frames: list[Image]) -> npt.NDArray[np.float32]:
-    """Fixed-pattern offsets from frames of a uniform scene (a lens cap), (H, W) float32 counts; subtract them.
-
-    Raises:
-        ValueError: no frames.
-    """
-    if not frames:
-        raise ValueError("a flat field needs at least one frame of a uniform scene")
-    mean = np.mean([frame.astype(np.float64) for frame in frames], axis=0)
-    return np.asarray(mean - mean.mean(), np.float32)
 
 
 class ToneMapper:

@@ -1,0 +1,93 @@
+"""Make a rig file from two running cameras: ros2 launch vi_fusion_ros calibrate.launch.py rig:=rig.yaml.
+
+Saves pairs of images of an ordinary scene while you move the rig or the scene moves, then runs
+``vi-fusion calibrate scene`` on them. Pictures of before and after lie in <folder>/pictures. An existing rig file is
+replaced only by one that fits these images better.
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+# name: (default, description)
+ARGUMENTS = {
+    "rig": ("rig.yaml", "rig file to write"),
+    "visible_image": ("visible/image", "visible image topic"),
+    "thermal_image": ("thermal/image", "thermal image topic"),
+    "compressed": ("false", "subscribe to <image topic>/compressed of both cameras"),
+    "pairs": ("20", "pairs of images to save"),
+    "period": ("1.0", "seconds between two of them at least"),
+    "folder": ("", "new folder for the images and pictures; empty: <rig>_pairs/<date and time>"),
+    "timeout": ("30.0", "seconds without a pair after which it gives up"),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The launch description; its arguments are ``ARGUMENTS``."""
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in ARGUMENTS.items()
+            ),
+            OpaqueFunction(function=collect_and_calibrate),
+        ]
+    )
+
+
+def collect_and_calibrate(context: LaunchContext) -> list[object]:
+    """The collector, and what follows when it ends."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    rig = Path(given["rig"])
+    folder = Path(given["folder"] or rig.with_name(f"{rig.stem}_pairs") / f"{datetime.now():%Y%m%d_%H%M%S}")
+    collector = Node(
+        package="vi_fusion_ros",
+        executable="pair_collector",
+        output="screen",
+        parameters=[
+            {
+                "out": str(folder),
+                "pairs": int(given["pairs"]),
+                "period": float(given["period"]),
+                "timeout": float(given["timeout"]),
+                "compressed": given["compressed"].lower() == "true",
+            }
+        ],
+        remappings=[
+            (f"{camera}/image{suffix}", given[f"{camera}_image"] + suffix)
+            for camera in ("visible", "thermal")
+            for suffix in ("", "/compressed")
+        ],
+    )
+    calibrate = ExecuteProcess(
+        cmd=["vi-fusion", "calibrate", "scene", "--visible", str(folder / "visible"), "--thermal",
+             str(folder / "thermal"), "--out", str(rig), "--pictures", str(folder / "pictures")],
+        output="screen",
+    )  # fmt: skip
+
+    def collected(event: ProcessExited, _context: LaunchContext) -> list[object]:
+        if event.returncode:
+            return [EmitEvent(event=Shutdown(reason="the images could not be collected"))]
+        return [LogInfo(msg=f"calibrating from the pairs in {folder}"), calibrate]
+
+    return [
+        collector,
+        RegisterEventHandler(OnProcessExit(target_action=collector, on_exit=collected)),
+        RegisterEventHandler(
+            OnProcessExit(target_action=calibrate, on_exit=[EmitEvent(event=Shutdown(reason="calibration has ended"))])
+        ),
+    ]

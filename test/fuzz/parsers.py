@@ -1,0 +1,142 @@
+"""The parsers under test, in a process of their own: a crash, a hang or a memory blow-up of theirs is seen, not shared.
+
+``python parsers.py NAME FOLDER`` reads inputs from stdin (four bytes of length, then the data) and answers each with a
+line of JSON: the outcome, and the most memory that the process has had so far, in MB.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import resource
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+VISIBLE, THERMAL = "/visible/image", "/thermal/image"
+
+
+def main() -> None:
+    parse = PARSERS[sys.argv[1]](Path(sys.argv[2]))
+    answer("ready")
+    while header := sys.stdin.buffer.read(4):
+        data = sys.stdin.buffer.read(struct.unpack("<I", header)[0])
+        try:
+            parse(data)
+            outcome = "taken"
+        except ValueError as error:
+            sentence = str(error)
+            outcome = "refused" if sentence and "\n" not in sentence else f"not one sentence: {sentence!r}"
+        except BaseException as error:
+            import traceback
+
+            outcome = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+        answer(outcome)
+
+
+def answer(outcome: str) -> None:
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sys.stdout.write(json.dumps([outcome, peak_mb]) + "\n")
+    sys.stdout.flush()
+
+
+def image(_folder: Path) -> Callable[[bytes], object]:
+    """Input: six numbers and an encoding, by ``pack_image``, then the pixels."""
+    from vi_fusion_ros.ros.image_codec import decode_image
+
+    def parse(data: bytes) -> object:
+        if len(data) < 28:
+            raise ValueError("too short to be a case")
+        height, width, step, big = struct.unpack_from("<IIIB", data)
+        encoding = data[13:28].rstrip(b"\0").decode("latin-1")
+        pixels = array.array("B", data[28:])
+        message = SimpleNamespace(
+            height=height, width=width, step=step, is_bigendian=big, encoding=encoding, data=pixels
+        )
+        return decode_image(message)
+
+    return parse
+
+
+def pack_image(height: int, width: int, step: int, big: int, encoding: str, pixels: bytes) -> bytes:
+    return struct.pack("<IIIB15s", height, width, step, big, encoding.encode()) + pixels
+
+
+def compressed(_folder: Path) -> Callable[[bytes], object]:
+    from vi_fusion_ros.ros.image_codec import decode_compressed
+
+    return lambda data: decode_compressed(SimpleNamespace(format="", data=array.array("B", data)))
+
+
+def rig(folder: Path) -> Callable[[bytes], object]:
+    from vi_fusion_ros.registration.rig import Rig
+
+    def parse(data: bytes) -> object:
+        path = folder / "rig.yaml"
+        path.write_bytes(data)
+        rig = Rig.load(path)
+        return rig.homography(rig.thermal_size or (64, 48), rig.visible_size or (128, 96))
+
+    return parse
+
+
+def manifest(folder: Path) -> Callable[[bytes], object]:
+    from vi_fusion_ros.inference.manifest import Manifest
+
+    def parse(data: bytes) -> object:
+        path = folder / "model.json"
+        path.write_bytes(data)
+        return Manifest.load(path).multiple
+
+    return parse
+
+
+def onnx(folder: Path) -> Callable[[bytes], object]:
+    """A model whose manifest fits the damaged file, so that the damage reaches the engine."""
+    from tiny_model import write_model
+
+    from vi_fusion_ros.inference.load import load_engine
+    from vi_fusion_ros.inference.manifest import sha256
+
+    path = write_model(folder / "model.onnx")
+    content = json.loads(path.with_suffix(".json").read_text())
+
+    def parse(data: bytes) -> object:
+        path.write_bytes(data)
+        path.with_suffix(".json").write_text(json.dumps({**content, "onnx_sha256": sha256(path)}))
+        return load_engine(path, 1)
+
+    return parse
+
+
+def _bag(folder: Path, name: str) -> Callable[[bytes], object]:
+    from vi_fusion_ros.bags.replay import Replay
+    from vi_fusion_ros.bags.source import open_bag
+    from vi_fusion_ros.commands.image_codecs import image_codecs
+
+    def parse(data: bytes) -> object:
+        path = folder / name
+        path.write_bytes(data)
+        source = open_bag(path)
+        try:
+            return sum(1 for _ in Replay(source, VISIBLE, THERMAL, image_codecs()).pairs())
+        finally:
+            source.close()
+
+    return parse
+
+
+PARSERS: dict[str, Callable[[Path], Callable[[bytes], object]]] = {
+    "image": image,
+    "compressed": compressed,
+    "rig": rig,
+    "manifest": manifest,
+    "onnx": onnx,
+    "mcap": lambda folder: _bag(folder, "bag.mcap"),
+    "sqlite": lambda folder: _bag(folder, "bag.db3"),
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The soak's judgement on invented runs: it has to be silent where all is well, and to find each kind of fault."""
+
+import pytest
+
+from vi_fusion_ros.frames import Mode
+from vi_fusion_ros.ros.soak_checks import SETTLE_S, Violations, Watch, balance, growth_mb_per_10k
+
+OK = {"visible": "ok", "thermal": "ok"}
+
+
+class Run:
+    """Outputs at 30 Hz, 50 ms old."""
+
+    def __init__(self):
+        self.violations = Violations()
+        self.watch = Watch(self.violations)
+        self.now = 10.0
+        self.watch.cameras_back(self.now)
+
+    def outputs(self, seconds, mode=Mode.BOTH, shift=0.0, age=0.05):
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 1 / 30
+            self.watch.output(self.now, self.now + 1e9, self.now + 1e9 - age + shift, mode)
+
+    @property
+    def kinds(self):
+        return set(self.violations.counts)
+
+
+def test_a_healthy_run_and_right_modes():
+    run = Run()
+    run.outputs(3)
+    run.watch.fault(run.now, "unplug", ["thermal"])
+    run.outputs(SETTLE_S - 0.1)  # whatever the mode
+    run.outputs(2, Mode.VISIBLE_ONLY)
+    run.watch.status(run.now, {"visible": "ok", "thermal": "silent"}, {"published": 5})
+    run.watch.fault(run.now, "", [])
+    run.outputs(SETTLE_S - 0.1, Mode.VISIBLE_ONLY)
+    run.outputs(2)
+    run.watch.fault(run.now, "clock_jump", ["visible", "thermal"])
+    run.outputs(2, shift=3600)
+    run.watch.status(run.now, OK, {"published": 6})
+    assert run.kinds == set()
+    assert run.watch.judged["outputs"] > 100
+    assert run.watch.longest_pause_s == pytest.approx(1 / 30, abs=1e-3)
+
+
+def test_a_wrong_mode():
+    run = Run()
+    run.watch.fault(run.now, "black", ["visible"])
+    run.outputs(3, Mode.BOTH)
+    assert run.kinds == {"mode"}
+
+
+def test_output_while_no_camera_works():
+    run = Run()
+    run.watch.fault(run.now, "freeze", ["visible", "thermal"])
+    run.outputs(3)
+    assert run.kinds == {"mode"}
+
+
+def test_a_pause_only_where_there_is_something_to_make_results_of():
+    run = Run()
+    run.outputs(1)
+    run.watch.fault(run.now, "unplug", ["visible", "thermal"])
+    run.now += 2
+    run.watch.fault(run.now, "", [])
+    run.outputs(1)
+    assert run.kinds == set()
+    run.now += 0.7
+    run.outputs(1)
+    assert run.kinds == {"pause"}
+
+
+@pytest.mark.parametrize(("age", "shift"), [(1.5, 0.0), (0.05, 3600.0), (-1.0, 0.0)])
+def test_stale_output(age, shift):
+    run = Run()
+    run.outputs(1, age=age, shift=shift)
+    assert run.kinds == {"stale"}
+
+
+def test_the_same_stamp_twice():
+    run = Run()
+    run.watch.output(11.0, 1e9, 1e9 - 0.1, Mode.BOTH)
+    run.watch.output(11.1, 1e9, 1e9 - 0.1, Mode.BOTH)
+    assert run.kinds == {"stale"}
+
+
+def test_a_fault_that_is_called_something_else():
+    run = Run()
+    run.watch.fault(run.now, "saturate", ["thermal"])
+    run.outputs(2, Mode.VISIBLE_ONLY)
+    run.watch.status(run.now, {"visible": "ok", "thermal": "black"}, {})
+    assert run.kinds == {"health"}
+
+
+def test_counters_that_go_back():
+    run = Run()
+    run.watch.status(run.now, OK, {"published": 5})
+    run.watch.status(run.now, OK, {"published": 4})
+    assert run.kinds == {"counters"}
+    run.watch.node_gone()
+    run.watch.status(run.now, OK, {"published": 0})
+    assert run.violations.counts["counters"] == 1
+
+
+def test_the_balance():
+    counters = {
+        "visible_received": 10, "thermal_received": 9, "published_both": 5, "published_visible_only": 2,
+        "published_thermal_only": 1, "pending": 1,
+    }  # fmt: skip
+    assert balance(counters, {"late": 4, "skipped": 1}) == 0
+    assert balance(counters, {"late": 3}) == 2
+
+
+def test_growth():
+    results = list(range(0, 20_000, 100))
+    assert growth_mb_per_10k(results, [150 + r * 2e-4 for r in results]) == pytest.approx(2.0)
+    assert growth_mb_per_10k(results[:5], [1.0] * 5) is None

@@ -1,0 +1,33 @@
+"""The fusion node as it is, but for where its better engine comes from: a copying process instead of TensorRT.
+
+Arguments: the cache's folder, the builder's kind, then those of the node.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import copying
+
+from vi_fusion_ros.inference.engine import Engine
+from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.inference.select import Wanted
+from vi_fusion_ros.inference.switching_engine import SwitchingEngine
+from vi_fusion_ros.ros import fusion_node
+
+FOLDER, CODE = Path(sys.argv.pop(1)), getattr(copying, sys.argv.pop(1))
+
+
+def select(model: Path, wanted: Wanted, log: Callable[[str], None], _warn: Callable[[str], None]) -> Engine:
+    """What ``select_engine`` does where TensorRT is there."""
+
+    def supplier(_size: tuple[int, int]) -> copying.CopyingSupplier:
+        return copying.CopyingSupplier(model, FOLDER, CODE, wanted.build_timeout_s, wanted.build)
+
+    return SwitchingEngine(OnnxRuntimeEngine(model, wanted.threads), supplier, log, why="there is a copier")
+
+
+fusion_node.select_engine = select
+fusion_node.main()

@@ -1,0 +1,1 @@
+"""Reading, replaying and writing rosbag2 bags, without ROS. Below training and evaluation, which both use it."""

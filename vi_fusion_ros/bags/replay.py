@@ -1,0 +1,109 @@
+"""The pairs of a bag: read, paired and decoded ahead of who takes them, every pair once, the same in every run."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from vi_fusion_ros.bags.intake import Codec, DecodedPair, Intake, MessagePair, Problem, decoded
+from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.source import BagError, BagSource
+from vi_fusion_ros.health import Camera
+
+T = TypeVar("T")
+
+_AHEAD = 8
+_DECODERS = min(os.cpu_count() or 1, 4)  # OpenCV decodes without the interpreter's lock
+_END: Any = object()
+
+
+class Replay:
+    """Plays the two image topics of a bag through the node's pairing, on the bag's clock.
+
+    Args:
+        source: the bag.
+        visible_topic: of Image or CompressedImage messages.
+        thermal_topic: the same of the thermal camera.
+        codecs: by message type.
+        rig_offset_ns: from the rig file, added to the thermal stamps, as the node does.
+
+    Attributes:
+        intake: the account of all messages; complete when the pairs are.
+
+    Raises:
+        BagError: a topic is missing, empty or of another type.
+    """
+
+    def __init__(
+        self,
+        source: BagSource,
+        visible_topic: str,
+        thermal_topic: str,
+        codecs: Mapping[str, Codec],
+        rig_offset_ns: int = 0,
+    ) -> None:
+        if visible_topic == thermal_topic:
+            raise BagError(f"visible and thermal topic are both {visible_topic}; expected two topics")
+        self._source = source
+        self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
+        self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
+        self._codecs = codecs
+        self.intake = Intake(rig_offset_ns)
+
+    @property
+    def expected_pairs(self) -> int:
+        """As many as the slower camera has messages, as far as the bag knows; at least 1."""
+        return max(min(self._source.counts.get(topic, 0) for topic in self._topics), 1)
+
+    def pairs(self) -> Iterator[DecodedPair]:
+        """Every pair of the bag that can be decoded, in order; threads read and decode ahead."""
+        with ThreadPoolExecutor(_DECODERS, "decode") as decoders:
+            for event in _ahead(self._decoding(decoders), _AHEAD):
+                outcome = event.result() if isinstance(event, Future) else event
+                if isinstance(outcome, Problem):
+                    self.intake.note(outcome)  # here, in the order of the bag
+                else:
+                    yield outcome
+
+    def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | Problem] | Problem]:
+        for event in self._events():
+            yield event if isinstance(event, Problem) else decoders.submit(decoded, event)
+
+    def _events(self) -> Iterator[MessagePair | Problem]:
+        now_ns = 0
+        for record in self._source.records(list(self._topics)):
+            now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
+            kind = self._types[record.topic]
+            read = partial(typestore().deserialize_cdr, record.data, kind)
+            where = f"{record.topic} at log time {record.log_ns}"
+            outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
+            if isinstance(outcome, Problem):
+                yield outcome
+            else:
+                yield from outcome
+        yield from self.intake.flush(now_ns)
+
+
+def _image_type(source: BagSource, topic: str, codecs: Mapping[str, Codec]) -> str:
+    kind = source.topics.get(topic)
+    if kind is None:
+        images = sorted(name for name, type_ in source.topics.items() if type_ in codecs)
+        raise BagError(f"the bag has no topic {topic}; its image topics are: {', '.join(images) or 'none'}")
+    if kind not in codecs:
+        raise BagError(f"topic {topic} is of type {kind}; expected {' or '.join(codecs)}")
+    if not source.counts.get(topic, 0):
+        raise BagError(f"topic {topic} holds no message; expected images")
+    return kind
+
+
+def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """``items``, made by a thread up to ``depth`` ahead; what it raises is raised here."""
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        waiting = deque(pool.submit(next, items, _END) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not _END:
+            waiting.append(pool.submit(next, items, _END))
+            yield item

@@ -1,0 +1,87 @@
+"""How many pixels a JPEG, PNG or TIFF image has, by its header, before anything is decoded.
+
+A few kilobytes of PNG can stand for gigabytes of pixels; what comes over the network is measured first.
+"""
+
+from __future__ import annotations
+
+import struct
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS = 65536
+_JPEG = b"\xff\xd8\xff"
+_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
+_JPEG_SIZE_MARKERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame; the three are tables
+_JPEG_BARE_MARKERS = {0x01, *range(0xD0, 0xD8)}
+_JPEG_MARKERS = 4096  # before the size; more are no camera's
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 322, 323
+_TIFF_VALUE = {3: "H", 4: "I"}
+_TIFF_ENTRIES = 4096
+
+
+def pixel_count(data: bytes | memoryview) -> int:
+    """Pixels of an encoded image; for a tiled TIFF those of one tile where a tile is larger.
+
+    Raises:
+        ValueError: it is not a JPEG, PNG or TIFF image, or breaks off before its size.
+    """
+    data = memoryview(data)
+    head = bytes(data[:8])
+    try:
+        if head == _PNG:
+            return _png_pixels(data)
+        if head[:3] == _JPEG:
+            return _jpeg_pixels(data)
+        if head[:4] in _TIFF:
+            return _tiff_pixels(data, _TIFF[head[:4]])
+    except (struct.error, IndexError):
+        raise ValueError("an image that breaks off before its size") from None
+    raise ValueError("neither a JPEG, a PNG nor a TIFF image")
+
+
+def _png_pixels(data: memoryview) -> int:
+    # The first chunk is IHDR by the standard; decoders insist on it.
+    width, height = struct.unpack_from(">II", data, 16)
+    at = len(_PNG)
+    for _ in range(_PNG_CHUNKS):
+        if at == len(data):
+            break
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 12 + length  # with type and checksum
+        if at > len(data):  # OpenCV reserves what a chunk claims to hold, up to 2 GB, before it looks
+            raise ValueError("a PNG image that breaks off")
+    return int(width * height)
+
+
+def _jpeg_pixels(data: memoryview) -> int:
+    at = 2
+    for _ in range(_JPEG_MARKERS):
+        if data[at] != 0xFF:
+            break
+        marker = data[at + 1]
+        if marker in _JPEG_SIZE_MARKERS:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return int(width * height)
+        if marker == 0xFF:  # markers may be padded
+            at += 1
+        elif marker in _JPEG_BARE_MARKERS:
+            at += 2
+        else:
+            (length,) = struct.unpack_from(">H", data, at + 2)
+            at += 2 + max(length, 2)
+    raise ValueError("a JPEG image with a broken header")
+
+
+def _tiff_pixels(data: memoryview, order: str) -> int:
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (entries,) = struct.unpack_from(f"{order}H", data, at)
+    sides: dict[int, int] = {}
+    for number in range(min(entries, _TIFF_ENTRIES)):
+        entry = at + 2 + 12 * number
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        if kind in _TIFF_VALUE:
+            (sides[tag],) = struct.unpack_from(order + _TIFF_VALUE[kind], data, entry + 8)
+    if _TIFF_WIDTH not in sides or _TIFF_HEIGHT not in sides:
+        raise ValueError("a TIFF image without a size")
+    tile = sides.get(_TIFF_TILE_WIDTH, 0) * sides.get(_TIFF_TILE_HEIGHT, 0)
+    return max(sides[_TIFF_WIDTH] * sides[_TIFF_HEIGHT], tile)

@@ -1,0 +1,28 @@
+"""Checkpoints of ``vi-fusion train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vi_fusion_ros.training.config import TrainConfig, build
+
+
+def checkpoint_weights(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor]]:
+    """The configuration and the (averaged) weights of the network in a checkpoint.
+
+    Raises:
+        ValueError: the file is missing, or not a checkpoint of this package.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # never runs what it reads
+        config = build(TrainConfig, checkpoint["hyper_parameters"]["config"])
+        prefix = "network."
+        weights = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a checkpoint") from error
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not a checkpoint of vi-fusion train ({reason})") from error
+    return config, weights
