@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -35,6 +37,7 @@ def transfer_error(found: Rig, truth: Rig | None = None) -> float:
     return float(np.linalg.norm(to_visible(found, points) - to_visible(truth, points), axis=1).mean())
 
 
+@lru_cache
 def rays(camera: Camera, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3): the direction that each pixel looks in, z = 1."""
     ys, xs = np.mgrid[: size[1], : size[0]].astype(np.float64)
@@ -72,7 +75,7 @@ def scene(visible: np.ndarray, thermal: np.ndarray, distance_m: float = PLANE_M)
 
 def board_texture(board: Board) -> tuple[np.ndarray, np.ndarray]:
     """A drawing of a board, uint8, and the matrix from its metres to the drawing's pixels."""
-    n, margin = _FINE_PX, 2
+    n, margin = _FINE_PX * (2 if board.kind == "charuco" else 1), 2
     scale = n / board.square_m
     if board.kind == "charuco":
         aruco = cv2.aruco

@@ -51,14 +51,16 @@ class Board:
             raise ValueError(f"a board of {self.columns}x{self.rows} is too small; expected 3x3 or more")
         if self.kind == "checkerboard" and self.columns == self.rows:
             raise ValueError(
-                f"a checkerboard of {self.columns}x{self.rows} looks the same turned by 90 degrees; expected columns and "
-                "rows that differ (they count inner corners)"
+                f"a checkerboard of {self.columns}x{self.rows} looks the same turned by 90 degrees; expected columns "
+                "and rows that differ (they count inner corners)"
             )
         if not (np.isfinite(self.square_m) and self.square_m > 0):
             raise ValueError(f"the board's square is {self.square_m} m; expected more than 0")
         if self.kind == "charuco":
             if not 0 < self.marker_m < self.square_m:
-                raise ValueError(f"the board's marker is {self.marker_m} m; expected more than 0 and less than a square")
+                raise ValueError(
+                    f"the board's marker is {self.marker_m} m; expected more than 0 and less than a square"
+                )
             if not (self.dictionary.startswith("DICT_") and hasattr(_aruco(), self.dictionary)):
                 raise ValueError(f"marker dictionary '{self.dictionary}' is unknown; expected for example DICT_4X4_50")
 

@@ -169,8 +169,8 @@ def transfer_px(rig: Rig, board: Board, views: Views) -> npt.NDArray[np.float64]
 def _check_enough(views: Views, why: str) -> None:
     if len(views) < LEAST_VIEWS:
         raise ValueError(
-            f"{len(views)} views show the board to both cameras ({why}); expected {LEAST_VIEWS} or more, tilted and all "
-            "over the image: are the board's kind, columns and rows right?"
+            f"{len(views)} views show the board to both cameras ({why}); expected {LEAST_VIEWS} or more, tilted and "
+            "all over the image: are the board's kind, columns and rows right?"
         )
 
 
@@ -213,9 +213,7 @@ def _worst(errors_px: npt.NDArray[np.float64]) -> tuple[int, str] | None:
     )
 
 
-def _lens_model(
-    sightings: Sequence[Sighting], cameras: Cameras
-) -> tuple[int, list[Cameras], npt.NDArray[np.float64]]:
+def _lens_model(sightings: Sequence[Sighting], cameras: Cameras) -> tuple[int, list[Cameras], npt.NDArray[np.float64]]:
     """How many radial coefficients win on views held back, what each fold gives, and these views' transfer errors."""
     two, three = (_held_back(sightings, cameras, radial) for radial in (2, 3))
     return (3, *three) if np.median(three[1]) < _WIN * np.median(two[1]) else (2, *two)
@@ -274,8 +272,8 @@ def _reports(
         if index is None:
             reports.append(ViewReport(view.name, None, None, None, inverted, rejected.get(view.name) or _unseen(view)))
         else:
-            errors = (float(error) for error in (*cameras.errors_px[index], held_back[index]))
-            reports.append(ViewReport(view.name, *errors, inverted))
+            thermal, visible = (float(error) for error in cameras.errors_px[index])
+            reports.append(ViewReport(view.name, thermal, visible, float(held_back[index]), inverted))
     return tuple(reports)
 
 
