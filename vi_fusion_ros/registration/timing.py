@@ -101,7 +101,7 @@ def time_offset(visible: Motion, thermal: Motion, most_ms: float = 250.0) -> Tim
         parts, tiles = (random.integers(0, size, size) for size in cells[0].shape[:2])
         drawn.append(_peak(_mean((cells[0][parts][:, tiles], cells[1][parts])), reach))
     to_ms = 1000 * step
-    return TimeOffset(_peak(curve, reach) * to_ms, float(np.std(drawn)) * to_ms, float(curve.max()))
+    return TimeOffset(float(_peak(curve, reach) * to_ms), float(np.std(drawn) * to_ms), float(curve.max()))
 
 
 def _whitened(motion: Motion, grid: Series) -> tuple[Series, npt.NDArray[np.bool_]]:
