@@ -10,6 +10,7 @@ COMMANDS = {
     "fuse": "fuse images, folders or videos through the node's own pipeline",
     "dataset": "check a dataset of visible and thermal images",
     "evaluate": "measure fusion and classification on datasets",
+    "explain": "show why the network says what it says",
     "benchmark": "measure latency and cost of the model and of the node",
     "doctor": "check this machine, the model, the rig file and the cameras' topics",
     "soak": "run the node under faulty cameras and check that nothing gives way (needs ROS 2)",

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from bag_maker import COMPRESSED, RAW, START_NS, THERMAL, VISIBLE, Entry, raw_message, streams, write_bag
+from chromium import opened
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
@@ -212,10 +213,14 @@ def test_the_evaluated_bag_is_never_overwritten(
 def test_the_report_is_one_page(tmp_path: Path, model: Path) -> None:
     pytest.importorskip("matplotlib")
     bag = write_bag(tmp_path / "bag", streams(0.5))
-    result_of(bag, model, tmp_path, "--report", str(tmp_path / "report"))
-    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    assert 'src="http' not in page
-    assert page.count("<img") >= 4
+    labels = tmp_path / "labels.json"
+    labels.write_text(
+        json.dumps([{"from_s": 0, "to_s": 0.2, "present": ["warm"]}, {"from_s": 0.2, "to_s": 9, "present": []}])
+    )
+    result = result_of(bag, model, tmp_path, "--report", str(tmp_path / "report"), "--labels", str(labels))
+    assert sum(row["n"] for row in result["classification"]["reliability"]) == 2 * result["n"]
+    # Skew, labels over time, curves, confusion, calibration, latency, and the frames.
+    assert opened(tmp_path / "report" / "index.html") >= 7
 
 
 def test_a_real_recording(tmp_path: Path, data_dir: Path, model: Path) -> None:

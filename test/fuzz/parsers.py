@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import resource
 import struct
 import sys
@@ -16,6 +17,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 VISIBLE, THERMAL = "/visible/image", "/thermal/image"
+
+
+# Answers keep the pipe to themselves: native libraries print what they like to the standard output.
+ANSWERS = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
@@ -38,8 +44,8 @@ def main() -> None:
 
 def answer(outcome: str) -> None:
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(json.dumps([outcome, peak_mb]) + "\n")
-    sys.stdout.flush()
+    ANSWERS.write(json.dumps([outcome, peak_mb]) + "\n")
+    ANSWERS.flush()
 
 
 def image(_folder: Path) -> Callable[[bytes], object]:
@@ -94,10 +100,23 @@ def manifest(folder: Path) -> Callable[[bytes], object]:
 
 
 def onnx(folder: Path) -> Callable[[bytes], object]:
-    """A model whose manifest fits the damaged file, so that the damage reaches the engine."""
+    """ONNX Runtime alone, which some damage does end."""
+    from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+
+    return _model(folder, OnnxRuntimeEngine)
+
+
+def guarded_onnx(folder: Path) -> Callable[[bytes], object]:
+    """A model as everybody loads it: tried in a process of its own first."""
+    from vi_fusion_ros.inference.load import load_engine
+
+    return _model(folder, load_engine)
+
+
+def _model(folder: Path, load: Callable[[Path, int], object]) -> Callable[[bytes], object]:
+    """Input: a model. Its manifest is made to fit it, so that the damage reaches the engine."""
     from tiny_model import write_model
 
-    from vi_fusion_ros.inference.load import load_engine
     from vi_fusion_ros.inference.manifest import sha256
 
     path = write_model(folder / "model.onnx")
@@ -106,7 +125,7 @@ def onnx(folder: Path) -> Callable[[bytes], object]:
     def parse(data: bytes) -> object:
         path.write_bytes(data)
         path.with_suffix(".json").write_text(json.dumps({**content, "onnx_sha256": sha256(path)}))
-        return load_engine(path, 1)
+        return load(path, 1)
 
     return parse
 
@@ -134,6 +153,7 @@ PARSERS: dict[str, Callable[[Path], Callable[[bytes], object]]] = {
     "rig": rig,
     "manifest": manifest,
     "onnx": onnx,
+    "guarded_onnx": guarded_onnx,
     "mcap": lambda folder: _bag(folder, "bag.mcap"),
     "sqlite": lambda folder: _bag(folder, "bag.db3"),
 }

@@ -20,7 +20,7 @@ SETUP.read(ROOT / "setup.cfg")
 ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "python3-yaml", "tqdm": "python3-tqdm"}
 # Not in package.xml: the first two have no rosdep key (requirements/common.txt installs them), and a robot needs none
 # of the others (requirements/train.txt).
-PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap"}
+PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
 # A person who has them gets more; nothing needs them.
 OPTIONAL = {"rosbag2_py", "tensorrt"}
 

@@ -68,9 +68,9 @@ def open_bag(path: Path) -> BagSource:
     try:
         return _WholeBag(path)
     except (ReaderError, OSError) as error:
-        return _BrokenBag(path, str(error).rstrip("."))
+        return _BrokenBag(path, " ".join(str(error).split()).rstrip("."))  # SQLite's have several lines
     except Exception as error:  # what else the storages' libraries raise on damaged files
-        return _BrokenBag(path, f"{type(error).__name__}: {error}")
+        return _BrokenBag(path, f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 class _WholeBag:
@@ -90,7 +90,7 @@ class _WholeBag:
             for connection, log_ns, data in self._reader.messages(connections):
                 yield Record(connection.topic, log_ns, bytes(data))
         except Exception as error:  # whatever the storages' libraries raise at the break
-            self.broken = str(error).rstrip(".") or type(error).__name__
+            self.broken = " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
     def close(self) -> None:
         self._reader.close()

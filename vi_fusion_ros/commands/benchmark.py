@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from vi_fusion_ros.commands import benchmark_drift, benchmark_model, benchmark_node, benchmark_registration
+from vi_fusion_ros.commands import (
+    benchmark_drift,
+    benchmark_metrics,
+    benchmark_model,
+    benchmark_node,
+    benchmark_registration,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,6 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     benchmark_node.add_parser(kinds)
     benchmark_registration.add_parser(kinds)
     benchmark_drift.add_parser(kinds)
+    benchmark_metrics.add_parser(kinds)
 
 
 def run(args: argparse.Namespace) -> int:

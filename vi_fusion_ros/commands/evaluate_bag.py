@@ -151,14 +151,16 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         "rig": rig.source,
         **summary(replay.intake, evaluation, fusion, source.broken),
     }
+    judged = None
     if args.labels:
-        from vi_fusion_ros.evaluation.bag_labels import classification, read_labels
+        from vi_fusion_ros.evaluation.bag_labels import classification, judged_against, read_labels
 
-        result["classification"] = classification(evaluation, read_labels(args.labels), engine.manifest)
+        judged = judged_against(evaluation, read_labels(args.labels), engine.manifest)
+        result["classification"] = classification(judged)
     if job.report:
         from vi_fusion_ros.evaluation.bag_report import write_report
 
-        write_report(job.report, evaluation, fusion, result, model, command)
+        write_report(job.report, evaluation, fusion, judged, result, model, command)
     return result
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vi_fusion_ros.evaluation.classification import confusion, figures
+from vi_fusion_ros.evaluation.classification import confusion, figures, reliability
 from vi_fusion_ros.evaluation.judging import Judged, Verdict
 from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation
 from vi_fusion_ros.inference.manifest import Manifest
@@ -54,8 +54,8 @@ def read_labels(path: Path) -> list[Interval]:
     return intervals
 
 
-def classification(evaluation: StreamEvaluation, intervals: list[Interval], manifest: Manifest) -> dict[str, Any]:
-    """Figures over the pairs that lie in an interval; those in none are left out.
+def judged_against(evaluation: StreamEvaluation, intervals: list[Interval], manifest: Manifest) -> Judged | None:
+    """The verdicts on the pairs that lie in an interval; those in none are left out. None where no pair does.
 
     Raises:
         ValueError: an interval names a label that the model does not have.
@@ -77,7 +77,17 @@ def classification(evaluation: StreamEvaluation, intervals: list[Interval], mani
             samples.append(Sample(str(stamp_ns), Path(), Path(), present, frozenset(manifest.labels)))
             verdicts.append(Verdict(np.array([probabilities]), light, (0, 0)))
     if not samples:
-        return {"n": 0}
+        return None
     thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
-    judged = Judged("bag", manifest.labels, thresholds, samples, verdicts)
-    return {**figures(judged, "both", np.ones(len(samples), bool)), "confusion": confusion(judged)}
+    return Judged("bag", manifest.labels, thresholds, samples, verdicts)
+
+
+def classification(judged: Judged | None) -> dict[str, Any]:
+    """Figures of these verdicts as JSON has them."""
+    if judged is None:
+        return {"n": 0}
+    return {
+        **figures(judged, "both", np.ones(len(judged.samples), bool)),
+        "confusion": confusion(judged),
+        "reliability": reliability(judged.probability("both")[judged.known], judged.present[judged.known]),
+    }

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vi_fusion_ros.evaluation.classification_report import add_classification
 from vi_fusion_ros.evaluation.fusion_evaluation import OURS, FusionEvaluation
 from vi_fusion_ros.evaluation.fusion_report import chosen_frames, results_table
+from vi_fusion_ros.evaluation.judging import Judged
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import COLOURS, new_figure
 from vi_fusion_ros.evaluation.stream_evaluation import StreamEvaluation
@@ -21,6 +23,7 @@ def write_report(
     folder: Path,
     evaluation: StreamEvaluation,
     fusion: FusionEvaluation | None,
+    judged: Judged | None,
     result: dict[str, Any],
     model: Path,
     command: str,
@@ -31,6 +34,7 @@ def write_report(
         folder: made where it is missing.
         evaluation: of the bag.
         fusion: metrics on its samples.
+        judged: its answers against the given labels.
         result: ``stream_evaluation.summary`` of them.
         model: the ONNX file.
         command: what the user typed.
@@ -52,12 +56,17 @@ def write_report(
     page.heading("Labels over time")
     page.figure(timeline_figure(evaluation), "Probability of presence; coloured bars where the model says present.")
     page.table(_label_table(result["labels"]))
+    if judged is not None:
+        add_classification(page, judged, result["classification"])
     page.heading("Latency")
     page.figure(latency_figure(evaluation), "Milliseconds a pair; box: quartiles, whiskers: 5th and 95th percentile.")
     page.table(_latency_table(timings["latency_ms"]))
     if fusion is not None:
         page.heading("Fusion")
-        page.text(f"On {len(fusion.frames)} pairs spread evenly over the bag, where both cameras see.")
+        page.text(
+            f"On {len(fusion.frames)} pairs spread evenly over the bag, where both cameras see. Mean and 95% interval; "
+            "bold is the best of a column. VIS and IR are no fusions: in brackets is the place that they would take."
+        )
         page.table(results_table(fusion.summary()))
         page.heading("Pictures")
         page.text("Where our fusion ranks best, middling and worst among the methods of the table.")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from vi_fusion_ros.drawing import grey8
+from vi_fusion_ros.drawing import attention_color, grey8
 from vi_fusion_ros.evaluation.judging import LAYOUTS, Judged, network_view
+from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import COLOURS, new_figure
 from vi_fusion_ros.frames import Image
@@ -46,17 +48,14 @@ def write_report(folder: Path, judged: Judged, result: dict[str, Any], root: Pat
     ends = {name: f"95%: {low:.3f} – {high:.3f}" for name, (low, high) in result["ci95"].items()}
     page.table(_parts_table(result, ends))
     page.text("Black: the camera gave nothing, as when it fails. ECE: 15 bins, over all presence probabilities.")
-    page.heading("By label")
-    page.table(_label_table(result))
-    page.figure(curves(judged, result), "Both cameras; AP is the average precision.")
-    page.heading("Confusion")
-    page.figure(confusion_figure(result["confusion"]), "Rows are the truth, shares of a row; counts beneath.")
-    page.heading("Calibration")
-    page.figure(reliability_figure(result["reliability"]), "On the diagonal, probabilities mean what they say.")
+    add_classification(page, judged, result)
     page.heading("By size of the object")
     page.table(_size_table(result))
     page.heading("Thresholds")
     page.table(_threshold_table(result, judged))
+    page.heading("Best, middling and worst samples")
+    page.text("By the most wrong probability of each sample. Visible, thermal, fused, attention (yellow is thermal).")
+    page.picture(examples(judged, root, model), "Best in the first row, then the median, then the worst.")
     page.heading("Worst mistakes")
     worst = mistakes(judged, root)
     if worst is None:
@@ -64,6 +63,23 @@ def write_report(folder: Path, judged: Judged, result: dict[str, Any], root: Pat
     else:
         page.picture(worst, "Visible above thermal; the model's most wrong probability.")
     return page.write(folder)
+
+
+def add_classification(page: Page, judged: Judged, result: dict[str, Any]) -> None:
+    """Add figures by label, ROC and precision-recall curves, confusion and calibration to a page.
+
+    Args:
+        page: takes them.
+        judged: the verdicts.
+        result: their ``by_class``, ``confusion`` and ``reliability``, as JSON has them.
+    """
+    page.heading("By label")
+    page.table(_label_table(result))
+    page.figure(curves(judged, result), "Both cameras; AP is the average precision.")
+    page.heading("Confusion")
+    page.figure(confusion_figure(result["confusion"]), "Rows are the truth, shares of a row; counts beneath.")
+    page.heading("Calibration")
+    page.figure(reliability_figure(result["reliability"]), "On the diagonal, probabilities mean what they say.")
 
 
 def curves(judged: Judged, result: dict[str, Any]) -> Figure:
@@ -130,10 +146,42 @@ def reliability_figure(bins: list[dict[str, float]]) -> Figure:
     return figure
 
 
+def examples(judged: Judged, root: Path, model: Path, each: int = 2) -> Image:
+    """The samples with the least, the middle and the most wrong probability, a row each, (H, W, 3) uint8 BGR."""
+    error = _errors(judged).max(axis=1)
+    order = np.argsort(error, kind="stable").tolist()
+    middle = max(len(order) // 2 - each // 2, 0)
+    rows = []
+    for chosen in (order[:each], order[middle : middle + each], order[-each:]):
+        tiles = [_example(judged, int(i), root, model) for i in chosen]
+        tiles += [np.full_like(tiles[0], 255)] * (each - len(tiles))
+        rows.append(np.hstack(tiles))
+    return np.vstack(rows)
+
+
+def _example(judged: Judged, i: int, root: Path, model: Path) -> Image:
+    sample = judged.samples[i]
+    visible, thermal = (network_view(judged.layout, image) for image in LAYOUTS[judged.layout](root).read(sample))
+    result = fuse_pair(model, visible, thermal)
+    tiles = np.hstack([_tile(image) for image in (visible, thermal, result.fused, attention_color(result))])
+    tiles = tiles[: round(_TILE * min(visible.shape[0] / visible.shape[1], 1))]
+    said = ", ".join(f"{s.label} {s.probability:.0%}" for s in result.scores)
+    return np.vstack([tiles, _caption(_truth(judged, i), f"model: {said}", tiles.shape[1])])
+
+
+def _truth(judged: Judged, i: int) -> str:
+    return ", ".join(sorted(judged.samples[i].present)) or "nothing"
+
+
+def _errors(judged: Judged) -> npt.NDArray[np.float64]:
+    """(N, C): how far each known probability is from the truth."""
+    return np.where(judged.known, np.abs(judged.present - judged.probability("both")), 0.0)
+
+
 def mistakes(judged: Judged, root: Path) -> Image | None:
     """The wrong samples with the most wrong probability, visible above thermal, (H, W, 3) uint8; None without any."""
     probability, present = judged.probability("both"), judged.present
-    error = np.where(judged.known, np.abs(present - probability), 0)
+    error = _errors(judged)
     order = np.argsort(-error.max(axis=1), kind="stable")
     wrong = (judged.decided("both") != present) & judged.known
     chosen = [int(i) for i in order if wrong[i].any()][:_SHOWN]
@@ -142,8 +190,8 @@ def mistakes(judged: Judged, root: Path) -> Image | None:
     for i in chosen:
         k = int(error[i].argmax())
         pair = [_tile(network_view(judged.layout, image)) for image in dataset.read(judged.samples[i])]
-        truth = ", ".join(sorted(judged.samples[i].present)) or "nothing"
-        tiles.append(np.vstack([*pair, _caption(truth, f"model: {judged.labels[k]} {probability[i, k]:.0%}")]))
+        said = f"model: {judged.labels[k]} {probability[i, k]:.0%}"
+        tiles.append(np.vstack([*pair, _caption(_truth(judged, i), said, _TILE)]))
     if not tiles:
         return None
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % 6)
@@ -158,8 +206,8 @@ def _tile(image: Image) -> Image:
     return tile
 
 
-def _caption(truth: str, said: str) -> Image:
-    strip = np.full((44, _TILE, 3), 255, np.uint8)
+def _caption(truth: str, said: str, width: int) -> Image:
+    strip = np.full((44, width, 3), 255, np.uint8)
     for row, text in enumerate((f"truth: {truth}", said)):
         cv2.putText(strip, text, (4, 16 + 18 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30), 1, cv2.LINE_AA)
     return strip
@@ -188,7 +236,7 @@ def _label_table(result: dict[str, Any]) -> Table:
     table = Table(["label", "samples", "precision", "recall", "F1", "ROC AUC", "average precision", "ECE", "F1 by day",
                    "F1 by night"])  # fmt: skip
     for label, row in result["by_class"].items():
-        light = [result[part].get("by_class", {}).get(label, {}).get("f1") for part in ("day", "night")]
+        light = [result.get(p, {}).get("by_class", {}).get(label, {}).get("f1") for p in ("day", "night")]
         table.row([label, *(_number(row[key]) for key in keys), *map(_number, light)])
     return table
 

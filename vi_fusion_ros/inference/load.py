@@ -10,6 +10,7 @@ from vi_fusion_ros.inference.engine import Engine
 from vi_fusion_ros.inference.engine_manifest import EngineManifest, Target
 from vi_fusion_ros.inference.manifest import sha256
 from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.inference.trial import try_model
 from vi_fusion_ros.inference.trt.cuda import CudaError
 from vi_fusion_ros.inference.trt.platform import Platform, probe
 
@@ -29,6 +30,7 @@ def load_engine(path: str | Path, threads: int = 2) -> Engine:
         return load_tensorrt(path)
     if path.suffix != ".onnx":
         raise ValueError(f"model {path} is of an unknown kind; expected an .onnx or .engine file")
+    try_model(path)
     return OnnxRuntimeEngine(path, threads)
 
 

@@ -16,22 +16,27 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from vi_fusion_ros import capture
+from vi_fusion_ros.health import CAMERAS
 from vi_fusion_ros.inference.engine import Engine
 from vi_fusion_ros.inference.select import Wanted, select_engine
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
-from vi_fusion_ros.ros import drift_watch, parameters, qos
-from vi_fusion_ros.ros.diagnostics import Diagnostics
+from vi_fusion_ros.ros import drift_watch, parameters, qos, services
+from vi_fusion_ros.ros.diagnostics import Diagnostics, Expectations
 from vi_fusion_ros.ros.drift_watch import DriftWatch
+from vi_fusion_ros.ros.messages import to_plain
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.session import Session
 from vi_fusion_ros.ros.statistics import Statistics
+from vi_fusion_ros.ros.surroundings import Surroundings
 from vi_fusion_ros.share import default_model
 from vi_fusion_ros.thermal import ToneMapper
 
 _LOG_AGAIN_AFTER_S = 5.0
+_TONE_PARAMETERS = frozenset({"thermal.tone_mapping", "thermal.range"})
 
 
 class FusionNode(LifecycleNode):
@@ -62,6 +67,7 @@ class FusionNode(LifecycleNode):
             1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        services.offer(self, self)
         self._refuse_impossible_transitions()
 
     def autostart(self) -> None:
@@ -92,6 +98,67 @@ class FusionNode(LifecycleNode):
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Clean up and be ready to be configured again."""
         return self._transition(self._shut_down, "unconfigured")
+
+    def set_enabled(self, enabled: bool) -> str:
+        """Stop or resume taking images; the engine stays loaded.
+
+        Raises:
+            ValueError: the node is not active.
+        """
+        self._active_session().enabled = enabled
+        return "enabled" if enabled else "disabled: no images are taken until ~/set_enabled is called with true"
+
+    def reset_registration(self) -> str:
+        """Go back to the rig file: what the drift monitor has corrected is forgotten.
+
+        Raises:
+            ValueError: the node is not configured.
+        """
+        if self._rig is None:
+            raise ValueError(f"there is no registration while the node is {self._state}; configure it first")
+        self._put_rig_in_force(self._rig)
+        return f"registration is that of {self._rig.source} again"
+
+    def reload_rig(self) -> str:
+        """Read the rig file again; the one in force stays where the file cannot be used.
+
+        Raises:
+            ValueError: the file cannot be used, or the node is not configured.
+            OSError: the file cannot be read.
+        """
+        if self._rig is None:
+            raise ValueError(f"there is no rig while the node is {self._state}; configure it first")
+        self._put_rig_in_force(self._load_rig())
+        return f"rig reloaded from {self._rig.source}"
+
+    def reload_engine(self) -> str:
+        """Load the model again; the engine in force serves meanwhile, and stays where the model cannot be loaded.
+
+        Raises:
+            ValueError: the model cannot be used, or the node is not configured.
+            OSError: it cannot be read.
+        """
+        old = self._engine
+        if old is None or self._pipeline is None or self._outputs is None:
+            raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
+        engine = self._load_engine()
+        self._replace_pipeline(FusionPipeline(engine, self._pipeline.registration, _tone_mapper(self._settings)))
+        self._engine, self._outputs.model_id = engine, engine.manifest.model_id
+        old.close()
+        return f"engine: {engine.description} ({engine.manifest.model_id})"
+
+    def capture(self) -> str:
+        """Write the latest pair, its result and the status below ``capture.folder``.
+
+        Raises:
+            ValueError: there is no result yet.
+            OSError: it cannot be written.
+        """
+        result = self._statistics.last_result
+        if result is None:
+            raise ValueError("there is nothing to capture: no result has been made since the node became active")
+        folder = Path(self._settings["capture.folder"] or capture.default_folder())
+        return f"captured {capture.write_capture(folder, result, to_plain(self._status()))}"
 
     def count_error(self, sentence: str) -> None:
         """Count an error and log it, the same sentence at most every few seconds."""
@@ -135,12 +202,9 @@ class FusionNode(LifecycleNode):
 
     def _configure(self) -> None:
         settings = self._settings
-        rig = Rig.load(settings["rig"]) if settings["rig"] else Rig.identity()
-        tone_mapper = ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
+        rig, tone_mapper = self._load_rig(), _tone_mapper(settings)
         self._engine_state = "failed"
-        logger = self.get_logger()
-        model = Path(settings["model"] or default_model())
-        engine = select_engine(model, _engine_wanted(settings), logger.info, logger.warning)
+        engine = self._load_engine()
         self._engine_state = "ready"
         self._rig, self._engine = rig, engine
         self._pipeline = FusionPipeline(engine, Registration(rig), tone_mapper)
@@ -162,18 +226,47 @@ class FusionNode(LifecycleNode):
             self._statistics,
             self.count_error,
             self._rig.time_offset_ns,
-            self._drift_watch(self._pipeline, self._rig),
+            self._drift_watch(self._rig),
         )
 
-    def _drift_watch(self, pipeline: FusionPipeline, rig: Rig) -> DriftWatch | None:
-        def put_in_force(registration: Registration) -> None:
-            pipeline.registration = registration
+    def _load_rig(self) -> Rig:
+        return Rig.load(self._settings["rig"]) if self._settings["rig"] else Rig.identity()
 
-        put_in_force(Registration(rig))  # what an earlier activation corrected is forgotten
+    def _load_engine(self) -> Engine:
+        logger = self.get_logger()
+        model = Path(self._settings["model"] or default_model())
+        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning)
+
+    def _drift_watch(self, rig: Rig) -> DriftWatch | None:
+        def put_in_force(registration: Registration) -> None:
+            if self._pipeline is not None:
+                self._pipeline.registration = registration
+
+        put_in_force(Registration(rig))  # what was corrected before is forgotten
         mode = self._settings["drift.mode"]
         if mode == "off":
             return None
         return DriftWatch(rig, mode, self._settings["drift.rate"], put_in_force, self._on_drift_error)
+
+    def _put_rig_in_force(self, rig: Rig) -> None:
+        self._rig = rig
+        session = self._session
+        if session is not None and session.drift is not None:
+            session.drift.close()
+        drift = self._drift_watch(rig)
+        if session is not None:
+            session.drift = drift
+            session.replace_rig_offset(rig.time_offset_ns)
+
+    def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
+        self._pipeline = pipeline
+        if self._session is not None:
+            self._session.replace_pipeline(pipeline)
+
+    def _active_session(self) -> Session:
+        if self._session is None:
+            raise ValueError(f"the node is {self._state}; activate it first")
+        return self._session
 
     def _on_drift_error(self, error: Exception) -> None:
         self.count_error(f"drift monitor: {error}")
@@ -198,14 +291,27 @@ class FusionNode(LifecycleNode):
     def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
         try:
             changed = parameters.changes(requested, configured=self._state in ("inactive", "active"))
+            tone_mapper = _tone_mapper({**self._settings, **changed})
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings.update(changed)
+        if self._pipeline is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
+            self._replace_pipeline(FusionPipeline(self._engine, self._pipeline.registration, tone_mapper))
         if self._session is not None:
             self._session.apply(self._settings)
         return SetParametersResult(successful=True)
 
     def _publish_status(self) -> None:
+        status = self._status()
+        self._status_publisher.publish(status)
+        around = self._session.surroundings() if self._session else Surroundings()
+        self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault, self._expected(), around))
+
+    def _expected(self) -> Expectations:
+        rates = {camera: self._settings[f"{camera}.expected_rate"] for camera in CAMERAS}
+        return Expectations(rates, self._settings["latency_budget"])
+
+    def _status(self) -> FusionStatus:
         status = FusionStatus(state=self._state)
         status.header.stamp = self.get_clock().now().to_msg()
         session = self._session
@@ -214,8 +320,10 @@ class FusionNode(LifecycleNode):
         else:
             self._statistics.fill(status, session.pairing_drops, session.held)
             status.pairs, status.time_resets = session.pairs, session.time_resets
-            health = session.health.describe(time.monotonic())
-            status.visible_health, status.thermal_health = health["visible"], health["thermal"]
+            status.enabled = session.enabled
+            if session.enabled:
+                health = session.health.describe(time.monotonic())
+                status.visible_health, status.thermal_health = health["visible"], health["thermal"]
         drift_watch.fill(status, session.drift if session else None)
         status.engine_state = self._engine_state
         if self._engine is not None:
@@ -225,13 +333,16 @@ class FusionNode(LifecycleNode):
         else:
             status.engine_reason = self._fault
         status.registration = self._rig.source if self._rig else ""
-        self._status_publisher.publish(status)
-        self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault))
+        return status
 
     def destroy_node(self) -> None:
         """Stop fusing, then take the node off the graph."""
         self._shut_down()
         super().destroy_node()
+
+
+def _tone_mapper(settings: Mapping[str, Any]) -> ToneMapper:
+    return ToneMapper(settings["thermal.tone_mapping"], tuple(settings["thermal.range"]))
 
 
 def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:

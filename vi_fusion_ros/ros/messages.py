@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -43,3 +44,14 @@ def to_classification(result: FusionResult, model_id: str) -> FusedClassificatio
         thermal_attention=thermal_attention,
         overlap=result.overlap,
     )
+
+
+def to_plain(message: Any) -> Any:
+    """A message as what JSON knows: dicts, lists, numbers and strings; NaN and infinity become None."""
+    if hasattr(message, "get_fields_and_field_types"):
+        return {name: to_plain(getattr(message, name)) for name in message.get_fields_and_field_types()}
+    if isinstance(message, (str, bool, int)):
+        return message
+    if isinstance(message, float):
+        return message if math.isfinite(message) else None
+    return [to_plain(item) for item in message]

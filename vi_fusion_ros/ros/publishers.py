@@ -13,9 +13,11 @@ from std_msgs.msg import Header
 
 from vi_fusion_ros import drawing
 from vi_fusion_ros.frames import FusionResult
+from vi_fusion_ros.frames import Image as Pixels
 from vi_fusion_ros.msg import FusedClassification
 from vi_fusion_ros.ros import qos
-from vi_fusion_ros.ros.image_codec import fill_compressed, fill_image
+from vi_fusion_ros.ros.cdr import image_bytes
+from vi_fusion_ros.ros.image_codec import fill_compressed
 from vi_fusion_ros.ros.messages import to_classification, to_header
 
 
@@ -32,7 +34,7 @@ class ResultPublishers:
     def __init__(self, node: Node, model_id: str, compressed: bool, report: Callable[[str], None]) -> None:
         self._node = node
         self._report = report
-        self._model_id = model_id
+        self.model_id = model_id
         self._fused = self._publisher(Image, "~/fused")
         self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
         self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
@@ -51,19 +53,23 @@ class ResultPublishers:
         """
         header = to_header(result.pair.reference)
         if _wanted(self._fused):
-            self._fused.publish(fill_image(Image(header=header), result.fused))
+            self._publish_image(self._fused, header, result.fused)
         if _wanted(self._classification):
-            self._classification.publish(to_classification(result, self._model_id))
+            self._classification.publish(to_classification(result, self.model_id))
         if camera_info is not None and _wanted(self._camera_info):
             self._camera_info.publish(_with_header(camera_info, header))
         if self._compressed is not None and _wanted(self._compressed):
             self._compressed.publish(fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality))
         if result.thermal_registered is not None and _wanted(self._thermal):
-            self._thermal.publish(fill_image(Image(header=header), result.thermal_registered))
+            self._publish_image(self._thermal, header, result.thermal_registered)
         if _wanted(self._attention):
-            self._attention.publish(fill_image(Image(header=header), drawing.attention_grey(result)))
+            self._publish_image(self._attention, header, drawing.attention_grey(result))
         if _wanted(self._overlay):
-            self._overlay.publish(fill_image(Image(header=header), drawing.overlay(result)))
+            self._publish_image(self._overlay, header, drawing.overlay(result))
+
+    @staticmethod
+    def _publish_image(publisher: Publisher, header: Header, image: Pixels) -> None:
+        publisher.publish(image_bytes((header.stamp.sec, header.stamp.nanosec), header.frame_id, image))
 
     def destroy(self) -> None:
         """Take the topics off the graph."""

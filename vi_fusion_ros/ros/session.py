@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.subscription import Subscription
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vi_fusion_ros.frames import Frame, FramePair
 from vi_fusion_ros.health import CAMERAS, Camera, HealthMonitor, Limits, Route
 from vi_fusion_ros.pairing import PairingPolicy
 from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.ros import image_codec, qos
+from vi_fusion_ros.ros import cdr, image_codec
 from vi_fusion_ros.ros.drift_watch import DriftWatch
+from vi_fusion_ros.ros.intake import Intake
 from vi_fusion_ros.ros.messages import stamp_ns
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.statistics import Statistics
-from vi_fusion_ros.ros.synchronizer import make_synchronizer
+from vi_fusion_ros.ros.surroundings import Surroundings, ThreadCpuWait, dds_profile_fault, look_at_stream
+from vi_fusion_ros.ros.synchronizer import Synchronizer, make_synchronizer
 from vi_fusion_ros.ros.worker import Worker
+
+_BEHIND_STAMP = 12  # bytes: the head of CDR, seconds, nanoseconds
 
 
 class _Reporter:
@@ -60,6 +67,20 @@ class _Job:
         return max(arrival.arrival_ns for arrival in (self.visible, self.thermal) if arrival)
 
 
+class _Changes:
+    """Takes serialised camera_info and passes on what differs from the last one in more than the stamp."""
+
+    def __init__(self, callback: Callable[[CameraInfo], None]) -> None:
+        self._callback = callback
+        self._last = b""
+
+    def __call__(self, wire: bytes) -> None:
+        content = wire[_BEHIND_STAMP:]
+        if content != self._last:
+            self._callback(deserialize_message(wire, CameraInfo))
+            self._last = content
+
+
 class Session:
     """One activation of the node.
 
@@ -86,6 +107,11 @@ class Session:
         drift: DriftWatch | None,
     ) -> None:
         self.drift = drift
+        self._rig_offset_ns = rig_offset_ns
+        self._fusing = threading.Lock()
+        self._pairing_lock = threading.Lock()  # nothing may be added to a synchronizer that is being replaced
+        self._past_drops: Counter[str] = Counter()
+        self._past_pairs = self._past_resets = 0
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
         self._camera_info: dict[Camera, CameraInfo] = {}
@@ -95,80 +121,128 @@ class Session:
         self._worker: Worker[_Job] = Worker(
             self._fuse, self._poll, self._on_error, settings["queue_depth"], self._skipped
         )
-        self._synchronizer = make_synchronizer(
-            settings["pairing.policy"], _policy(settings, rig_offset_ns), _Reporter(report)
-        )
-        self._synchronizer.registerCallback(self._on_pair)
+        self._synchronizer = self._make_synchronizer()
         self._topics: dict[Camera, str] = {}
         pipeline.reset()
         self._worker.start()
-        self._subscriptions = [s for camera in CAMERAS for s in self._subscribe(camera)]
+        self._cpu_wait = ThreadCpuWait(self._worker.native_id)
+        self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
+        self._intake: Intake | None = None
+        self.enabled = True
 
     @property
     def pairing_drops(self) -> dict[str, int]:
         """Images that the pairing dropped, by reason."""
-        return {str(reason): count for reason, count in self._synchronizer.drops.items()}
+        return self._past_drops + Counter(self._synchronizer.drops)
 
     @property
     def pairs(self) -> int:
         """Pairs formed."""
-        return int(self._synchronizer.pairs)
+        return self._past_pairs + int(self._synchronizer.pairs)
 
     @property
     def time_resets(self) -> int:
         """Backward jumps of stamps."""
-        return int(self._synchronizer.time_resets)
+        return self._past_resets + int(self._synchronizer.time_resets)
 
     @property
     def held(self) -> int:
         """Images that wait for a partner."""
         return self._synchronizer.pending
 
+    @property
+    def enabled(self) -> bool:
+        """Whether images are taken."""
+        return self._intake is not None
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        if enabled and self._intake is None:
+            self.health = HealthMonitor(_limits(self._settings), time.monotonic())
+            self._intake = self._open_intake()
+        elif not enabled and self._intake is not None:
+            self._intake.stop()
+            self._intake = None
+            self._synchronizer.flush()
+
     def apply(self, settings: Mapping[str, Any]) -> None:
         """Take over the parameters that are not read where they are used."""
         self._worker.depth = settings["queue_depth"]
         self.health.limits = _limits(settings)
+        if _policy(settings, self._rig_offset_ns) != self._synchronizer.policy:
+            self._replace_synchronizer()
+
+    def replace_pipeline(self, pipeline: FusionPipeline) -> None:
+        """Fuse with another pipeline from the next pair on; when this returns nothing uses the old one any more."""
+        with self._fusing:
+            self._pipeline = pipeline
+
+    def replace_rig_offset(self, offset_ns: int) -> None:
+        """Pair with another offset of the thermal stamps."""
+        self._rig_offset_ns = offset_ns
+        self.apply(self._settings)
+
+    def surroundings(self) -> Surroundings:
+        """What can be seen of the image topics, the DDS profile and the processor; since the last call."""
+        cpu_wait = self._cpu_wait.share()
+        if self._intake is None:
+            return Surroundings(cpu_wait=cpu_wait)
+        streams = {
+            camera: look_at_stream(self._node, topic, self._intake.profile(topic), self._image_bytes[camera])
+            for camera, topic in self._topics.items()
+        }
+        return Surroundings(streams, dds_profile_fault(max(self._image_bytes.values())), cpu_wait)
 
     def close(self) -> None:
         """Take the subscriptions off the graph, then finish the pair in hand."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self.enabled = False
         self._worker.stop()
         if self.drift is not None:
             self.drift.close()
 
-    def _subscribe(self, camera: Camera) -> list[Subscription]:
+    def _make_synchronizer(self) -> Synchronizer:
+        synchronizer = make_synchronizer(
+            self._settings["pairing.policy"],
+            _policy(self._settings, self._rig_offset_ns),
+            _Reporter(self._report),
+        )
+        synchronizer.registerCallback(self._on_pair)
+        return synchronizer
+
+    def _replace_synchronizer(self) -> None:
+        """Pair by another policy; what is held is settled by the old one, and the counts go on."""
+        with self._pairing_lock:
+            old = self._synchronizer
+            old.flush()
+            self._synchronizer = self._make_synchronizer()
+            self._past_drops.update(old.drops)
+            self._past_pairs += old.pairs
+            self._past_resets += old.time_resets
+
+    def _open_intake(self) -> Intake:
+        intake = Intake(self._node, self._report)
+        for camera in CAMERAS:
+            self._subscribe(intake, camera)
+        intake.start()
+        return intake
+
+    def _subscribe(self, intake: Intake, camera: Camera) -> None:
         compressed = self._settings[f"{camera}.compressed"]
         topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
         self._topics[camera] = self._node.resolve_topic_name(topic)
-        check = image_codec.check_compressed if compressed else image_codec.check_image
+        kind, read = (CompressedImage, _read_compressed) if compressed else (Image, _read_image)
+        intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
+        intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
 
-        def on_image(message: Any) -> None:
-            self._on_image(camera, message, check)
+    def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
+        self._camera_info[camera] = message
 
-        def on_camera_info(message: CameraInfo) -> None:
-            self._camera_info[camera] = message
-
-        return [
-            self._subscription(CompressedImage if compressed else Image, topic, on_image),
-            self._subscription(CameraInfo, f"{camera}/camera_info", on_camera_info),
-        ]
-
-    def _subscription(self, message: Any, topic: str, callback: Callable[[Any], None]) -> Subscription:
-        return self._node.create_subscription(
-            message,
-            topic,
-            callback,
-            qos.copy_of(qos.IMAGE_IN),
-            event_callbacks=qos.on_incompatible_subscription(self._report, self._node.resolve_topic_name(topic)),
-            qos_overriding_options=qos.overridable(),
-        )
-
-    def _on_image(self, camera: Camera, message: Any, check: Callable[[Any], None]) -> None:
+    def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
         now = time.monotonic_ns()
         self._statistics.received(camera)
+        self._image_bytes[camera] = len(wire)
         try:
-            check(message)
+            message = read(wire)
         except image_codec.ImageError as error:
             self._invalid(camera, error)
             return
@@ -176,8 +250,9 @@ class Session:
         route = self.health.arrived(camera, now / 1e9)
         if route is Route.pair:
             self._pairing_in_use = True
-            add = self._synchronizer.add_visible if camera == "visible" else self._synchronizer.add_thermal
-            add(arrival)
+            with self._pairing_lock:
+                add = self._synchronizer.add_visible if camera == "visible" else self._synchronizer.add_thermal
+                add(arrival)
             self._worker.wake()
         elif route is Route.alone:
             self._leave_pairing()
@@ -210,7 +285,8 @@ class Session:
 
     def _fuse(self, job: _Job) -> None:
         try:
-            self._make_result(job)
+            with self._fusing:
+                self._make_result(job)
         finally:
             self._statistics.in_hand(-job.images)
 
@@ -279,6 +355,20 @@ class Session:
             self._report(
                 f"unexpected {type(error).__name__} while fusing: {error} ({' '.join(''.join(where).split())})"
             )
+
+
+def _read_image(wire: bytes) -> Any:
+    message: Any = cdr.read_image(wire)
+    if message.encoding not in image_codec.PLAIN_ENCODINGS:
+        message = deserialize_message(wire, Image)  # cv_bridge wants the real thing
+    image_codec.check_image(message)
+    return message
+
+
+def _read_compressed(wire: bytes) -> Any:
+    message = cdr.read_compressed(wire)
+    image_codec.check_compressed(message)
+    return message
 
 
 def _limits(settings: Mapping[str, Any]) -> Limits:

@@ -33,6 +33,12 @@ class Statistics:
         self._last_result_ns = 0
         self._age_s = 0.0
 
+    @property
+    def last_result(self) -> FusionResult | None:
+        """The latest result published; None before the first."""
+        with self._lock:
+            return self._last_result
+
     def received(self, camera: Camera) -> None:
         """Count an image as it arrives."""
         with self._lock:

@@ -58,6 +58,11 @@ class Worker(Generic[T]):
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def native_id(self) -> int:
+        """The started thread, as the kernel calls it."""
+        return self._thread.native_id or 0
+
     def submit(self, item: T) -> None:
         """Queue an item; the oldest ones beyond the depth are dropped and counted in ``dropped``."""
         with self._condition:

@@ -108,7 +108,7 @@ def _structure(image: Image) -> float:
         return math.inf  # too few to tell
     sparse = np.ascontiguousarray(grey[: side[1] * _GRID[1], : side[0] * _GRID[0]], np.float32)
     if image.dtype == np.float32:
-        sparse = np.nan_to_num(sparse, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        sparse = np.nan_to_num(sparse, nan=0.0, posinf=0.0, neginf=0.0)
     tiles = _means(sparse, _GRID)
     steps = sparse[:, 1::2] - sparse[:, ::2]
     noise = float(np.median(_means(steps * steps, (8, 6)))) / 2

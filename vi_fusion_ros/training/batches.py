@@ -43,6 +43,9 @@ class BatchConfig:
         patch_size: side of the patches, pixels; a multiple of 16.
         paste: largest number of crops pasted into one patch.
         misalignment: largest shift of thermal against visible in crops, pixels of the crop.
+        flatten: how even the (label, illumination) groups of crops, and the illuminations of frames, are drawn: 0 as
+            they come, 1 all alike. With most of the data of one kind the others should be seen often, but not so often
+            that their few images are learned by heart and taken for common.
     """
 
     crops: int = 64
@@ -52,6 +55,7 @@ class BatchConfig:
     patch_size: int = 144
     paste: int = 3
     misalignment: float = 2.0
+    flatten: float = 0.7
 
 
 class Part(NamedTuple):
@@ -106,7 +110,8 @@ class TrainingBatches(Dataset[Batch]):
         self.steps, self.seed, self.epoch = steps, seed, epoch
         self._target, self._known = crops.presence()
         self._illumination = crops.illumination()
-        self._weights = _balanced(self._target.argmax(1), self._illumination)
+        self._weights = _balanced(self._target.argmax(1) * 3 + self._illumination, config.flatten)
+        self._frame_weights = None if frames is None else _balanced(frames.illumination(), config.flatten)
 
     def __len__(self) -> int:
         return self.steps
@@ -143,7 +148,7 @@ class TrainingBatches(Dataset[Batch]):
         assert self.frames is not None
         light = self.frames.illumination()
         images, targets, knowns, lights, places = [], [], [], [], []
-        for frame in rng.integers(len(self.frames), size=self.config.patches):
+        for frame in rng.choice(len(self.frames), self.config.patches, p=self._frame_weights):
             image, target, known, grid = self._patch(int(frame), rng)
             images.append(image)
             targets.append(target)
@@ -315,12 +320,8 @@ def _shaken(crop: Pixels, rng: np.random.Generator, misalignment: float) -> Pixe
     return crop
 
 
-def _balanced(label: npt.NDArray[np.int64], light: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Sampling weights that flatten the counts of (label, illumination) groups; they sum to 1.
-
-    The share of a group goes with the power 0.3 of its count: where most of the data is of one kind, the others are
-    seen often, and not so often that their few images are learned by heart.
-    """
-    group = label * 3 + light + 1
-    weight = np.bincount(group).astype(float)[group] ** -0.7
-    return weight / weight.sum()
+def _balanced(group: npt.NDArray[np.int64], flatten: float) -> npt.NDArray[np.float64]:
+    """Sampling weights that sum to 1; a group's share goes with its count to the power ``1 - flatten``."""
+    _, place = np.unique(group, return_inverse=True)
+    weight = np.bincount(place).astype(float)[place] ** -flatten
+    return np.asarray(weight / weight.sum())

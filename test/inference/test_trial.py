@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+pytest.importorskip("tiny_model", reason="the package onnx is not installed")
+
+from tiny_model import write_model
+
+from vi_fusion_ros.inference import trial
+from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.inference.manifest import sha256
+from vi_fusion_ros.share import default_model
+
+
+def test_a_model_that_ends_onnx_runtime_is_one_sentence(tmp_path):
+    path = write_model(tmp_path / "flat.onnx", visible_shape=(1, "H", "W"))  # a convolution of three dimensions
+    with pytest.raises(ValueError, match=r"flat\.onnx ends ONNX Runtime \(SIG\w+\) when it is loaded; it is damaged"):
+        load_engine(path)
+
+
+def test_what_is_refused_in_the_ordinary_way_keeps_its_sentence(tmp_path):
+    path = tmp_path / "text.onnx"
+    write_model(path)
+    path.write_bytes(b"no model")
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**manifest, "onnx_sha256": sha256(path)}))
+    with pytest.raises(ValueError, match=r"model .*text\.onnx cannot be loaded: "):
+        load_engine(path)
+
+
+def test_one_that_never_ends_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "TIMEOUT_S", 0.01)
+    with pytest.raises(ValueError, match=r"not loaded within 0\.01 s"):
+        load_engine(write_model(tmp_path / "slow.onnx"))
+
+
+def test_the_shipped_model_is_known(monkeypatch):
+    monkeypatch.setattr(trial.subprocess, "run", lambda *_, **__: pytest.fail("it was tried"))
+    trial.try_model(default_model())
+
+
+def test_a_model_is_tried_once(model, monkeypatch):
+    load_engine(model).close()
+    monkeypatch.setattr(trial.subprocess, "run", lambda *_, **__: pytest.fail("it was tried again"))
+    load_engine(model).close()

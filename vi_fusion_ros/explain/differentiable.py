@@ -1,0 +1,85 @@
+"""The network behind an ONNX file, in torch again, so that its answers have gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from vi_fusion_ros.frames import Image
+from vi_fusion_ros.inference.manifest import Manifest
+from vi_fusion_ros.model.network import FusionNet, NetworkConfig
+from vi_fusion_ros.training.onnx_export import TOLERANCE, largest_difference
+from vi_fusion_ros.training.warm_start import start_from
+
+Floats = npt.NDArray[np.float32]
+
+
+class Classifier(nn.Module):
+    """Probabilities of presence as the pipeline gives them with both cameras, differentiable.
+
+    Args:
+        network: the whole network, in eval mode.
+        temperature: that the logits are divided by.
+    """
+
+    def __init__(self, network: FusionNet, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
+        """(N, 3, H, W) and (N, 1, H, W), 0 to 1, to logits over temperature, (N, C): the sigmoid is the probability."""
+        return self.network(visible, thermal).logits / self.temperature
+
+
+def load_classifier(model: Path) -> Classifier:
+    """The classifier of an exported model.
+
+    Args:
+        model: the ONNX file; its manifest lies beside it and names the sizes of the network.
+
+    Raises:
+        ValueError: it is no ONNX file of ``vi-fusion export``, or torch and ONNX Runtime disagree about it.
+    """
+    if model.suffix != ".onnx":
+        raise ValueError(
+            f"model {model} is no ONNX file; an explanation needs the .onnx that the engine was built from"
+        )
+    manifest = Manifest.load(model.with_suffix(".json"))
+    manifest.check_onnx(model)
+    sizes = manifest.training.get("config", {}).get("network")
+    if not isinstance(sizes, dict):
+        raise ValueError(  # noqa: TRY004 (a user's fault)
+            f"manifest of {model} says nothing of the network's sizes; expected a model of vi-fusion export"
+        )
+    known = {name: value for name, value in sizes.items() if name in NetworkConfig.__dataclass_fields__}
+    network = FusionNet(NetworkConfig(**known))
+    start_from(network, model)
+    network.eval().requires_grad_(requires_grad=False)
+    rng = np.random.default_rng(0)
+    pair = rng.random((1, 3, 64, 96), np.float32), rng.random((1, 1, 64, 96), np.float32)
+    worst = largest_difference(network, model, [pair])
+    if not worst <= TOLERANCE:
+        raise ValueError(f"model {model}: torch and ONNX Runtime differ by {worst:.2g}; expected at most {TOLERANCE:g}")
+    return Classifier(network, manifest.temperature["both"])
+
+
+def network_inputs(visible: Image, thermal: Image, multiple: int) -> tuple[Floats, Floats]:
+    """The network's inputs, padded as the pipeline pads them: the last row and column repeated.
+
+    Args:
+        visible: (H, W, 3) uint8 BGR.
+        thermal: (H, W) uint8.
+        multiple: what the sides must be multiples of.
+
+    Returns:
+        (1, 3, H', W') RGB and (1, 1, H', W'), float32, 0 to 1.
+    """
+    height, width = thermal.shape
+    padding = ((0, -height % multiple), (0, -width % multiple))
+    rgb = np.pad(visible[:, :, ::-1], (*padding, (0, 0)), mode="edge").transpose(2, 0, 1)[None]
+    grey = np.pad(thermal, padding, mode="edge")[None, None]
+    white = np.float32(255)
+    return np.ascontiguousarray(rgb, np.float32) / white, np.ascontiguousarray(grey, np.float32) / white
