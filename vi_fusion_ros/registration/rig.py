@@ -157,10 +157,15 @@ class Rig:
         """
         document = self._document()
         _parse(document, str(path))
+        text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None), encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def _document(self) -> dict[str, Any]:
         document: dict[str, Any] = {

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vi_fusion_ros.registration.matching import Correspondences, Pair, Patches, match, search, similarity
 from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit, inverse
-from vi_fusion_ros.registration.rig import Matrix, Size
+from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
+
+Figures = npt.NDArray[np.float64]
 
 LEAST_SUPPORT = 5.0
 """Mixed-up RoadScene pairs reached up to 3.1, pairs registered rightly 7 and more; see docs/registration.md."""
@@ -21,6 +25,7 @@ _WIDTHS_PX = {"coarse": (8.0, 5.0), "fine": (6.0, 4.0)}
 _FOLDS = 5
 _WIN = 1.01  # more freedom has to explain that much more of the pairs held back
 _RESAMPLES = 20
+_SEARCHED = 8  # pairs that are searched alone, which is what takes time; refined is on all
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ class SceneCalibration:
         model: which of ``planar.MODELS`` won on the correspondences held back.
         uncertainty_px: standard deviation of the corners over resampled pairs (or patches of a single pair), visible
             pixels.
-        similarity: mean over the pairs, each with the map fitted without it (a single pair: with it), -1 to 1.
-        similarity_at_start: the same for plain rescaling to equal width.
+        held_back: similarity of each pair under the map fitted without it (a single pair: with it), -1 to 1.
+        fitted: the same under the map fitted with it.
+        start: the same for plain rescaling to equal width.
         pairs: what each says.
     """
 
@@ -59,9 +65,26 @@ class SceneCalibration:
     visible_size: Size
     model: str
     uncertainty_px: float
-    similarity: float
-    similarity_at_start: float
+    held_back: Figures
+    fitted: Figures
+    start: Figures
     pairs: tuple[PairReport, ...]
+
+    @property
+    def similarity(self) -> float:
+        """Mean of ``held_back``."""
+        return float(self.held_back.mean())
+
+    @property
+    def similarity_at_start(self) -> float:
+        """Mean of ``start``."""
+        return float(self.start.mean())
+
+    @property
+    def residual_px(self) -> float | None:
+        """Median over the pairs of their residuals, thermal pixels; None where no pair has one."""
+        residuals = [pair.residual_px for pair in self.pairs if pair.residual_px is not None]
+        return float(np.median(residuals)) if residuals else None
 
 
 def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
@@ -73,8 +96,7 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
         pairs: of one rig, all of the same sizes.
 
     Raises:
-        ValueError: no pairs, sizes that differ, too little common structure, or a result that is no better than plain
-            rescaling.
+        ValueError: no pairs, sizes that differ, or too little common structure.
     """
     if not pairs:
         raise ValueError("there is no pair to calibrate from; expected at least one")
@@ -82,7 +104,7 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
     if len(sizes) > 1:
         raise ValueError(f"the pairs have {len(sizes)} different sizes; expected those of one rig")
     visible_size, thermal_size = next(iter(sizes))
-    rough = _most_liked(pairs, [_alone(pair) for pair in pairs])
+    rough = _most_liked(pairs, [_alone(pair) for pair in pairs[:: -(-len(pairs) // _SEARCHED)]])
     found = [Correspondences(*(np.zeros((0, 2)),) * 2, np.zeros(0)) for _ in pairs]
     for patches in (*_COARSE[1:], *_FINE):
         found = [match(pair, rough, patches) for pair in pairs]
@@ -96,13 +118,6 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
             "more); are they of the same scene and moment?"
         )
     start = inverse(equal_width(visible_size, thermal_size))
-    at_start = float(np.mean([similarity(pair, start) for pair in pairs]))
-    held_back = float(np.mean(_held_back(pairs, found, final, model)))
-    if held_back <= at_start:
-        raise ValueError(
-            f"the calibration is no better than plain rescaling (similarity {held_back:.3f} on pairs held back, "
-            f"{at_start:.3f} without it); give more pairs with edges that both cameras see"
-        )
     back = inverse(final)
     return SceneCalibration(
         back / back[2, 2],
@@ -110,10 +125,35 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
         visible_size,
         model,
         _uncertainty(groups, final, thermal_size, visible_size, model),
-        held_back,
-        at_start,
+        np.array(_held_back(pairs, found, final, model)),
+        np.array([similarity(pair, final) for pair in pairs]),
+        np.array([similarity(pair, start) for pair in pairs]),
         tuple(_report(pair, one, final) for pair, one in zip(pairs, found, strict=True)),
     )
+
+
+def rig_similarity(pairs: Sequence[Pair], rig: Rig) -> Figures:
+    """How well the pairs agree under a rig, its lenses included: (n,), each -1 to 1.
+
+    Raises:
+        ValueError: the pairs' sizes do not fit the rig.
+    """
+    return np.array([similarity(*_straight(pair, rig)) for pair in pairs])
+
+
+def _straight(pair: Pair, rig: Rig) -> tuple[Pair, Matrix]:
+    """A pair with its lenses' distortion taken out, and its map from visible to thermal pixels."""
+    back = inverse(rig.homography(pair.thermal_size, pair.visible_size))
+    images = []
+    for image, camera, made_for in (
+        (pair.visible, rig.visible_camera, rig.visible_size),
+        (pair.thermal, rig.thermal_camera, rig.thermal_size),
+    ):
+        if camera is not None and made_for is not None:
+            matrix = scaling(made_for, (image.shape[1], image.shape[0])) @ camera.matrix
+            image = np.asarray(cv2.undistort(image, matrix, camera.distortion))
+        images.append(image)
+    return Pair(images[0], images[1], pair.name), back
 
 
 def _alone(pair: Pair) -> tuple[float, Matrix]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +17,9 @@ _SIZE = (160, 120)
 _TILES = (4, 3)
 _SMOOTH_S = 0.5  # slower changes of the energy (gain, exposure) are taken off
 _LEAST_CORRELATION = 0.2
+_LONGEST_GAP = 3.0  # periods; what lies in a longer one is made up by interpolation and takes no part
+_PARTS = 4  # of the time, each of which is judged alone for the uncertainty
+_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class TimeOffset:
 
     Attributes:
         offset_ms: to be added to thermal stamps so that they fit visible ones.
-        uncertainty_ms: standard deviation over resampled parts of the picture.
+        uncertainty_ms: standard deviation over resampled parts of the picture and of the time.
         correlation: of the motion energies at that offset, -1 to 1.
     """
 
@@ -35,54 +37,109 @@ class TimeOffset:
     correlation: float
 
 
-def motion_energy(frames: Iterable[Image]) -> Series:
-    """Mean absolute change from frame to frame in each of 4x3 tiles, (n - 1, 12)."""
-    energies, last = [], None
-    for frame in frames:
-        small = cv2.GaussianBlur(cv2.resize(grey8(frame), _SIZE, interpolation=cv2.INTER_AREA), (0, 0), 1)
-        if last is not None:
-            energies.append(cv2.resize(cv2.absdiff(small, last), _TILES, interpolation=cv2.INTER_AREA).ravel())
-        last = small
-    return np.array(energies, np.float64).reshape(-1, _TILES[0] * _TILES[1])
+class Motion:
+    """The motion energy of one camera: mean absolute change from frame to frame in each of 4x3 tiles.
+
+    Attributes:
+        times_s: of each change, in the middle between its two frames, seconds.
+        energies: (12,) each, grey levels a frame.
+    """
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+        self.energies: list[Series] = []
+        self._last: tuple[float, Image] | None = None
+
+    def add(self, stamp_s: float, image: Image) -> None:
+        """Take in the next frame, of any depth; one that is not later than the last starts anew."""
+        small = cv2.GaussianBlur(cv2.resize(grey8(image), _SIZE, interpolation=cv2.INTER_AREA), (0, 0), 1)
+        if self._last is not None and stamp_s > self._last[0]:
+            change = cv2.resize(cv2.absdiff(small, self._last[1]), _TILES, interpolation=cv2.INTER_AREA)
+            self.times_s.append((stamp_s + self._last[0]) / 2)
+            self.energies.append(change.ravel().astype(np.float64))
+        self._last = stamp_s, small
+
+    @property
+    def period_s(self) -> float:
+        """Median time from frame to frame, seconds."""
+        return float(np.median(np.diff(self.times_s)))
 
 
-def time_offset(visible: Series, thermal: Series, rate_hz: float, most_ms: float = 250.0) -> TimeOffset:
+def time_offset(visible: Motion, thermal: Motion, most_ms: float = 250.0) -> TimeOffset:
     """The delay at which two motion energies correlate best, to a fraction of a frame.
 
+    Rates and stamps may differ and jitter: both series are interpolated at the instants of one grid.
+
     Args:
-        visible: (n, tiles) from ``motion_energy``, frames at a constant rate.
-        thermal: (m, tiles) the same, first frames stamped alike.
-        rate_hz: of both.
+        visible: of the visible camera.
+        thermal: of the thermal one.
         most_ms: largest offset looked for.
 
     Raises:
         ValueError: too few frames, or nothing that moves in both.
     """
-    reach = int(np.ceil(most_ms * rate_hz / 1000)) + 1
-    count = min(len(visible), len(thermal))
+    if min(len(visible.times_s), len(thermal.times_s)) < 3:
+        raise ValueError("a time offset needs some seconds of both cameras; expected more frames")
+    step = min(visible.period_s, thermal.period_s)
+    reach = int(np.ceil(most_ms / 1000 / step)) + 1
+    start = max(visible.times_s[0], thermal.times_s[0])
+    count = int((min(visible.times_s[-1], thermal.times_s[-1]) - start) / step) + 1
     if count < 4 * reach:
-        raise ValueError(f"{count} frames are too few for a time offset; expected {4 * reach} or more with motion")
-    tiles = [_whitened(series[:count], rate_hz) for series in (visible, thermal)]
-    curves = np.array([_correlations(a, b, reach) for a, b in zip(tiles[0].T, tiles[1].T, strict=True)])
-    mean = curves.mean(0)
-    if mean.max() < _LEAST_CORRELATION:
-        raise ValueError(f"motion in the two streams does not correlate ({mean.max():.2f}); show something that moves")
+        raise ValueError(
+            f"the cameras run together for {max(count, 0) * step:.1f} s, which is too short for a time offset; "
+            f"expected {4 * reach * step:.1f} s or more with motion"
+        )
+    grid: Series = np.asarray(start + step * np.arange(count), np.float64)
+    (a, a_known), (b, b_known) = (_whitened(motion, grid) for motion in (visible, thermal))
+    cells = _correlations(a, b, a_known, b_known, reach)
+    curve = _mean(cells)
+    if not curve.max() >= _LEAST_CORRELATION:
+        raise ValueError(f"motion in the two streams does not correlate ({curve.max():.2f}); show something that moves")
     random = np.random.default_rng(0)
-    drawn = [_peak(curves[random.integers(0, len(curves), len(curves))].mean(0), reach) for _ in range(50)]
-    to_ms = 1000 / rate_hz
-    return TimeOffset(float(_peak(mean, reach)) * to_ms, float(np.std(drawn)) * to_ms, float(mean.max()))
+    drawn = []
+    for _ in range(_RESAMPLES):
+        parts, tiles = (random.integers(0, size, size) for size in cells[0].shape[:2])
+        drawn.append(_peak(_mean((cells[0][parts][:, tiles], cells[1][parts])), reach))
+    to_ms = 1000 * step
+    return TimeOffset(float(_peak(curve, reach) * to_ms), float(np.std(drawn) * to_ms), float(curve.max()))
 
 
-def _whitened(series: Series, rate_hz: float) -> Series:
-    logs = np.log(series + 0.1)
-    logs -= cv2.GaussianBlur(logs, (1, 2 * round(2 * _SMOOTH_S * rate_hz) + 1), 0.1, sigmaY=_SMOOTH_S * rate_hz)
-    return np.asarray((logs - logs.mean(0)) / np.maximum(logs.std(0), 1e-6))
+def _whitened(motion: Motion, grid: Series) -> tuple[Series, npt.NDArray[np.bool_]]:
+    """Log energies on a grid of instants, without slow changes, (n, tiles); and which instants frames tell of."""
+    times = np.array(motion.times_s)
+    logs = np.log(np.array(motion.energies) + 0.1)
+    series = np.stack([np.interp(grid, times, tile) for tile in logs.T], 1)
+    rate_hz = 1 / (grid[1] - grid[0])
+    window = (1, 2 * round(2 * _SMOOTH_S * rate_hz) + 1)
+    series -= cv2.GaussianBlur(series, window, 0.1, sigmaY=_SMOOTH_S * rate_hz)
+    after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
+    known = times[after] - times[after - 1] < _LONGEST_GAP * motion.period_s
+    return (series - series.mean(0)) / np.maximum(series.std(0), 1e-6), known
 
 
-def _correlations(visible: Series, thermal: Series, reach: int) -> Series:
-    """Correlation of visible[i + lag] with thermal[i] for lags from -reach to reach."""
-    inner = thermal[reach : len(thermal) - reach]
-    return np.array([np.mean(inner * visible[lag : lag + len(inner)]) for lag in range(2 * reach + 1)])
+def _correlations(
+    visible: Series,
+    thermal: Series,
+    visible_known: npt.NDArray[np.bool_],
+    thermal_known: npt.NDArray[np.bool_],
+    reach: int,
+) -> tuple[Series, Series]:
+    """Sums of visible[i + lag] * thermal[i] for lags from -reach to reach, (parts, tiles, lags), and their counts."""
+    inner = slice(reach, len(thermal) - reach)
+    parts = np.array_split(np.arange(inner.stop - inner.start), _PARTS)
+    sums, counts = [], []
+    for lag in range(2 * reach + 1):
+        shifted = slice(lag, lag + inner.stop - inner.start)
+        known = visible_known[shifted] & thermal_known[inner]
+        product = thermal[inner] * visible[shifted] * known[:, None]
+        sums.append([product[part].sum(0) for part in parts])
+        counts.append([known[part].sum() for part in parts])
+    return np.moveaxis(np.array(sums), 0, 2), np.array(counts, np.float64).T
+
+
+def _mean(cells: tuple[Series, Series]) -> Series:
+    sums, counts = cells
+    return np.asarray(sums.sum((0, 1)) / np.maximum(counts.sum(0) * sums.shape[1], 1))
 
 
 def _peak(curve: Series, reach: int) -> float:

@@ -1,0 +1,125 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.writer import BagWriter
+from vi_fusion_ros.cli import main
+from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.registration.timing import Motion, time_offset
+from vi_fusion_ros.sources.clip import Video
+
+
+def walker(times_s, inverted=False, seed=0):
+    """A disc that wanders about, as it is seen at some times."""
+    random = np.random.default_rng(seed)
+    path = np.cumsum(random.normal(0, 4, (900, 2)), 0) % 100
+    for time_s in times_s:
+        at = np.array([np.interp(time_s * 30 + 20, range(len(path)), path[:, k]) for k in (0, 1)])
+        image = np.full((120, 160), 90, np.uint8)
+        cv2.circle(image, tuple(int(v * 8) for v in at + 10), 9 * 8, 20 if inverted else 220, -1, cv2.LINE_AA, 3)
+        yield image
+
+
+def motion(stamps_s, images):
+    found = Motion()
+    for stamp_s, image in zip(stamps_s, images, strict=False):
+        found.add(stamp_s, image)
+    return found
+
+
+@pytest.mark.parametrize("delay_ms", [-120, -50, 0, 40, 120])
+def test_a_delay_is_found(delay_ms):
+    stamps = np.arange(200) / 30
+    visible = motion(stamps, walker(stamps))
+    thermal = motion(stamps, walker(stamps - delay_ms / 1000, True))
+    found = time_offset(visible, thermal)
+    assert found.offset_ms == pytest.approx(-delay_ms, abs=10)
+    assert found.uncertainty_ms < 10
+
+
+def test_rates_and_stamps_may_differ_and_jitter_and_frames_be_lost():
+    random = np.random.default_rng(5)
+    visible_s = 1e9 + np.sort(np.arange(240) / 30 + random.normal(0, 0.004, 240))[random.random(240) > 0.1]
+    thermal_s = 1e9 + np.arange(72) / 9
+    visible = motion(visible_s, walker(visible_s - 1e9))
+    thermal = motion(thermal_s, walker(thermal_s - 1e9 - 0.06, True))
+    assert time_offset(visible, thermal).offset_ms == pytest.approx(-60, abs=20)
+
+
+def test_no_delay_without_motion_or_with_too_few_frames():
+    still = [np.full((120, 160), 90, np.uint8)] * 100
+    one, other = motion(np.arange(100) / 30, still), motion(np.arange(100) / 30, still)
+    with pytest.raises(ValueError, match="does not correlate"):
+        time_offset(one, other)
+    with pytest.raises(ValueError, match="too short"):
+        time_offset(motion(np.arange(9) / 30, still), motion(np.arange(9) / 30, still))
+    with pytest.raises(ValueError, match="too short"):  # clocks that never meet
+        time_offset(one, motion(500 + np.arange(100) / 30, still))
+    with pytest.raises(ValueError, match="more frames"):
+        time_offset(motion([0.0], still), one)
+
+
+@pytest.mark.data
+def test_a_real_pair_of_videos_cut_by_some_frames(data_dir):
+    frames = [list(Video(data_dir / "m3svd" / f"0117_1605_{camera}.mp4")) for camera in ("visible", "thermal")]
+    stamps = np.arange(500) / 30
+    for cut in (-3, 0, 2, 3):
+        visible, thermal = frames[0][max(cut, 0) :], frames[1][max(-cut, 0) :]
+        found = time_offset(motion(stamps, visible), motion(stamps, thermal))
+        assert found.offset_ms == pytest.approx(-cut * 1000 / 30, abs=10)
+
+
+def bag_of(path, delay_s):
+    """Both cameras at 30 Hz, the thermal stamps late."""
+    times = 100 + np.arange(150) / 30
+    kind = "sensor_msgs/msg/Image"
+    store = typestore()
+    types = {name: store.types[name] for name in (kind, "std_msgs/msg/Header", "builtin_interfaces/msg/Time")}
+    with BagWriter(path) as bag:
+        streams = zip(times, walker(times - 100), walker(times - 100, True), strict=True)
+        for time_s, *images in streams:
+            for topic, image, late in (("/v", images[0], 0), ("/t", images[1], delay_s)):
+                stamp = round((time_s + late) * 1e9)
+                time = types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
+                header = types["std_msgs/msg/Header"](time, topic[1:])
+                h, w = image.shape
+                message = types[kind](header, h, w, "mono8", 0, w, image.ravel())
+                bag.write(topic, kind, stamp, message)
+    return path
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("spelling", ["time", "--time"])
+def test_the_command_on_a_bag_writes_into_the_rig(tmp_path, capsys, spelling):
+    bag = bag_of(tmp_path / "b.mcap", 0.05)
+    Rig(np.eye(3), (160, 120), (160, 120)).save(tmp_path / "rig.yaml")
+    call = ["calibrate", spelling, "--bag", str(bag), "--visible-topic", "/v", "--thermal-topic", "/t", "--rig",
+            str(tmp_path / "rig.yaml"), "--json", str(tmp_path / "t.json")]  # fmt: skip
+    assert main(call) == 0
+    assert "to thermal stamps (± " in capsys.readouterr().out
+    assert Rig.load(tmp_path / "rig.yaml").time_offset_ms == pytest.approx(-50, abs=10)
+    assert json.loads((tmp_path / "t.json").read_text())["offset_ms"] == pytest.approx(-50, abs=10)
+    call[call.index("/t")] = "/other"
+    assert main(call) == 2
+    assert "its image topics are: /t, /v" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "give one of"),
+        (["--visible", "v.mp4"], "belong together"),
+        (["--bag", "b", "--live"], "give one of"),
+        (["--bag", "b"], "--visible-topic and --thermal-topic are needed"),
+        (["--visible", "v.mp4", "--thermal", "t.mp4"], "v.mp4 is missing"),
+        (["--bag", "nowhere", "--visible-topic", "/v", "--thermal-topic", "/t"], "no such bag"),
+    ],
+)
+def test_wrong_inputs_are_one_sentence(capsys, options, sentence):
+    assert main(["calibrate", "time", *options]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1

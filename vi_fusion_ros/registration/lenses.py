@@ -1,0 +1,43 @@
+"""Points through lenses: from the thermal picture as it comes to the visible one as it comes, and back to straight."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vi_fusion_ros.registration.planar import Points, transform
+from vi_fusion_ros.registration.rig import Camera, Matrix, Rig
+
+
+def straightened(camera: Camera | None, points: Points) -> Points:
+    """Where points (n, 2), (x, y), of a picture would be if its lens had no distortion; without a lens as they are."""
+    if camera is None or not len(points):
+        return np.asarray(points, np.float64)
+    matrix = camera.matrix
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)  # the default stops after five steps
+    flat = np.asarray(points, np.float64).reshape(-1, 1, 2)
+    return np.asarray(cv2.undistortPointsIter(flat, matrix, camera.distortion, None, matrix, criteria).reshape(-1, 2))
+
+
+def bent(camera: Camera | None, points: Points) -> Points:
+    """Where the lens puts undistorted points (n, 2), (x, y); undoes ``straightened``."""
+    if camera is None or not len(points):
+        return np.asarray(points, np.float64)
+    rays = np.c_[points, np.ones(len(points))] @ np.linalg.inv(camera.matrix).T
+    zero = np.zeros(3)
+    return np.asarray(cv2.projectPoints(rays, zero, zero, camera.matrix, camera.distortion)[0].reshape(-1, 2))
+
+
+def to_visible(rig: Rig, points: Points, homography: Matrix | None = None) -> Points:
+    """Where points of the thermal picture lie in the visible one, lenses included.
+
+    Args:
+        rig: with images of the sizes that it was made for.
+        points: (n, 2), (x, y), thermal pixels.
+        homography: (3, 3) to use in place of the rig's own, for another distance.
+
+    Returns:
+        (n, 2), visible pixels.
+    """
+    matrix = rig.H_thermal_to_visible if homography is None else homography
+    return bent(rig.visible_camera, transform(matrix, straightened(rig.thermal_camera, points)))
