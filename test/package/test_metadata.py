@@ -23,7 +23,7 @@ ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "pytho
 PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
 PIP_ONLY |= {"zstandard", "lz4", "ray"}
 # A person who has them gets more; nothing needs them.
-OPTIONAL = {"rosbag2_py", "tensorrt"}
+OPTIONAL = {"rosbag2_py", "tensorrt", "openvino"}
 
 
 def declared() -> set[str]:

@@ -195,7 +195,9 @@ class EvaluationNode(Node):
                 return
             assert self._first_arrival_s is not None  # it came with an image
             self._evaluator.evaluation.wall_s = time.perf_counter() - self._first_arrival_s
-            self._ages_ms.append((self.get_clock().now().nanoseconds - stamp_ns) / 1e6)
+            now_ns = self.get_clock().now().nanoseconds
+            if now_ns:  # simulated time is 0 until the first /clock
+                self._ages_ms.append((now_ns - stamp_ns) / 1e6)
 
     def _result(self) -> dict[str, Any]:
         """The result so far, written where it shall be; the evaluation's lock is held, or the worker has ended."""
