@@ -25,10 +25,12 @@ class Codec(NamedTuple):
     Attributes:
         check: raises ValueError where the message contradicts itself; looks at no pixel.
         decode: the message's pixels; raises ValueError where it cannot.
+        read: the message of its serialised form, faster than by its definition; None where there is no such way.
     """
 
     check: Callable[[Any], None]
     decode: Callable[[Any], Image]
+    read: Callable[[bytes], Any] | None = None
 
 
 class Problem(NamedTuple):

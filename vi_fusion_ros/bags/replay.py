@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -60,14 +60,13 @@ class Replay:
         return max(min(self._source.counts.get(topic, 0) for topic in self._topics), 1)
 
     def pairs(self) -> Iterator[DecodedPair]:
-        """Every pair of the bag that can be decoded, in order; threads read and decode ahead."""
+        """Every pair of the bag that can be decoded, in order; threads read and decode compressed images ahead."""
+        if not any(kind.endswith("CompressedImage") for kind in self._types.values()):
+            yield from self._decoded(map(_decode_here, self._events()))  # threads would cost more than they save
+            return
         with ThreadPoolExecutor(_DECODERS, "decode") as decoders:
-            for event in _ahead(self._decoding(decoders), _AHEAD):
-                outcome = event.result() if isinstance(event, Future) else event
-                if isinstance(outcome, Problem):
-                    self.intake.note(outcome)  # here, in the order of the bag
-                else:
-                    yield outcome
+            events = _ahead(self._decoding(decoders), _AHEAD)
+            yield from self._decoded(event.result() if isinstance(event, Future) else event for event in events)
 
     def message_pairs(self) -> Iterator[MessagePair]:
         """Every pair, not decoded, in order."""
@@ -76,6 +75,13 @@ class Replay:
                 self.intake.note(event)
             else:
                 yield event
+
+    def _decoded(self, outcomes: Iterable[DecodedPair | Problem]) -> Iterator[DecodedPair]:
+        for outcome in outcomes:
+            if isinstance(outcome, Problem):
+                self.intake.note(outcome)  # here, in the order of the bag
+            else:
+                yield outcome
 
     def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | Problem] | Problem]:
         for event in self._events():
@@ -86,7 +92,7 @@ class Replay:
         for record in self._source.records(list(self._topics)):
             now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
             kind = self._types[record.topic]
-            read = partial(typestore().deserialize_cdr, record.data, kind)
+            read = partial(self._codecs[kind].read or partial(_by_definition, kind), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
             outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
             if isinstance(outcome, Problem):
@@ -94,6 +100,14 @@ class Replay:
             else:
                 yield from outcome
         yield from self.intake.flush(now_ns)
+
+
+def _by_definition(kind: str, data: bytes) -> Any:
+    return typestore().deserialize_cdr(data, kind)
+
+
+def _decode_here(event: MessagePair | Problem) -> DecodedPair | Problem:
+    return event if isinstance(event, Problem) else decoded(event)
 
 
 def _image_type(source: BagSource, topic: str, codecs: Mapping[str, Codec]) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.bags.intake import DecodedPair, Intake
 from vi_fusion_ros.drawing import mosaic_row
-from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
+from vi_fusion_ros.evaluation.fusion_evaluation import OURS, TRIVIAL, FusionEvaluation, trivial_fusions
 from vi_fusion_ros.evaluation.fusion_metrics import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult, Image
@@ -28,12 +28,14 @@ _MOSAIC_WIDTH = 1240
 
 
 class Sample(NamedTuple):
-    """One pair for the fusion metrics, grey, (H, W) uint8, cut to where both cameras see.
+    """One pair for the fusion metrics, (H, W) or (H, W, 3) BGR, uint8, cut to where both cameras see.
+
+    It is made grey only when it is measured, which most never are in a long stream.
 
     Attributes:
         number: of the pair in the stream, from 0.
         name: stamp, nanoseconds.
-        visible: luma.
+        visible: as it came.
         thermal: registered and tone mapped as the network saw it.
         fused: our result.
         mosaic: what a person looks at, (h, w, 3) uint8; None where no pictures were asked for.
@@ -41,9 +43,9 @@ class Sample(NamedTuple):
 
     number: int
     name: str
-    visible: Gray8
-    thermal: Gray8
-    fused: Gray8
+    visible: Image
+    thermal: Image
+    fused: Image
     mosaic: Image | None
 
 
@@ -218,10 +220,8 @@ def _sample(number: int, result: FusionResult, tone_mapper: ToneMapper, picture:
         return None
     part = np.s_[top : top + height, left : left + width]
     thermal = tone_mapper.render(registered)
-    luma, heat, fused = (
-        to_gray(image.astype(np.uint8, copy=False))[part] for image in (visible.image, thermal, result.fused)
-    )
-    return Sample(number, str(visible.stamp_ns), luma, heat, fused, _mosaic(result) if picture else None)
+    images = (visible.image[part], thermal[part], result.fused[part])
+    return Sample(number, str(visible.stamp_ns), *images, _mosaic(result) if picture else None)
 
 
 def _mosaic(result: FusionResult) -> Image:
@@ -231,8 +231,9 @@ def _mosaic(result: FusionResult) -> Image:
 
 
 def _metrics(sample: Sample) -> list[list[float]]:
-    fusions = {OURS: sample.fused, **trivial_fusions(sample.visible, sample.thermal)}
-    values = metrics_of_methods(fusions, sample.visible, sample.thermal)
+    visible, thermal, fused = (to_gray(np.asarray(image, np.uint8)) for image in sample[2:5])
+    fusions = {OURS: fused, **trivial_fusions(visible, thermal)}
+    values = metrics_of_methods(fusions, visible, thermal)
     return [list(row.values()) for row in values.values()]
 
 

@@ -9,7 +9,8 @@ _LIMITS = """\
 
 - Three labels only, learned from one make of camera pair on roads; other scenes, cameras and distances are untried
   except for the pictures in docs/model.md.
-- Presence in whole frames is learned mostly from crops pasted into frames; small, far objects are missed.
+- Presence in whole frames is learned from few frames and from crops pasted into them; small, far objects are missed,
+  and in places unlike those roads textures are taken for cars.
 - Bicycles are few, and usually have a person on them: the labels are confused most with each other.
 - The temperatures were fitted on the validation crops. The ECE of `all` is cross-fitted over four contiguous blocks of
   frames (each block judged with a temperature fitted on the other three); everything else uses no fitted value.
