@@ -76,4 +76,8 @@ class _ViewDirectoryReader(DirectoryReader):
 class ViewReader(Reader):
     """``rosbags.rosbag2.Reader`` whose messages may be ``memoryview``."""
 
-    STORAGE_PLUGINS: Mapping[str, Any] = {**Reader.STORAGE_PLUGINS, "dir": _ViewDirectoryReader, ".mcap": McapViewReader}
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        **Reader.STORAGE_PLUGINS,
+        "dir": _ViewDirectoryReader,
+        ".mcap": McapViewReader,
+    }
