@@ -18,5 +18,5 @@ class ClosingSqliteReader(Sqlite3Reader):
         finally:
             for connection in apsw.connections():
                 new = id(connection) not in before and connection is not self.dbconn
-                if new and connection.filename == str(Path(self.path).resolve()):
+                if new and connection.filename == str(Path(str(self.path)).resolve()):
                     connection.close(True)
