@@ -22,7 +22,7 @@ from vi_fusion_ros.share import default_model
 pytestmark = pytest.mark.skipif(standin_tensorrt.compiler() is None, reason="there is no C compiler")
 
 TIMEOUT_S = 60.0
-VERSIONS = ("8.6.0", "10.3.0", "10.13.3.9", "11.4.0.106")
+VERSIONS = ["8.6.0", "10.3.0", "11.4.0.106"]
 SIZE = "96x64"
 
 
@@ -119,10 +119,8 @@ def test_an_accelerator_that_is_not_there(compile_, tmp_path):
     assert (done.returncode, done.stderr) == (2, "vi-fusion: DLA core 1 was asked for; this machine has 0\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_build_that_is_killed_in_the_middle_leaves_nothing_and_can_be_repeated(
-    libraries, compile_, tmp_path, number
-):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_build_that_is_killed_in_the_middle_leaves_nothing_and_can_be_repeated(libraries, compile_, tmp_path, number):
     command = [sys.executable, "-m", "vi_fusion_ros.cli", "compile", default_model(), "-o", tmp_path, "--size", SIZE]
     environment = standin_tensorrt.environment(libraries, build="hang")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
@@ -277,7 +275,9 @@ def test_auto_serves_builds_in_a_process_and_changes_over_and_the_next_time_it_i
     assert "serves 96x64 from here on" in said
 
 
-def test_auto_with_a_cache_that_cannot_be_written_warns_once_and_keeps_the_engine_in_memory(auto, tmp_path, monkeypatch):
+def test_auto_with_a_cache_that_cannot_be_written_warns_once_and_keeps_the_engine_in_memory(
+    auto, tmp_path, monkeypatch
+):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
@@ -285,7 +285,9 @@ def test_auto_with_a_cache_that_cannot_be_written_warns_once_and_keeps_the_engin
     cache = tmp_path / "file" / "cache"
     said, warned = auto(cache, build="slow")
     assert "tensorrt 10.3.0 fp16 96x64 on Stand-in" in said
-    assert warned == [f"the engine cache {cache} is not writable: engines are built anew at each start and kept in memory"]
+    assert warned == [
+        f"the engine cache {cache} is not writable: engines are built anew at each start and kept in memory"
+    ]
     assert not list(scratch.iterdir())
 
 
@@ -302,12 +304,12 @@ def test_auto_with_an_engine_that_cannot_be_used_builds_another(auto, engine):
     ("build", "sentence"),
     [
         ("fail", "cannot be had: the engine builder failed: TensorRT 10.3.0 could not build the engine: IBuilder"),
-        ("hang", "cannot be had: the engine builder took longer than 4 s and was stopped; its last words: "),
+        ("hang", "cannot be had: the engine builder took longer than 2 s and was stopped; its last words: "),
         ("wrong", "cannot be had: the engine builder failed: the engine fp16 96x64 of"),
     ],
 )
 def test_auto_with_a_builder_that_does_not_do_it_goes_on_without(auto, tmp_path, build, sentence):
-    said, warned = auto(tmp_path / "cache", timeout_s=4.0 if build == "hang" else TIMEOUT_S, build=build)
+    said, warned = auto(tmp_path / "cache", timeout_s=2.0 if build == "hang" else TIMEOUT_S, build=build)
     assert "\nfallback\nonnxruntime" in said
     assert sentence in said
     assert not list((tmp_path / "cache").glob("*.engine"))

@@ -180,6 +180,11 @@ class Builder:
     def build_serialized_network(self, network, config):
         typed = network.flags & 1 << _FLAGS["STRONGLY_TYPED"]
         assert not (typed and config.flags), "a strongly typed network takes no precision flags"
+        if not typed and "FP16" in _has("BuilderFlag"):
+            types = {tensor.data_type for tensor in onnx.load_from_string(network.graph).graph.initializer}
+            wanted = {"FP16"} if onnx.TensorProto.FLOAT16 in types else set()
+            wanted |= {"INT8"} if onnx.TensorProto.INT8 in types else set()
+            assert {flag.name for flag in config.flags} >= wanted, "types without the flags that allow them"
         how = os.environ.get("STANDIN_BUILD", "")
         monitor = getattr(config, "progress_monitor", None)
         if monitor is not None:
