@@ -54,7 +54,7 @@ def test_there_are_signatures_of_every_generation():
 
 @pytest.mark.parametrize("version", SIGNATURES)
 def test_our_code_type_checks(check, version):
-    """Else our code uses what this version lacks, or a name that test/support/tensorrt_signatures.py has not read yet."""
+    """Else our code uses what this version lacks, or a name that tensorrt_signatures.py has not been run for."""
     assert check(SIGNATURES[version]) == []
 
 
