@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, Plane, Tensor, to_unit
+from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
 from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
 from vi_fusion_ros.inference.verify import noise_pairs, verify
 
@@ -49,7 +49,7 @@ class OpenVinoEngine:
         self._core = openvino.Core()
         self._model: Any = None
         self._requests: dict[Size, Any] = {}
-        self._buffers: tuple[Tensor, Tensor] | None = None
+        self._buffers = FloatBuffers()
         try:
             self._model = self._core.read_model(path)
             side = self.manifest.multiple
@@ -64,10 +64,7 @@ class OpenVinoEngine:
 
     def buffers(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """See ``Engine.buffers``: float32, the same arrays as long as the size is the same."""
-        if self._buffers is None or self._buffers[0].shape[2:] != (height, width):
-            visible, thermal = (np.zeros((1, channels, height, width), np.float32) for channels in INPUTS.values())
-            self._buffers = (visible, thermal)
-        return self._buffers
+        return self._buffers.of(height, width)
 
     def infer(self, visible: Plane, thermal: Plane) -> EngineOutput:
         """See ``Engine.infer``.
