@@ -47,6 +47,35 @@ def test_only_operators_that_tensorrts_parser_supports(graph):
     assert {node.domain for node in made.graph.node} <= {"", "ai.onnx"}
 
 
+def test_what_the_list_restricts(graph):
+    """The list's last column, for the operators that we use, and its note that UINT8 is for inputs and outputs only."""
+    _, _, made = graph
+    known = {tensor.name: tensor.data_type for tensor in made.graph.initializer}
+    dequantized = {node.output[0] for node in made.graph.node if node.op_type == "DequantizeLinear"}
+    for node in made.graph.node:
+        if node.op_type.startswith("Reduce"):
+            assert set(node.input[1:]) <= set(known), "axes must be an initializer"
+        if node.op_type == "Conv":
+            assert node.input[1] in dequantized | set(known)
+            assert len(shape_of(made, node.input[0])) == 4, "2D or 3D convolutions only"
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert known[node.input[2]] == onnx.TensorProto.INT8, "no other type for 8.6, and ours for the others"
+            assert (
+                node.op_type == "QuantizeLinear"
+                or known.get(node.input[0], onnx.TensorProto.INT8) == onnx.TensorProto.INT8
+            )
+    assert onnx.TensorProto.UINT8 not in {v.type.tensor_type.elem_type for v in made.graph.value_info}
+    edges = [
+        node for node in made.graph.node if {"visible", "thermal", "fused", "attention"} & {*node.input, *node.output}
+    ]
+    assert [node.op_type for node in edges] == ["Cast"] * 4
+
+
+def shape_of(model, name):
+    values = {v.name: v for v in (*model.graph.value_info, *model.graph.input)}
+    return [side.dim_value for side in values[name].type.tensor_type.shape.dim]
+
+
 def test_what_the_exporter_writes_now_uses_no_other_operators(tmp_path):
     pytest.importorskip("torch", reason="the training requirements are not installed")
     from vi_fusion_ros.model.network import FusionNet, NetworkConfig

@@ -48,6 +48,8 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
         raise ValueError(f"model {path} has {has} quantised graph and precision {precision} was asked for{hint}")
     model = with_bytes(model)
     _fix_size(model, size)
+    _constants_to_initializers(model)
+    _biases_to_float(model)
     if precision == "fp16":
         model = to_half(model)
     return shape_inference.infer_shapes(model, strict_mode=True)
@@ -101,6 +103,30 @@ def _encode(name: str) -> list[onnx.NodeProto]:
 
 def _inner(name: str) -> str:
     return f"{name}_unit"
+
+
+def _constants_to_initializers(model: onnx.ModelProto) -> None:
+    """TensorRT's list of operators asks for initializers in some places, for example as the axes of a reduction."""
+    constants = [node for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        tensor = node.attribute[0].t
+        tensor.name = node.output[0]
+        model.graph.initializer.append(tensor)
+        model.graph.node.remove(node)
+
+
+def _biases_to_float(model: onnx.ModelProto) -> None:
+    """Quantised biases are int32 for ONNX Runtime; TensorRT dequantises no int32, and adds biases as float."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "DequantizeLinear"]:
+        levels = tensors.get(node.input[0])
+        if levels is not None and levels.data_type == TensorProto.INT32:
+            bias = numpy_helper.to_array(levels) * numpy_helper.to_array(tensors[node.input[1]])
+            model.graph.initializer.append(numpy_helper.from_array(bias.astype(np.float32), node.output[0]))
+            model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
 
 
 def _fix_size(model: onnx.ModelProto, size: tuple[int, int]) -> None:

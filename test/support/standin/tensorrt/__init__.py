@@ -146,6 +146,9 @@ class OnnxParser:
         try:
             graph = onnx.load_from_string(bytes(model))
             onnx.checker.check_model(graph)
+            types = {tensor.name: tensor.data_type for tensor in graph.graph.initializer}
+            dequantized = [types.get(node.input[0]) for node in graph.graph.node if node.op_type == "DequantizeLinear"]
+            assert onnx.TensorProto.INT32 not in dequantized, "DequantizeLinear takes no INT32"
         except Exception as error:
             self._errors = [ParserError(f"In node -1: {error}")]
             return False
