@@ -132,7 +132,7 @@ def test_precision_and_graph_have_to_go_together(quantized):
     assert is_quantised(onnx.load(str(quantized)))
     with pytest.raises(ValueError, match=r"has no quantised graph and precision int8 .*: make one with vi-fusion quan"):
         engine_graph(default_model(), "int8", SIZE)
-    with pytest.raises(ValueError, match="has a quantised graph and precision fp16 was asked for"):
+    with pytest.raises(ValueError, match="has a quantised graph and precision fp16 was asked for: it takes int8"):
         engine_graph(quantized, "fp16", SIZE)
     with pytest.raises(ValueError, match="precision is 'fp8'; expected one of fp32, fp16, int8"):
         engine_graph(default_model(), "fp8", SIZE)

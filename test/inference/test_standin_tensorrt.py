@@ -101,7 +101,7 @@ def test_an_engine_that_computes_something_else_is_not_written(compile_, tmp_pat
     assert done.returncode == 2
     assert "was built but is not what ONNX Runtime computes: fused differs by" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "engines").exists()
+    assert not list((tmp_path / "engines").iterdir())
 
 
 def test_a_build_that_fails_says_what_tensorrt_said(compile_, tmp_path):
@@ -111,7 +111,21 @@ def test_a_build_that_fails_says_what_tensorrt_said(compile_, tmp_path):
         "vi-fusion: TensorRT 10.3.0 could not build the engine: IBuilder::buildSerializedNetwork: Error Code 10: no "
         "implementation\n"
     )
-    assert not (tmp_path / "engines").exists()
+    assert not list((tmp_path / "engines").iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_built(compile_, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = compile_(tmp_path / "file" / "engines", build="fail")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"vi-fusion: the folder {tmp_path / 'file' / 'engines'} cannot be written; name another for the engines\n"
+    )
+
+
+def test_a_timing_cache_that_cannot_be_written_costs_no_engine(compile_, tmp_path):
+    assert compile_(tmp_path / "engines", "--timing-cache", tmp_path).returncode == 0
+    assert list((tmp_path / "engines").glob("*.engine"))
 
 
 def test_an_accelerator_that_is_not_there(compile_, tmp_path):

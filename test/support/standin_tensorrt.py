@@ -1,10 +1,15 @@
-"""Processes that find a TensorRT, a driver and a GPU where there are none: see test/support/standin/."""
+"""Processes that find a TensorRT, a driver and a GPU where there are none: see test/support/standin/.
+
+``python test/support/standin_tensorrt.py COMMAND ...`` runs a command as one, for example ``pytest test/gpu``.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent / "standin"
@@ -31,3 +36,9 @@ def environment(libraries: Path, **settings: str) -> dict[str, str]:
     for name, folder in (("LD_LIBRARY_PATH", libraries), ("PYTHONPATH", HERE)):
         found[name] = f"{folder}:{found.get(name, '')}"
     return found
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        found = environment(build(Path(scratch)))
+        sys.exit(subprocess.run(sys.argv[1:], env=found, check=False).returncode)

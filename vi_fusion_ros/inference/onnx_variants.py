@@ -44,7 +44,11 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
     if is_quantised(model) != (precision == "int8"):
         has = "a" if is_quantised(model) else "no"
-        hint = "" if is_quantised(model) else f": make one with vi-fusion quantize {path} -o INT8.onnx --data PATH"
+        hint = (
+            ": it takes int8"
+            if is_quantised(model)
+            else f": make one with vi-fusion quantize {path} -o INT8.onnx --data PATH"
+        )
         raise ValueError(f"model {path} has {has} quantised graph and precision {precision} was asked for{hint}")
     model = with_bytes(model)
     _fix_size(model, size)

@@ -93,7 +93,7 @@ def build(graph: bytes, options: BuildOptions, progress: Progress) -> bytes:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BuildError(f"TensorRT {trt.__version__} could not build the engine: {log.sentence()}")
-    _write_timing_cache(config, options.timing_cache)
+    _write_timing_cache(config, options.timing_cache, progress)
     return bytes(cast(Any, plan))
 
 
@@ -126,7 +126,7 @@ def _configure(builder: trt.Builder, config: trt.IBuilderConfig, options: BuildO
 def _read_timing_cache(config: trt.IBuilderConfig, path: Path | None, progress: Progress) -> None:
     if path is None:
         return
-    stored = path.read_bytes() if path.is_file() else b""
+    stored = _stored(path)
     if stored and config.set_timing_cache(config.create_timing_cache(stored), False):
         return
     if stored:
@@ -134,9 +134,20 @@ def _read_timing_cache(config: trt.IBuilderConfig, path: Path | None, progress: 
     config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
-def _write_timing_cache(config: trt.IBuilderConfig, path: Path | None) -> None:
-    if path is not None:
+def _stored(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # most often it is not there yet
+        return b""
+
+
+def _write_timing_cache(config: trt.IBuilderConfig, path: Path | None, progress: Progress) -> None:
+    if path is None:
+        return
+    try:
         write_atomic(path, bytes(cast(Any, config.get_timing_cache().serialize())))
+    except OSError as error:  # no reason to lose what was built
+        progress(f"timing cache {path} cannot be written: {error}")
 
 
 def _monitor(progress: Progress) -> Any:
