@@ -14,6 +14,8 @@ from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_mcap import ChunkInfo, McapReader
 
+from vi_fusion_ros.bags.sqlite_reader import ClosingSqliteReader
+
 _RECORD = struct.Struct("<BQ")  # opcode, length of the content
 _CHUNK_CRC = struct.Struct("<24xI")  # behind the times and the size
 _CHUNK_HEADER_SIZE = 40  # of an uncompressed one, whose name of the compression is empty
@@ -70,7 +72,11 @@ class McapViewReader(McapReader):
 
 
 class _ViewDirectoryReader(DirectoryReader):
-    STORAGE_PLUGINS: Mapping[str, Any] = {**DirectoryReader.STORAGE_PLUGINS, "mcap": McapViewReader}
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        **DirectoryReader.STORAGE_PLUGINS,
+        "mcap": McapViewReader,
+        "sqlite3": ClosingSqliteReader,
+    }
 
 
 class ViewReader(Reader):
@@ -80,4 +86,5 @@ class ViewReader(Reader):
         **Reader.STORAGE_PLUGINS,
         "dir": _ViewDirectoryReader,
         ".mcap": McapViewReader,
+        ".db3": ClosingSqliteReader,
     }

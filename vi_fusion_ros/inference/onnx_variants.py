@@ -105,8 +105,9 @@ def _inner(name: str) -> str:
 
 def _fix_size(model: onnx.ModelProto, size: tuple[int, int]) -> None:
     for value in (*model.graph.input, *model.graph.output):
-        if value.name in (*INPUTS, *IMAGES):
-            for dimension, side in zip(value.type.tensor_type.shape.dim[2:], size[::-1], strict=True):
-                dimension.Clear()
-                dimension.dim_value = side
+        sides = (1, *size[::-1]) if value.name in (*INPUTS, *IMAGES) else (1,)
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, side in zip([dimensions[0], *dimensions[2:]], sides, strict=True):
+            dimension.Clear()
+            dimension.dim_value = side
     del model.graph.value_info[:]  # shapes of the free size, or none; inferred again

@@ -98,15 +98,13 @@ def build(graph: bytes, options: BuildOptions, progress: Progress) -> bytes:
 
 
 def _network_flags(options: BuildOptions) -> int:
-    """Types from the graph where TensorRT can and the accelerator, which takes no typed network, is not asked for."""
-    names = ["EXPLICIT_BATCH"]
-    if options.dla is None:
-        names.append("STRONGLY_TYPED")
     kinds = trt.NetworkDefinitionCreationFlag
+    names = ["EXPLICIT_BATCH", *(["STRONGLY_TYPED"] if _is_typed(options) else [])]
     return sum(1 << int(getattr(kinds, name)) for name in names if hasattr(kinds, name))
 
 
 def _is_typed(options: BuildOptions) -> bool:
+    """Types from the graph where TensorRT can and the accelerator, which takes no typed network, is not asked for."""
     return options.dla is None and hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
