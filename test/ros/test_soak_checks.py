@@ -1,9 +1,11 @@
 """The soak's judgement on invented runs: it has to be silent where all is well, and to find each kind of fault."""
 
+import cv2
+import numpy as np
 import pytest
 
 from vi_fusion_ros.frames import Mode
-from vi_fusion_ros.ros.soak_checks import SETTLE_S, Violations, Watch, balance, growth_mb_per_10k
+from vi_fusion_ros.ros.soak_checks import SETTLE_S, Violations, Watch, balance, broken_captures, growth_mb_per_10k
 
 OK = {"visible": "ok", "thermal": "ok"}
 
@@ -44,6 +46,23 @@ def test_a_healthy_run_and_right_modes():
     assert run.kinds == set()
     assert run.watch.judged["outputs"] > 100
     assert run.watch.longest_pause_s == pytest.approx(1 / 30, abs=1e-3)
+
+
+def test_captures_have_to_be_whole(tmp_path):
+    assert broken_captures(tmp_path / "none") == []
+    whole = tmp_path / "capture_1"
+    whole.mkdir()
+    for name in ("result.json", "status.json"):
+        (whole / name).write_text("{}")
+    cv2.imwrite(str(whole / "fused.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / ".abc.part").mkdir()
+    assert broken_captures(tmp_path) == []
+    (whole / "result.json").write_text('{"mode')
+    (whole / "status.json").unlink()
+    (whole / "fused.png").write_bytes((whole / "fused.png").read_bytes()[:20])
+    assert broken_captures(tmp_path) == [
+        "capture_1 lacks status.json", "capture_1/fused.png is broken", "capture_1/result.json is broken",
+    ]  # fmt: skip
 
 
 def test_a_wrong_mode():

@@ -6,10 +6,13 @@ faults take a stated time to be believed, and so does recovery.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vi_fusion_ros.frames import Mode
@@ -161,6 +164,26 @@ def balance(counters: dict[str, int], drops: dict[str, int]) -> int:
     published = 2 * counters["published_both"] + counters["published_visible_only"]
     published += counters["published_thermal_only"]
     return received - published - sum(drops.values()) - counters["pending"]
+
+
+def broken_captures(folder: Path) -> list[str]:
+    """A sentence for each file below ``folder`` that is not whole; what has not got its name yet does not count."""
+    broken = []
+    for capture in sorted(folder.glob("capture_*")):
+        names = {path.name for path in capture.iterdir()}
+        broken += [f"{capture.name} lacks {name}" for name in sorted({"result.json", "status.json"} - names)]
+        broken += [f"{capture.name}/{path.name} is broken" for path in sorted(capture.iterdir()) if not _is_whole(path)]
+    return broken
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix != ".json":
+        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def growth_mb_per_10k(results: Sequence[int], resident_mb: Sequence[float]) -> float | None:
