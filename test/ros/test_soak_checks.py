@@ -92,17 +92,25 @@ def test_a_pause_only_where_there_is_something_to_make_results_of():
     assert run.kinds == {"pause"}
 
 
-@pytest.mark.parametrize(("age", "shift"), [(1.5, 0.0), (0.05, 3600.0), (-1.0, 0.0)])
+@pytest.mark.parametrize(("age", "shift"), [(5.0, 0.0), (0.05, 3600.0), (-1.0, 0.0)])
 def test_stale_output(age, shift):
     run = Run()
     run.outputs(1, age=age, shift=shift)
     assert run.kinds == {"stale"}
 
 
+def test_late_output():
+    run = Run()
+    run.outputs(1, age=1.5)
+    assert run.kinds == {"late"}
+
+
 def test_the_same_stamp_twice():
     run = Run()
     run.watch.output(11.0, 1e9, 1e9 - 0.1, Mode.BOTH)
     run.watch.output(11.1, 1e9, 1e9 - 0.1, Mode.BOTH)
+    run.watch.output(11.4, 1e9 + 0.3, 1e9 + 0.2, Mode.BOTH)
+    run.watch.output(11.7, 1e9 + 0.6, 1e9 + 0.5, Mode.BOTH)
     assert run.kinds == {"stale"}
 
 
@@ -111,7 +119,35 @@ def test_a_fault_that_is_called_something_else():
     run.watch.fault(run.now, "saturate", ["thermal"])
     run.outputs(2, Mode.VISIBLE_ONLY)
     run.watch.status(run.now, {"visible": "ok", "thermal": "black"}, {})
+    run.outputs(1, Mode.VISIBLE_ONLY)
     assert run.kinds == {"health"}
+
+
+def test_what_overtakes_the_news_of_a_fault_is_no_violation():
+    run = Run()
+    run.watch.fault(run.now, "black", ["visible", "thermal"])
+    run.now += 3
+    run.watch.status(run.now, {"visible": "recovering", "thermal": "recovering"}, {})
+    run.outputs(0.2)
+    run.watch.fault(run.now, "", [])
+    run.outputs(2)
+    run.outputs(0.2, shift=3600)
+    run.watch.fault(run.now, "clock_jump", ["visible", "thermal"])
+    run.outputs(2, shift=3600)
+    assert run.kinds == set()
+
+
+def test_after_a_standstill_modes_settle_again():
+    run = Run()
+    run.outputs(2)
+    run.now += 0.4
+    run.outputs(0.5, Mode.VISIBLE_ONLY)
+    run.outputs(2)
+    assert run.kinds == set()
+    assert run.watch.judged["pauses"] == 1
+    run.outputs(0.5, Mode.VISIBLE_ONLY)
+    run.outputs(1)
+    assert run.kinds == {"mode"}
 
 
 def test_counters_that_go_back():
@@ -120,8 +156,13 @@ def test_counters_that_go_back():
     run.watch.status(run.now, OK, {"published": 4})
     assert run.kinds == {"counters"}
     run.watch.node_gone()
+    run.watch.status(run.now, OK, {"published": 6})  # of the old node, on its way for a while
+    run.watch.cameras_back(run.now)
     run.watch.status(run.now, OK, {"published": 0})
     assert run.violations.counts["counters"] == 1
+    run.watch.status(run.now, OK, {"published": 1})
+    run.watch.status(run.now, OK, {"published": 0})
+    assert run.violations.counts["counters"] == 2
 
 
 def test_the_balance():
