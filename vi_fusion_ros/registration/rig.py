@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,14 @@ class Rig:
         plane = self.extrinsics.rotation + np.outer(self.extrinsics.translation_m, (0, 0, 1)) / distance_m
         homography = self.visible_camera.matrix @ plane @ np.linalg.inv(self.thermal_camera.matrix)
         return np.asarray(homography / homography[2, 2])
+
+    def at(self, distance_m: float) -> Rig:
+        """The same rig with the map of a plane at another distance.
+
+        Raises:
+            ValueError: as ``homography_at``.
+        """
+        return replace(self, H_thermal_to_visible=self.homography_at(distance_m), plane_distance_m=distance_m)
 
     def save(self, path: Path) -> None:
         """Write the rig file, whole or not at all; an existing one is replaced.

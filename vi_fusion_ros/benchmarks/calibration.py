@@ -1,0 +1,174 @@
+"""How far ``calibrate scene`` is off: pairs of RoadScene one by one, and pairs put through one known rig together."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vi_fusion_ros.frames import Image
+from vi_fusion_ros.registration.matching import Pair
+from vi_fusion_ros.registration.planar import corner_error, equal_width, inverse
+from vi_fusion_ros.registration.rig import Matrix, Size, scaling
+from vi_fusion_ros.registration.scene import calibrate
+
+TOGETHER = 20
+"""Pairs that share a rig."""
+
+ROADSCENE_CROP: Size = (480, 288)
+"""Middle of the registered frames, (width, height): these differ in size, and one rig has one."""
+
+_SLACK_PX = 0.5  # further from the truth than the start by less than that is not worse
+
+RIG = np.array([[0.93, 0.03, 0.025], [-0.025, 0.95, 0.03], [0.01, -0.005, 1]])
+"""The known rig, thermal to visible, for images of width 1: a turn, unequal scale, a shift and perspective."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A pair of RoadScene.
+
+    Attributes:
+        name: of the frame.
+        visible: (H, W, 3) registered.
+        thermal: (H, W) registered.
+        visible_full: the same view at full resolution.
+        thermal_raw: (512, 640) as it came from the camera.
+        full_to_raw: (3, 3), the given registration: ``visible_full`` to ``thermal_raw`` pixels.
+    """
+
+    name: str
+    visible: Image
+    thermal: Image
+    visible_full: Image
+    thermal_raw: Image
+    full_to_raw: Matrix
+
+
+def roadscene(archive_path: Path) -> Iterator[Frame]:
+    """The frames of ``roadscene_dev.zip``.
+
+    Raises:
+        ValueError: it is missing or is something else.
+    """
+    try:
+        with zipfile.ZipFile(archive_path) as archive:
+            for entry in json.loads(archive.read("frames.json")):
+                yield _frame(archive, entry)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{archive_path} cannot be used as RoadScene's frames: {error}") from error
+
+
+def m3svd_stills(archive_path: Path) -> list[tuple[str, Image, Image]]:
+    """Name, visible and thermal image of the registered stills of ``m3svd_stills.zip``, scene after scene.
+
+    Raises:
+        ValueError: it is missing or is something else.
+    """
+    try:
+        with zipfile.ZipFile(archive_path) as archive:
+            names = sorted(name for name in archive.namelist() if name.startswith("visible/") and name.endswith(".jpg"))
+            return [
+                (name, _image(archive, name), _image(archive, name.replace("visible/", "thermal/", 1)))
+                for name in names
+            ]
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{archive_path} cannot be used as M3SVD's stills: {error}") from error
+
+
+def alone(frame: Frame) -> dict[str, Any]:
+    """Calibrate from a single pair; a refused one keeps its start, plain rescaling to equal width.
+
+    Returns:
+        ``start_px`` and ``end_px``: mean distance of the corners of the visible image from the given registration,
+        pixels of ``thermal_raw``; ``refused``.
+    """
+    pair = Pair.of(frame.visible_full, frame.thermal_raw, frame.name)
+    start = inverse(equal_width(pair.visible_size, pair.thermal_size))
+    try:
+        found, refused = inverse(calibrate([pair]).H_thermal_to_visible), False
+    except ValueError:
+        found, refused = start, True
+    start_px, end_px = (corner_error(one, frame.full_to_raw, pair.visible_size) for one in (start, found))
+    return {"frame": frame.name, "start_px": start_px, "end_px": end_px, "refused": refused}
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The distribution over the pairs of ``alone``."""
+    start, end = (np.array([row[key] for row in rows]) for key in ("start_px", "end_px"))
+    quantiles = (10, 25, 50, 75, 90, 95, 100)
+    return {
+        "pairs": len(rows),
+        "median_start_px": float(np.median(start)),
+        "median_end_px": float(np.median(end)),
+        "end_px_by_percentile": {str(q): float(np.percentile(end, q)) for q in quantiles},
+        "refused": sum(row["refused"] for row in rows),
+        "worse_than_start": int((end > start + _SLACK_PX).sum()),
+    }
+
+
+def together(pairs: Sequence[tuple[str, Image, Image]]) -> dict[str, Any]:
+    """Calibrate from registered pairs of one size, as they are and put through ``RIG``.
+
+    Returns:
+        ``off_px``: of what was found from the rig, mean of the corners, visible pixels. ``as_given_px``: how far from
+        the identity the calibration of the pairs as they are is: what the given registration and the method disagree
+        about. ``relative_px``: of the found rig from the known one when the former is what was found beyond that.
+        ``uncertainty_px`` as stated, and the ``model``.
+    """
+    size: Size = (pairs[0][1].shape[1], pairs[0][1].shape[0])
+    rig = scaling((1, 1), (size[0], size[0])) @ RIG @ scaling((size[0], size[0]), (1, 1))
+    rig /= rig[2, 2]
+    plain, moved = (
+        calibrate([Pair.of(visible, _seen_by(thermal, known), name) for name, visible, thermal in pairs])
+        for known in (np.eye(3), rig)
+    )
+    return {
+        "pairs": len(pairs),
+        "size": list(size),
+        "off_px": corner_error(moved.H_thermal_to_visible, rig, size),
+        "as_given_px": corner_error(plain.H_thermal_to_visible, np.eye(3), size),
+        "relative_px": corner_error(inverse(plain.H_thermal_to_visible) @ moved.H_thermal_to_visible, rig, size),
+        "uncertainty_px": moved.uncertainty_px,
+        "model": moved.model,
+    }
+
+
+def middle(frame: Frame) -> tuple[str, Image, Image] | None:
+    """The middle of the registered images in the size ``ROADSCENE_CROP``; None where they are smaller."""
+    (width, height), (h, w) = ROADSCENE_CROP, frame.visible.shape[:2]
+    if w < width or h < height:
+        return None
+    y, x = (h - height) // 2, (w - width) // 2
+    inner = np.s_[y : y + height, x : x + width]
+    return frame.name, frame.visible[inner], frame.thermal[inner]
+
+
+def disjoint(pairs: Sequence[Any]) -> list[Sequence[Any]]:
+    """As many groups of ``TOGETHER`` as there are, each spread over all of the pairs."""
+    count = len(pairs) // TOGETHER
+    return [pairs[first::count][:TOGETHER] for first in range(count)]
+
+
+def _seen_by(thermal: Image, rig: Matrix) -> Image:
+    size = (thermal.shape[1], thermal.shape[0])
+    return np.asarray(cv2.warpPerspective(thermal, rig, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
+
+
+def _frame(archive: zipfile.ZipFile, entry: dict[str, Any]) -> Frame:
+    name = entry["frame"]
+    folders = {"visible": "jpg", "thermal": "jpg", "visible_full": "jpg", "thermal_raw": "png"}
+    images = {folder: _image(archive, f"{folder}/{name}.{suffix}") for folder, suffix in folders.items()}
+    full = images["visible_full"]
+    to_registered = scaling((full.shape[1], full.shape[0]), tuple(entry["size_wh"]))
+    return Frame(name, **images, full_to_raw=np.array(entry["H_thermal_to_thermal_raw"]) @ to_registered)
+
+
+def _image(archive: zipfile.ZipFile, name: str) -> Image:
+    return np.asarray(cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED))
