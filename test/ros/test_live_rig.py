@@ -41,9 +41,7 @@ def info(camera, **fields):
 def stamped(parent, child, shift=(0, 0, 0), turn=(0, 0, 0, 1)):
     numbers = [SimpleNamespace(**dict(zip("xyzw", map(float, value), strict=False))) for value in (shift, turn)]
     transform = SimpleNamespace(translation=numbers[0], rotation=numbers[1])
-    return SimpleNamespace(
-        header=SimpleNamespace(frame_id=parent), child_frame_id=child, transform=transform
-    )
+    return SimpleNamespace(header=SimpleNamespace(frame_id=parent), child_frame_id=child, transform=transform)
 
 
 def test_transforms_are_chained_up_and_down_a_tree():

@@ -1,5 +1,6 @@
 """Publishes one transform to /tf_static until it is interrupted: PARENT CHILD X Y Z QX QY QZ QW."""
 
+import contextlib
 import sys
 
 import rclpy
@@ -20,7 +21,5 @@ for field, value in zip("xyz", numbers[:3], strict=True):
 for field, value in zip("xyzw", numbers[3:], strict=True):
     setattr(stamped.transform.rotation, field, value)
 publisher.publish(TFMessage(transforms=[stamped]))
-try:
+with contextlib.suppress(KeyboardInterrupt):
     rclpy.spin(node)
-except KeyboardInterrupt:
-    pass

@@ -82,10 +82,10 @@ def write_report(folder: Path, result: dict[str, Any]) -> Path:
     alone = result["roadscene_alone"]
     page.heading("RoadScene, pair by pair")
     page.text(
-        f"{alone['pairs']} pairs, visible_full against thermal_raw, each calibrated alone from plain rescaling to equal "
-        f"width. Mean distance of the corners from the given registration, pixels of 640: median "
-        f"{alone['median_start_px']:.1f} at the start, {alone['median_end_px']:.1f} after. {alone['refused']} pairs were "
-        f"refused and count with their start; {alone['worse_than_start']} ended worse than they began."
+        f"{alone['pairs']} pairs, visible_full against thermal_raw, each calibrated alone from plain rescaling to "
+        f"equal width. Mean distance of the corners from the given registration, pixels of 640: median "
+        f"{alone['median_start_px']:.1f} at the start, {alone['median_end_px']:.1f} after. {alone['refused']} pairs "
+        f"were refused and count with their start; {alone['worse_than_start']} ended worse than they began."
     )
     page.figure(_distribution(result["pairs"]), "Share of the pairs that are off by at most so much")
     page.heading("Twenty pairs through one known rig together")

@@ -27,10 +27,14 @@ def run(args: argparse.Namespace) -> int:
     for row in rig.H_thermal_to_visible:
         print("  " + "  ".join(f"{value:12.6g}" for value in row))
     spread = "unknown" if rig.uncertainty_px is None else f"{rig.uncertainty_px:.2f} px at the corners"
-    print(f"uncertainty: {spread}; time offset: {rig.time_offset_ms:g} ms")
-    for key, value in {"radiometry": rig.radiometry, "made": rig.made, "notes": rig.notes}.items():
-        if value:
-            print(f"{key}: {value}")
+    sure = "" if rig.time_offset_uncertainty_ms is None else f" ± {rig.time_offset_uncertainty_ms:g}"
+    print(f"uncertainty: {spread}; time offset: {rig.time_offset_ms:g}{sure} ms")
+    made = {key: f"{len(value)} images or points" if key == "inputs" else value for key, value in rig.made.items()}
+    for title, section in {"radiometry": rig.radiometry, "made": made}.items():
+        if section:
+            print(f"{title}: {', '.join(f'{key} {value}' for key, value in section.items())}")
+    if rig.notes:
+        print(f"notes: {rig.notes}")
     if rig.extrinsics is None or rig.plane_distance_m is None or rig.thermal_size is None:
         print("parallax: unknown, for the rig has no extrinsics and plane distance")
         return 0

@@ -144,7 +144,7 @@ def lens_of(info: CameraInfo, rectified: bool) -> tuple[Lens, Size]:
 
     Args:
         info: the message.
-        rectified: whether the images have their distortion taken out; then P counts, without the shift of a stereo pair.
+        rectified: whether the images have their distortion taken out; then P counts, without its fourth column.
 
     Raises:
         ValueError: it describes no calibrated pinhole camera; one sentence.
