@@ -17,12 +17,17 @@ from vi_fusion_ros.registration.matching import Pair
 from vi_fusion_ros.registration.planar import corner_error, equal_width, inverse
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
 from vi_fusion_ros.registration.scene import calibrate
+from vi_fusion_ros.registration.timing import Motion, time_offset
+from vi_fusion_ros.sources.clip import Video
 
 TOGETHER = 20
 """Pairs that share a rig."""
 
 ROADSCENE_CROP: Size = (480, 288)
 """Middle of the registered frames, (width, height): these differ in size, and one rig has one."""
+
+CLIPS = ("0113_1714", "0117_1605", "1230_1202")
+DELAYS_MS = (-120, -75, -50, -10, 0, 10, 50, 75, 120)
 
 _SLACK_PX = 0.5  # further from the truth than the start by less than that is not worse
 
@@ -154,6 +159,39 @@ def disjoint(pairs: Sequence[Any]) -> list[Sequence[Any]]:
     """As many groups of ``TOGETHER`` as there are, each spread over all of the pairs."""
     count = len(pairs) // TOGETHER
     return [pairs[first::count][:TOGETHER] for first in range(count)]
+
+
+def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
+    """Time offsets of a pair of videos whose frames match by number, as it is and delayed by -120 to 120 ms.
+
+    Returns:
+        ``as_given_ms`` with ``uncertainty_ms``, and ``worst_error_ms`` over the delays. Within half a frame nobody knows
+        the offset of the videos as they are. ``refused``: why there is none.
+    """
+    videos = [Video(path) for path in (visible, thermal)]
+    rate_hz = videos[0].rate_hz
+    frames = [list(video) for video in videos]
+    found = {}
+    try:
+        for delay_ms in DELAYS_MS:
+            cut = round(delay_ms * rate_hz / 1000)  # whole frames; the rest by the stamps
+            seen = _motion(frames[0][max(cut, 0) :], rate_hz, 0.0)
+            late = _motion(frames[1][max(-cut, 0) :], rate_hz, delay_ms / 1000 - cut / rate_hz)
+            found[delay_ms] = time_offset(seen, late)
+    except ValueError as error:
+        return {"refused": str(error)}
+    return {
+        "as_given_ms": found[0].offset_ms,
+        "uncertainty_ms": found[0].uncertainty_ms,
+        "worst_error_ms": max(abs(each.offset_ms + delay_ms) for delay_ms, each in found.items()),
+    }
+
+
+def _motion(frames: Sequence[Image], rate_hz: float, first_s: float) -> Motion:
+    motion = Motion()
+    for number, frame in enumerate(frames):
+        motion.add(first_s + number / rate_hz, frame)
+    return motion
 
 
 def _seen_by(thermal: Image, rig: Matrix) -> Image:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CAMERAS = ("visible", "thermal")
 COMMAND = "vi-fusion benchmark calibration --json FILE"
 
 
@@ -18,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("calibration", help="how far calibrate scene is off, on RoadScene and M3SVD")
     parser.add_argument(
         "--data", type=Path, metavar="DIR",
-        help="folder with roadscene_dev.zip and m3svd_stills.zip (default: $VI_FUSION_DATA)",
+        help="folder with roadscene_dev.zip, m3svd_stills.zip and m3svd/ (default: $VI_FUSION_DATA)",
     )  # fmt: skip
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth pair of RoadScene alone")
     parser.add_argument("--groups", type=int, default=3, metavar="N", help="groups of 20 pairs together (default 3)")
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(data: Path, every: int, groups: int) -> dict[str, Any]:
-    """Calibrate from RoadScene's pairs one by one, and from groups of twenty put through a known rig.
+    """Calibrate from RoadScene's pairs one by one, from groups of twenty put through a known rig, and time offsets.
 
     Args:
         data: folder with the archives.
@@ -70,6 +71,10 @@ def measure(data: Path, every: int, groups: int) -> dict[str, Any]:
         "roadscene_alone": calibration.summary(rows),
         "roadscene_together": [calibration.together(group) for group in calibration.disjoint(crops)[:groups]],
         "m3svd_together": [calibration.together(group) for group in calibration.disjoint(stills)[:groups]],
+        "time_offset": {
+            clip: calibration.shifted_videos(*(data / "m3svd" / f"{clip}_{camera}.mp4" for camera in CAMERAS))
+            for clip in calibration.CLIPS
+        },
         "pairs": rows,
     }
 
@@ -99,6 +104,13 @@ def write_report(folder: Path, result: dict[str, Any]) -> Path:
         "off: from the known rig. as given: what the pairs' own registration and the method disagree about without any "
         "rig. relative: from the known rig when that disagreement is taken off."
     )
+    page.heading("Time offsets of videos")
+    page.text("Delayed by -120 to 120 ms; frames match by number, so within half a frame the truth is not known.")
+    times = Table(["clip", "as given", "stated uncertainty", "worst error over the delays"])
+    for clip, row in result["time_offset"].items():
+        keys = ("as_given_ms", "uncertainty_ms", "worst_error_ms")
+        times.row([clip, *(row.get("refused", f"{row.get(key, 0):.1f} ms") for key in keys)])
+    page.table(times)
     return page.write(folder)
 
 
