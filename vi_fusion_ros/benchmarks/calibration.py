@@ -165,8 +165,8 @@ def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
     """Time offsets of a pair of videos whose frames match by number, as it is and delayed by -120 to 120 ms.
 
     Returns:
-        ``as_given_ms`` with ``uncertainty_ms``, and ``worst_error_ms`` over the delays. Within half a frame nobody knows
-        the offset of the videos as they are. ``refused``: why there is none.
+        ``as_given_ms`` with ``uncertainty_ms``, and ``worst_error_ms`` over the delays. The offset of the videos as
+        they are is known to half a frame only. ``refused``: why there is none.
     """
     videos = [Video(path) for path in (visible, thermal)]
     rate_hz = videos[0].rate_hz

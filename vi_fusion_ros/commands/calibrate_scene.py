@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration.scene import calibrate, rig_similarity
 
     chosen = list(moments(args, _LIVE_PAIRS if args.live else _PAIRS, _EVERY_S))
-    print(f"calibrating from {len(chosen)} pairs, about a second each", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"calibrating from {len(chosen)} pairs, about a second each", file=sys.stderr)
     pairs = [Pair.of(moment.visible, moment.thermal, moment.name) for moment in chosen]
     found = calibrate(pairs)
     evidence = Evidence(

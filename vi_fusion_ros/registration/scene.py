@@ -108,6 +108,8 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
     found = [Correspondences(*(np.zeros((0, 2)),) * 2, np.zeros(0)) for _ in pairs]
     for patches in (*_COARSE[1:], *_FINE):
         found = [match(pair, rough, patches) for pair in pairs]
+        if not any(one.weights.any() for one in found):
+            raise ValueError("the images share too little structure: nothing in one was found in the other")
         rough = _fit(_group(found), rough, visible_size, "homography", "fine")[0]
     groups = found if len(pairs) > 1 else _split(found[0])
     model = _best_model(groups, rough, visible_size)
