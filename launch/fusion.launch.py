@@ -13,7 +13,7 @@ from launch_ros.substitutions import FindPackageShare
 
 BOOLEAN = ["true", "false", "True", "False"]
 UNSET_OR_BOOLEAN = ["", *BOOLEAN]
-BACKENDS = ["", "auto", "tensorrt", "onnxruntime"]
+BACKENDS = ["", "auto", "tensorrt", "onnxruntime", "openvino"]
 PRECISIONS = ["", "fp32", "fp16", "int8"]
 RELIABILITY = ["", "best_effort", "reliable", "system_default"]
 
@@ -37,7 +37,7 @@ ARGUMENTS = {
     "image_reliability": ("", "QoS reliability of both image subscriptions; empty: best_effort", RELIABILITY),
     "rig": ("", "rig file that registers the thermal camera; empty: already registered", None),
     "model": ("", "model (.onnx); empty: the one that the package ships", None),
-    "threads": ("", "CPU threads of ONNX Runtime", None),
+    "threads": ("", "CPU threads of ONNX Runtime or OpenVINO", None),
     "backend": ("", "what runs the model; empty: auto (docs/gpu.md)", BACKENDS),
     "engine_precision": ("", "of TensorRT engines; empty: fp16; int8 needs a quantized model", PRECISIONS),
     "engine_cache": ("", "folder of TensorRT engines; empty: in the user's cache folder", None),

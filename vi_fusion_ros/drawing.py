@@ -72,7 +72,8 @@ def mosaic_row(result: FusionResult) -> Image:
     height, width = result.fused.shape[:2]
     missing = np.zeros((height, width, 3), np.uint8)
     visible = missing if result.pair.visible is None else grey8(result.pair.visible.image)
-    thermal = missing if result.thermal_registered is None else grey8(result.thermal_registered)
+    registered = result.thermal_registered if result.thermal_grey is None else result.thermal_grey
+    thermal = missing if registered is None else grey8(registered)
     tiles = (
         ("visible", visible),
         ("thermal, registered", thermal),

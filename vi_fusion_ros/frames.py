@@ -92,6 +92,7 @@ class FusionResult:
         illumination: most probable illumination class.
         illumination_probability: of that class, 0 to 1.
         timings_ms: milliseconds by stage: ``register``, ``infer``, ``compose``.
+        thermal_grey: ``thermal_registered`` as the network saw it, tone mapped, (H, W) uint8; None where nobody knows.
     """
 
     pair: FramePair
@@ -104,6 +105,7 @@ class FusionResult:
     illumination: str
     illumination_probability: float
     timings_ms: dict[str, float] = field(default_factory=dict)
+    thermal_grey: npt.NDArray[np.uint8] | None = None
 
     @property
     def thermal_attention(self) -> float:

@@ -109,6 +109,7 @@ class FusionPipeline:
                 "infer": (inferred - registered) * 1e3,
                 "compose": (composed - inferred) * 1e3,
             },
+            thermal_grey=None if thermal is None else thermal.grey,
         )
 
     def _visible8(self, frame: Frame) -> Image:

@@ -5,6 +5,8 @@ import pytest
 from vi_fusion_ros import cli
 from vi_fusion_ros.doctor import packages, ros_environment
 from vi_fusion_ros.doctor.findings import Finding, Level, exit_code
+from vi_fusion_ros.doctor.model import hardware
+from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
 from vi_fusion_ros.share import share_path
 
 PROFILE = share_path() / "config" / "dds" / "fastdds.xml"
@@ -100,3 +102,19 @@ def test_json_on_stdout_is_json_and_nothing_else(capsys, model):
 def test_wrong_arguments_are_one_sentence(arguments, capsys):
     assert cli.main(["doctor", *arguments]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_gpu_without_tensorrt_is_told_in_one_sentence(tmp_path):
+    try:
+        probe()
+    except TensorRTUnavailableError as error:
+        reason = str(error)
+    else:
+        pytest.skip("TensorRT runs here")
+    driver = tmp_path / "driver" / "nvidia" / "version"
+    driver.parent.mkdir(parents=True)
+    driver.write_text("NVRM version: 580\n")
+    findings = list(hardware(tmp_path, tmp_path))
+    assert level_of(findings, "GPU") == Level.OK
+    [finding] = [finding for finding in findings if finding.subject == "TensorRT"]
+    assert (finding.level, finding.says) == (Level.WARNING, reason)

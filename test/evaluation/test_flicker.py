@@ -16,7 +16,7 @@ from vi_fusion_ros.frames import Frame, FramePair, FusionResult
 def result(visible, thermal, fused):
     pair = FramePair(Frame(visible), Frame(thermal))
     attention = np.zeros(thermal.shape, np.float32)
-    return FusionResult(pair, fused, attention, thermal, None, 1.0, (), "day", 1.0)
+    return FusionResult(pair, fused, attention, thermal, None, 1.0, (), "day", 1.0, thermal_grey=thermal)
 
 
 def scene():

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import layout_maker
 import numpy as np
 import pytest
 
+from vi_fusion_ros.cli import main
+from vi_fusion_ros.evaluation.classification import report
+from vi_fusion_ros.evaluation.classification_report import write_report
 from vi_fusion_ros.evaluation.judging import LAYOUTS, judge
+from vi_fusion_ros.registration.rig import Rig, scaling
 from vi_fusion_ros.training.datasets.base import DatasetError
 
 KNOWN = {"kaist": {"person"}, "llvip": {"person"}, "m3fd": {"person", "car"}, "msrs": {"person", "car", "bicycle"}}
@@ -31,9 +36,43 @@ def test_labels_that_are_not_annotated_are_not_judged(name: str, tmp_path: Path)
     assert not judged.present[2:].any()
 
 
-@pytest.mark.parametrize("name", ["flir_v1", "flir_v2", "paired"])
-def test_layouts_without_registration_or_labels_are_not_offered(name: str) -> None:
-    assert name not in LAYOUTS
+def test_the_layout_without_labels_is_not_offered() -> None:
+    assert "paired" not in LAYOUTS
+
+
+@pytest.mark.parametrize(("name", "version"), [("flir", "flir_v1"), ("flir", "flir_v2"), ("flir_v1_16bit", "flir_v1")])
+def test_flir_is_judged_through_a_rig_file(name: str, version: str, tmp_path: Path) -> None:
+    layout_maker.MAKERS[version](tmp_path / "data")
+    rig = tmp_path / "rig.yaml"
+    Rig(scaling((64, 48), (90, 80)), thermal_size=(64, 48), visible_size=(90, 80)).save(rig)
+    model = two_labels(tmp_path)
+    result = report(judged := judge(tmp_path / "data", name, model, 1, rig))
+    assert judged.problems == []
+    assert (result["n"], result["rig"]) == (4, str(rig))
+    assert {sample.registered for sample in judged.samples} == {False}
+    assert sum(size["by_class"]["person"]["n"] for size in result["by_size"].values()) == 2
+    page = write_report(tmp_path / "report", judged, result, tmp_path / "data", model, "command")
+    assert page.stat().st_size > 10_000
+
+
+def test_flir_without_a_rig_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layout_maker.flir_v1(tmp_path / "data")
+    arguments = ["evaluate", "classification", "--data", str(tmp_path / "data"), "--json", str(tmp_path / "out.json")]
+    assert main([*arguments, "--layout", "flir"]) == 2
+    assert "not registered; expected a rig file (--rig)" in capsys.readouterr().err
+    assert main([*arguments, "--rig", str(tmp_path / "no.yaml")]) == 2
+    assert "no.yaml" in capsys.readouterr().err
+
+
+def test_a_pair_that_does_not_fit_the_rig_is_left_out(tmp_path: Path) -> None:
+    layout_maker.flir_v1(tmp_path / "data")
+    cv2.imwrite(str(tmp_path / "data/val/RGB/FLIR_08863.jpg"), np.zeros((50, 90, 3), np.uint8))
+    rig = tmp_path / "rig.yaml"
+    Rig(scaling((64, 48), (90, 80)), thermal_size=(64, 48), visible_size=(90, 80)).save(rig)
+    judged = judge(tmp_path / "data", "flir_v1", two_labels(tmp_path), 1, rig)
+    assert len(judged.samples) == 3
+    (problem,) = judged.problems
+    assert "FLIR_08863.jpg" in problem
 
 
 def test_published_roadscene_has_nothing_to_judge_by(tmp_path: Path, model: Path) -> None:

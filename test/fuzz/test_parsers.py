@@ -1,6 +1,7 @@
 """Random and mutated input for every parser: no crash, no hang, no memory blow-up; taken, or refused in one sentence.
 
 ``VI_FUSION_FUZZ=10000 scripts/test test/fuzz`` tries that many inputs a parser; the usual run, a few hundred.
+``VI_FUSION_FUZZ_JSON=FILE`` names a file that takes what came of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import select
 import struct
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -25,7 +27,11 @@ from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 CASES = int(os.environ.get("VI_FUSION_FUZZ", "0"))
-USUAL = {"image": 600, "compressed": 600, "rig": 400, "manifest": 400, "onnx": 150, "mcap": 100, "sqlite": 100}
+REPORT = os.environ.get("VI_FUSION_FUZZ_JSON", "")
+USUAL = {
+    "image": 600, "compressed": 600, "wire": 600, "compressed_wire": 300, "rig": 400, "manifest": 400, "onnx": 150,
+    "mcap": 100, "sqlite": 100,
+}  # fmt: skip
 HANG_S = 60.0
 BLOW_UP_MB = 600.0
 ONE_RUN = settings(
@@ -44,7 +50,20 @@ class Child:
 
     def __init__(self, name: str, folder: Path, guarded: str | None = None) -> None:
         self._name, self._folder, self._guarded = name, folder, guarded
+        self._peak_mb = 0.0
+        self._outcomes: Counter[str] = Counter()
         self._start()
+
+    @property
+    def seen(self) -> dict[str, float]:
+        """What came of the inputs so far; memory is resident, in MB."""
+        return {
+            "inputs": self._outcomes.total(),
+            **{name: self._outcomes[name] for name in ("taken", "refused")},
+            "ended_a_process_and_were_refused_when_guarded": self._outcomes["guarded"],
+            "idle_mb": round(self._idle_mb),
+            "peak_mb": round(self._peak_mb),
+        }
 
     def try_input(self, data: bytes) -> str:
         """Have ``data`` parsed; fail where it must not end like that. Returns ``taken`` or ``refused``."""
@@ -59,8 +78,11 @@ class Child:
             self._start()
             (self._folder / "input").write_bytes(data)
             if self._guarded and self._refused_when_guarded(data):
+                self._outcomes["guarded"] += 1
                 return "refused"
             pytest.fail(f"{self._name}, {len(data)} bytes ({self._folder / 'input'}): {outcome}\n{data[:300]!r}")
+        self._outcomes[outcome] += 1
+        self._peak_mb = max(self._peak_mb, peak_mb)
         return outcome
 
     def _refused_when_guarded(self, data: bytes) -> bool:
@@ -148,6 +170,10 @@ def run(name: str, strategy: st.SearchStrategy[bytes], folder: Path, guarded: st
         case()
     finally:
         child.stop()
+    if REPORT:
+        report = Path(REPORT)
+        known = json.loads(report.read_text()) if report.exists() else {}
+        report.write_text(json.dumps({**known, name: child.seen}, indent=2) + "\n")
 
 
 def encoded() -> list[bytes]:
@@ -159,19 +185,56 @@ def encoded() -> list[bytes]:
     return [cv2.imencode(suffix, picture)[1].tobytes() for suffix, picture in pictures]
 
 
-def test_raw_images(tmp_path):
+@st.composite
+def raw_images(draw: st.DrawFn) -> bytes:
+    """A whole image with some of its fields replaced, or with none."""
     from parsers import pack_image
 
     from vi_fusion_ros.ros.image_codec import PLAIN_ENCODINGS
 
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    encoding = draw(st.sampled_from(sorted(PLAIN_ENCODINGS)))
+    step = width * PLAIN_ENCODINGS[encoding].bytes_per_pixel + draw(st.sampled_from([0, 0, 1, 8]))
+    pixels = draw(st.binary(min_size=1, max_size=64)) * (height * step)
+    fields = {"height": height, "width": width, "step": step, "big": 0, "encoding": encoding}
     number = st.one_of(st.integers(0, 64), st.sampled_from([2**16, 2**31, 2**32 - 1]))
-    encoding = st.one_of(st.sampled_from([*PLAIN_ENCODINGS, "bayer_rggb8", "yuv422", ""]), st.text("a8C\0", max_size=9))
-    fields = st.builds(pack_image, number, number, number, st.integers(0, 255), encoding, st.binary(max_size=4096))
-    run("image", fields, tmp_path)
+    wrong = {
+        "height": number, "width": number, "step": number, "big": st.integers(0, 255),
+        "encoding": st.sampled_from([*PLAIN_ENCODINGS, "bayer_rggb8", "yuv422", ""]) | st.text("a8C\0", max_size=9),
+        "cut": st.integers(0, height * step),
+    }  # fmt: skip
+    chosen = draw(st.sets(st.sampled_from(sorted(wrong)), max_size=3))
+    changes = {name: draw(wrong[name]) for name in sorted(chosen)}
+    length = changes.pop("cut", height * step)
+    return pack_image(**{**fields, **changes}, pixels=pixels[:length])
+
+
+def test_raw_images(tmp_path):
+    run("image", raw_images(), tmp_path)
 
 
 def test_compressed_images(tmp_path):
     run("compressed", mutated(encoded()), tmp_path)
+
+
+def test_serialised_images(tmp_path):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from vi_fusion_ros.ros.cdr import image_bytes
+
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    images = [grey, cv2.merge([grey] * 3), grey.astype(np.uint16), grey.astype(np.float32)]
+    samples = [image_bytes((1, 2), "camera", image) for image in images]
+    other = [sample.replace(b"mono8\0", b"uyvy\0\0") for sample in samples[:1]]  # the way of cv_bridge
+    run("wire", mutated([*samples, *other]), tmp_path)
+
+
+def test_serialised_compressed_images(tmp_path):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    from rclpy.serialization import serialize_message
+    from sensor_msgs.msg import CompressedImage
+
+    samples = [serialize_message(CompressedImage(format="png", data=list(data))) for data in encoded()]
+    run("compressed_wire", mutated(samples), tmp_path)
 
 
 def test_rig_files(tmp_path, repo_root):

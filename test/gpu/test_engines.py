@@ -131,9 +131,8 @@ def test_a_builder_that_is_killed_leaves_no_engine(tmp_path, platform):
     target = target_for(default_model(), Manifest.load(default_model().with_suffix(".json")), SIZE, "fp16", platform)
     process = subprocess.Popen(build_command(target, tmp_path), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    for line in process.stdout:
-        if "building" in line:
-            break
+    if not any("building" in line for line in process.stdout):
+        pytest.skip("the build was over before it could be killed")
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not list(tmp_path.glob("*.engine"))

@@ -47,6 +47,35 @@ def test_only_operators_that_tensorrts_parser_supports(graph):
     assert {node.domain for node in made.graph.node} <= {"", "ai.onnx"}
 
 
+def test_what_the_list_restricts(graph):
+    """The list's last column, for the operators that we use, and its note that UINT8 is for inputs and outputs only."""
+    _, _, made = graph
+    known = {tensor.name: tensor.data_type for tensor in made.graph.initializer}
+    dequantized = {node.output[0] for node in made.graph.node if node.op_type == "DequantizeLinear"}
+    for node in made.graph.node:
+        if node.op_type.startswith("Reduce"):
+            assert set(node.input[1:]) <= set(known), "axes must be an initializer"
+        if node.op_type == "Conv":
+            assert node.input[1] in dequantized | set(known)
+            assert len(shape_of(made, node.input[0])) == 4, "2D or 3D convolutions only"
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert known[node.input[2]] == onnx.TensorProto.INT8, "no other type for 8.6, and ours for the others"
+            assert (
+                node.op_type == "QuantizeLinear"
+                or known.get(node.input[0], onnx.TensorProto.INT8) == onnx.TensorProto.INT8
+            )
+    assert onnx.TensorProto.UINT8 not in {v.type.tensor_type.elem_type for v in made.graph.value_info}
+    edges = [
+        node for node in made.graph.node if {"visible", "thermal", "fused", "attention"} & {*node.input, *node.output}
+    ]
+    assert [node.op_type for node in edges] == ["Cast"] * 4
+
+
+def shape_of(model, name):
+    values = {v.name: v for v in (*model.graph.value_info, *model.graph.input)}
+    return [side.dim_value for side in values[name].type.tensor_type.shape.dim]
+
+
 def test_what_the_exporter_writes_now_uses_no_other_operators(tmp_path):
     pytest.importorskip("torch", reason="the training requirements are not installed")
     from vi_fusion_ros.model.network import FusionNet, NetworkConfig
@@ -69,7 +98,8 @@ def test_the_edges_are_bytes_of_one_size(graph):
     ]
     outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
     assert outputs["fused"] == outputs["attention"] == ("tensor(uint8)", [1, 1, 64, 96])
-    assert outputs["logits"][0] == outputs["illumination"][0] == "tensor(float)"
+    assert outputs["logits"] == ("tensor(float)", [1, 3])
+    assert outputs["illumination"] == ("tensor(float)", [1, 2])
 
 
 def test_they_compute_what_the_model_computes(graph):
@@ -102,7 +132,7 @@ def test_precision_and_graph_have_to_go_together(quantized):
     assert is_quantised(onnx.load(str(quantized)))
     with pytest.raises(ValueError, match=r"has no quantised graph and precision int8 .*: make one with vi-fusion quan"):
         engine_graph(default_model(), "int8", SIZE)
-    with pytest.raises(ValueError, match="has a quantised graph and precision fp16 was asked for"):
+    with pytest.raises(ValueError, match="has a quantised graph and precision fp16 was asked for: it takes int8"):
         engine_graph(quantized, "fp16", SIZE)
     with pytest.raises(ValueError, match="precision is 'fp8'; expected one of fp32, fp16, int8"):
         engine_graph(default_model(), "fp8", SIZE)

@@ -99,3 +99,9 @@ def test_engines_are_told_apart_by_all_that_makes_them_different(model):
     assert len(names) == 6
     document = json.loads(model.with_suffix(".json").read_text())
     assert all(name.startswith(f"tiny-1_{document['onnx_sha256'][:8]}_") for name in names)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is not None, reason="openvino is installed")
+def test_openvino_asked_for_where_it_is_missing(model):
+    with pytest.raises(ValueError, match="the Python package openvino is not installed"):
+        select(model, "openvino")

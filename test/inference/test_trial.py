@@ -14,7 +14,8 @@ from vi_fusion_ros.share import default_model
 
 def test_a_model_that_ends_onnx_runtime_is_one_sentence(tmp_path):
     path = write_model(tmp_path / "flat.onnx", visible_shape=(1, "H", "W"))  # a convolution of three dimensions
-    with pytest.raises(ValueError, match=r"flat\.onnx ends ONNX Runtime \(SIG\w+\) when it is loaded; it is damaged"):
+    fatal = r"ends ONNX Runtime \(SIG\w+\) when it is loaded; it is damaged"
+    with pytest.raises(ValueError, match=rf"flat\.onnx ({fatal}|cannot be loaded: )"):  # newer versions see it coming
         load_engine(path)
 
 

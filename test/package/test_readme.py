@@ -46,6 +46,14 @@ def test_figures_of_the_model(readme, repo_root):
     assert f"{model['median_ms']:.1f} ms" in readme
     assert f"{metrics['parameters']:,} parameters" in readme
     assert f"macro F1 {crops['macro_f1']:.3f}" in readme
-    for name in ("EN", "SD", "SCD", "VIF", "Qabf", "SSIM"):
-        assert f"{name} {metrics['fusion'][name]:.2f}" in readme
     assert measured(repo_root, "demo")["model"] == manifest["model_id"] == measured(repo_root, "node")["model"]
+
+
+def test_figures_of_the_fusion(readme, repo_root):
+    result = measured(repo_root, "fusion_roadscene")
+    ours = result["methods"]["vi_fusion"]
+    for name in ("EN", "SD", "SCD", "VIF", "Qabf", "SSIM"):
+        assert f"{name} {ours[name]['mean']:.2f}" in readme
+    ranks = sorted(rank for name, rank in result["mean_rank"].items() if name not in ("VIS", "IR"))
+    assert f"mean rank {result['mean_rank']['vi_fusion']:.2f} of ten methods, the next {ranks[1]:.2f}" in readme
+    assert len(ranks) == 10

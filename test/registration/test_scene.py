@@ -167,7 +167,7 @@ def test_files_without_a_partner_are_named_and_left_out(folders, capsys):
 
 
 def test_pairs_of_one_scene_do_not_hide_how_little_is_known():
-    """A rig that stands still: the pairs are alike, so that their spread is noise, and places in the image count too."""
+    """A rig that stands still: the pairs are alike, and their spread is noise; places in the image count too."""
     true = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [0, 0, 1]])
     (visible, thermal), noise = street(3), np.random.default_rng(0)
     seen = [visible + noise.normal(0, 3, visible.shape) for _ in range(6)]

@@ -70,14 +70,18 @@ def check_accounts(summary):
 
 
 def test_the_synthetic_scene(tmp_path):
-    code, output, errors = finish(start(tmp_path, "--duration", 5, "--json", tmp_path / "copy" / "out.json"))
+    copy = tmp_path / "copy" / "out.json"
+    code, output, errors = finish(start(tmp_path, "--duration", 5, "--json", copy, "--cameras"))
     assert code == 0, errors
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary == json.loads((tmp_path / "copy" / "out.json").read_text())
+    assert summary == json.loads(copy.read_text())
     assert summary["published"] > 0
     check_outputs(tmp_path, summary)
     check_accounts(summary)
     assert "pairs published at" in output
+    with Reader(tmp_path / "fused.mcap") as reader:
+        counts = {c.topic: c.msgcount for c in reader.connections}
+    assert min(counts["/visible/image"], counts["/thermal/image"]) > 0
     assert "Traceback" not in output + errors
 
 

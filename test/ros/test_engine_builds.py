@@ -1,5 +1,6 @@
 """A better engine is built while the node fuses: nothing is dropped, everything stays callable."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+import numpy as np
+import standin_tensorrt
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import PERIOD_NS, START_NS, Probe, Process, next_domain, wait_until
+from harness import PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, wait_until
 from lifecycle_msgs.msg import Transition
 
 pytestmark = pytest.mark.ros
@@ -112,6 +115,89 @@ def test_a_node_that_is_cleaned_up_or_stopped_while_building(start):
     stream.until(lambda: probe.status.engine_state == "building", "another build")
     assert node.stop() == 0
     assert "Traceback" not in node.output
+
+
+@pytest.fixture
+def start_with_tensorrt(tmp_path, monkeypatch):
+    """Starts the node as users do, where it finds a stand-in for TensorRT and a GPU (test/support/standin/)."""
+    if standin_tensorrt.compiler() is None:
+        pytest.skip("there is no C compiler")
+    pytest.importorskip("onnx", reason="the package onnx is not installed")
+    libraries = standin_tensorrt.build(tmp_path)
+    started = []
+
+    def _start(build):
+        with monkeypatch.context() as patch:
+            settings = {"build": build, "go": str(tmp_path / "go")}
+            for name, value in standin_tensorrt.environment(libraries, **settings).items():
+                patch.setenv(name, value)
+            domain = next_domain()
+            probe = Probe(domain)
+            started.append(probe.close)
+            parameters = {"engine.cache_dir": str(tmp_path / "cache"), "status_rate": 20.0, "threads": 1, **STEADY}
+            node = NodeProcess("vi_fusion_ros.ros.fusion_node", domain, parameters)
+            started.append(node.stop)
+        probe.wait_active()
+        return node, probe, Stream(probe)
+
+    yield _start
+    for stop in reversed(started):
+        stop()
+
+
+def test_with_tensorrt_the_node_builds_with_vi_fusion_compile_and_changes_over(start_with_tensorrt, tmp_path):
+    node, probe, stream = start_with_tensorrt("slow")
+    stream.until(lambda: "s: building fp16 128x96" in probe.status.engine_reason, "the builder's progress")
+    assert probe.status.engine_state == "building"
+    assert probe.status.engine.startswith("onnxruntime")
+    assert probe.state() == "active"
+    assert probe.set_parameter("queue_depth", 3) == (True, "")
+    before = len(probe.received["fused"])
+    (tmp_path / "go").touch()
+    stream.until(lambda: probe.status.engine.startswith("tensorrt 10.3.0 fp16 128x96 on Stand-in"), "TensorRT to serve")
+    for _ in range(5):
+        stream.pair()
+    wait_until(lambda: probe.status.published == stream.sent, "every pair to be counted")
+    assert (probe.status.engine_state, probe.status.errors) == ("ready", 0)
+    assert not any(probe.drops().values())
+    wait_until(lambda: len(probe.received["fused"]) >= stream.sent, "every fused image")
+    # The lower halves: in the upper ones a pixel changes, so that no camera looks frozen.
+    images = [np.frombuffer(m.data, np.uint8)[len(m.data) // 2 :].astype(int) for m in probe.received["fused"]]
+    assert np.abs(images[before - 1] - images[-1]).max() <= 3, "another image than that of ONNX Runtime"
+    assert node.stop() == 0
+    assert len(list((tmp_path / "cache").glob("*.engine"))) == 1
+
+    again, probe, stream = start_with_tensorrt("fail")
+    stream.until(lambda: probe.status.engine.startswith("tensorrt"), "the engine that was built before")
+    assert "in the background" not in again.output
+
+
+def test_a_node_that_is_killed_takes_its_builder_with_it(start_with_tensorrt, tmp_path):
+    node, probe, stream = start_with_tensorrt("hang")
+    stream.until(lambda: "s: building fp16 128x96" in probe.status.engine_reason, "the builder's progress")
+    builders = [pid for pid in children(node.process.pid) if b"compile" in command_line(pid)]
+    assert len(builders) == 1
+    node.process.kill()
+    node.process.wait()
+    wait_until(lambda: not command_line(builders[0]), "the builder to end")
+    assert not list((tmp_path / "cache").glob("*.engine"))
+
+
+def children(pid):
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def command_line(pid):
+    """Empty where the process has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_the_reason_for_onnx_runtime_is_in_log_status_and_diagnostics(tmp_path):

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from std_msgs.msg import String
 
 from vi_fusion_ros.ros.image_codec import decode_compressed, decode_image
 from vi_fusion_ros.ros.messages import stamp_ns
+from vi_fusion_ros.thermal.stream import StreamMonitor, StreamState
 
 pytestmark = pytest.mark.ros
 PLAYER = "vi_fusion_ros.ros.player_node"
@@ -260,6 +262,36 @@ def test_faults_come_as_announced(play):
     assert any(image.encoding == "nonsense" for image in images)
     assert any(len(image.data) < image.step * image.height for image in images)
     assert np.ptp(audience.stamps("visible")) > 3590e9
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_closed_shutter_is_plain_and_never_twice_the_same(play, bits):
+    audience, _ = play(
+        {"width": 320, "height": 240, "visible.rate": 20.0, "thermal.rate": 20.0, "duration": 1.5, "faults": "shutter",
+         "fault_length": 0.5, "thermal_bits": bits, "seed": 4}
+    )  # fmt: skip
+    hidden = 0
+    for camera in ("visible", "thermal"):
+        images = [decode_image(message) for message in getattr(audience, camera)]
+        plain = [image for image in images if np.ptp(image) <= 6]
+        monitor, states = StreamMonitor(), []
+        for number, image in enumerate(images):
+            states.append(monitor.update(image, number / 20))
+        assert states.count(StreamState.SHUTTERED) == len(plain)
+        assert all(not np.array_equal(one, two) for one, two in itertools.pairwise(plain))
+        assert len(plain) < len(images)
+        hidden += len(plain)
+    assert hidden >= 5
+
+
+def test_a_thermal_camera_that_looks_aside_sees_a_part(play):
+    whole, _ = play({**SMALL, "duration": 0.2})
+    aside, _ = play({**SMALL, "duration": 0.2, "registered": False})
+    for one, two in zip(whole.thermal, aside.thermal, strict=True):
+        np.testing.assert_array_equal(decode_image(two), decode_image(one)[3:43, 2:52])
+    assert all(info.width == 50 for info in aside.info if info.header.frame_id.startswith("thermal"))
+    for one, two in zip(whole.visible, aside.visible, strict=True):
+        np.testing.assert_array_equal(decode_image(two), decode_image(one))
 
 
 def test_one_camera_of_two():

@@ -66,6 +66,8 @@ def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(config, monkeyp
     half = weights(config.runs / "cut" / "last.ckpt")
     assert any(not torch.equal(a, b) for a, b in zip(half.values(), weights(whole.last).values(), strict=True))
     assert_same(weights(train(cut, resume=True).last), weights(whole.last))
+    with pytest.raises(ValueError, match=r"cut/last\.ckpt has had its \d+ epochs; raise optim\.epochs"):
+        train(cut, resume=True)
 
 
 def test_two_runs_with_one_seed_agree_and_another_seed_differs(config):

@@ -30,7 +30,7 @@ class Codec(NamedTuple):
 
     check: Callable[[Any], None]
     decode: Callable[[Any], Image]
-    read: Callable[[bytes], Any] | None = None
+    read: Callable[[bytes | memoryview], Any] | None = None
 
 
 class Problem(NamedTuple):

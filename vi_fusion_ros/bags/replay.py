@@ -60,9 +60,9 @@ class Replay:
         return max(min(self._source.counts.get(topic, 0) for topic in self._topics), 1)
 
     def pairs(self) -> Iterator[DecodedPair]:
-        """Every pair of the bag that can be decoded, in order; threads read and decode compressed images ahead."""
+        """Every pair of the bag that can be decoded, in order; a thread reads ahead, more decode what is compressed."""
         if not any(kind.endswith("CompressedImage") for kind in self._types.values()):
-            yield from self._decoded(map(_decode_here, self._events()))  # threads would cost more than they save
+            yield from self._decoded(map(_decode_here, _ahead(self._events(), _AHEAD)))
             return
         with ThreadPoolExecutor(_DECODERS, "decode") as decoders:
             events = _ahead(self._decoding(decoders), _AHEAD)
@@ -102,7 +102,7 @@ class Replay:
         yield from self.intake.flush(now_ns)
 
 
-def _by_definition(kind: str, data: bytes) -> Any:
+def _by_definition(kind: str, data: bytes | memoryview) -> Any:
     return typestore().deserialize_cdr(data, kind)
 
 

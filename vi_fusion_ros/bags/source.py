@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import ReaderError
 
+from vi_fusion_ros.bags.mcap_views import ViewReader
 from vi_fusion_ros.bags.salvage import Salvaged, salvaged
 
 _SUFFIXES = (".mcap", ".db3")
@@ -29,7 +30,7 @@ class Record(NamedTuple):
 
     topic: str
     log_ns: int
-    data: bytes
+    data: bytes | memoryview
 
 
 class BagSource(Protocol):
@@ -75,7 +76,7 @@ def open_bag(path: Path) -> BagSource:
 
 class _WholeBag:
     def __init__(self, path: Path) -> None:
-        self._reader = Reader(path)
+        self._reader = ViewReader(path)
         self._reader.open()
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = Counter()
@@ -88,7 +89,7 @@ class _WholeBag:
         connections = [c for c in self._reader.connections if c.topic in topics]
         try:
             for connection, log_ns, data in self._reader.messages(connections):
-                yield Record(connection.topic, log_ns, bytes(data))
+                yield Record(connection.topic, log_ns, data)
         except Exception as error:  # whatever the storages' libraries raise at the break
             self.broken = " ".join(str(error).split()).rstrip(".") or type(error).__name__
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, Engine
+from vi_fusion_ros.inference.engine import INPUTS, Engine
 
 Size = tuple[int, int]
 Call = Callable[[], Any]
@@ -170,26 +170,10 @@ def _network(model: Path) -> Any:
 
 def _openvino(case: Case) -> Ready:
     if importlib.util.find_spec("openvino") is None:
-        raise BackendMissingError("the package openvino is not installed (pip install openvino==2026.4.1)")
-    import openvino
+        raise BackendMissingError("the package openvino is not installed (docs/gpu.md)")
+    from vi_fusion_ros.inference.openvino_engine import OpenVinoEngine
 
-    core = openvino.Core()
-    model = core.read_model(case.model)
-    shapes = {name: array.shape for name, array in frames(case.size).items()}
-    model.reshape({name: list(shape) for name, shape in shapes.items()})
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": case.threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
-    pixels = frames(case.size)
-
-    def call() -> Any:
-        results = request.infer(pixels, share_inputs=True)
-        return [np.array(results[name]) for name in OUTPUTS]
-
-    return Ready(call, f"openvino {openvino.__version__.split('-')[0]} CPU fp32, {case.threads} threads")
+    return _engine(OpenVinoEngine(case.model, case.threads), case.size)
 
 
 BACKENDS: dict[str, Callable[[Case], Ready]] = {

@@ -12,7 +12,7 @@ from vi_fusion_ros.commands.sizes import size
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command's arguments."""
-    parser = subparsers.add_parser("node", help="cost of the running fusion node, stage by stage (needs ROS 2)")
+    parser = subparsers.add_parser("node", help="cost of the running fusion node, beside a plain one (needs ROS 2)")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the measurement (default 20)")
     parser.add_argument("--size", type=size, default=(640, 480), help="WIDTHxHEIGHT of both cameras (default 640x480)")
     parser.add_argument("--rate", type=float, default=30.0, help="rate of both cameras, Hz (default 30)")
@@ -29,14 +29,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seconds <= 0 or args.rate <= 0 or args.threads < 1:
         raise ValueError("--seconds and --rate must be above 0, --threads at least 1")
-    conditions = bench_node.machine()
+    machine = bench_node.machine()
+    width, height = args.size
+    conditions = bench_node.Conditions(args.seconds, width, height, args.rate, args.threads, args.thermal_bits)
     try:
-        figures = bench_node.benchmark(
-            args.seconds, args.size[0], args.size[1], args.rate, args.threads, args.thermal_bits
-        )
+        figures = bench_node.benchmark(conditions)
     except bench_node.ProcessError as error:
         raise ValueError(str(error)) from error
-    text = json.dumps({"command": "vi-fusion benchmark node", "machine": conditions, **figures}, indent=2) + "\n"
+    text = json.dumps({"command": "vi-fusion benchmark node", "machine": machine, **figures}, indent=2) + "\n"
     sys.stdout.write(text)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

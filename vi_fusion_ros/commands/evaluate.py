@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.commands import evaluate_bag, evaluate_datasets, evaluate_flicker
-from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
+from vi_fusion_ros.training.datasets.layouts import LABELLED
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,8 +67,9 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
     )
     parser.add_argument("--data", type=Path, required=True, metavar="PATH", help="folder of the dataset")
     parser.add_argument(
-        "--layout", choices=tuple(CLASSIFIED), help="how the dataset lies on disk (default: seen from its folders)"
+        "--layout", choices=tuple(LABELLED), help="how the dataset lies on disk (default: seen from its folders)"
     )
+    parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file, for FLIR, whose pairs are not registered")
     _add_common(parser)
     parser.set_defaults(evaluate=_classification)
 
@@ -172,7 +173,7 @@ def _classification(args: argparse.Namespace) -> int:
 
     layout = args.layout or guess_layout(args.data)
     model = _model(args.model)
-    judged = judge(args.data, layout, model, args.jobs)
+    judged = judge(args.data, layout, model, args.jobs, args.rig)
     result = report(judged)
     write_json(args.json, {**result, "model": _manifest(model)})
     _print_classification(result)

@@ -19,7 +19,7 @@ def image_codecs() -> dict[str, Codec]:
     }
 
 
-def _read_image(data: bytes) -> Any:
+def _read_image(data: bytes | memoryview) -> Any:
     message = cdr.read_image(data)
     if message.encoding in image_codec.PLAIN_ENCODINGS:
         return message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import statistics
 import time
@@ -14,6 +13,7 @@ import numpy as np
 from vi_fusion_ros.doctor.findings import Finding, Level
 from vi_fusion_ros.inference.engine import INPUTS
 from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
 from vi_fusion_ros.registration.rig import Rig
 
 _HW = (480, 640)
@@ -36,13 +36,11 @@ def hardware(proc: Path = Path("/proc"), etc: Path = Path("/etc")) -> Iterator[F
         advice = "ONNX Runtime serves the model on the CPU."
         yield Finding("Hardware", "GPU", Level.NOTE, "no NVIDIA driver is loaded", advice)
         return
-    if importlib.util.find_spec("tensorrt") is None:
+    try:
+        yield Finding("Hardware", "TensorRT", Level.OK, str(probe()))
+    except TensorRTUnavailableError as error:
         advice = "No TensorRT engine can be built or served; ONNX Runtime takes over (docs/tutorials/jetson.md)."
-        yield Finding("Hardware", "TensorRT", Level.WARNING, "Python finds no tensorrt", advice)
-    else:
-        import tensorrt
-
-        yield Finding("Hardware", "TensorRT", Level.OK, tensorrt.__version__)
+        yield Finding("Hardware", "TensorRT", Level.WARNING, str(error), advice)
 
 
 def model(path: Path, threads: int) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from sklearn.metrics import (
 
 from vi_fusion_ros.evaluation.intervals import bootstrap
 from vi_fusion_ros.evaluation.judging import MODALITIES, Bools, Judged
+from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION
 
 Floats = npt.NDArray[np.float64]
@@ -38,6 +39,7 @@ def report(judged: Judged) -> dict[str, Any]:
     return {
         "n": len(judged.samples),
         "layout": judged.layout,
+        "rig": str(judged.rig) if judged.rig else None,
         "labels": list(judged.labels),
         "decision": "most probable label" if judged.exclusive else "threshold of each label",
         **figures(judged, "both", everything),
@@ -115,12 +117,16 @@ def intervals(judged: Judged) -> dict[str, list[float]]:
     return {name: [float(low), float(high)] for name, low, high in zip(("macro_f1", "accuracy"), *ends, strict=True)}
 
 
+def _areas(boxes: tuple[Box, ...], label: str) -> list[float]:
+    return [(box.x1 - box.x0) * (box.y1 - box.y0) for box in boxes if box.label == label]
+
+
 def by_size(judged: Judged) -> dict[str, Any]:
     """Recall of the present labels by the area of the object: of the crop, or of the label's largest box."""
     areas = np.full(judged.present.shape, np.nan)
     for i, (sample, verdict) in enumerate(zip(judged.samples, judged.verdicts, strict=True)):
         for k, label in enumerate(judged.labels):
-            boxes = [(box.x1 - box.x0) * (box.y1 - box.y0) for box in sample.boxes if box.label == label]
+            boxes = _areas(sample.boxes, label) or _areas(sample.thermal_boxes, label)  # FLIR may have these alone
             if judged.exclusive and label in sample.present:
                 boxes = [float(verdict.size[0] * verdict.size[1])]
             areas[i, k] = max(boxes, default=np.nan)

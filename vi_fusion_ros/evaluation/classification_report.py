@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from vi_fusion_ros.drawing import attention_color, grey8
-from vi_fusion_ros.evaluation.judging import LAYOUTS, Judged, network_view
+from vi_fusion_ros.evaluation.judging import Judged, views
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.page import Page, Table
 from vi_fusion_ros.evaluation.plots import COLOURS, new_figure
@@ -161,9 +161,11 @@ def examples(judged: Judged, root: Path, model: Path, each: int = 2) -> Image:
 
 def _example(judged: Judged, i: int, root: Path, model: Path) -> Image:
     sample = judged.samples[i]
-    visible, thermal = (network_view(judged.layout, image) for image in LAYOUTS[judged.layout](root).read(sample))
-    result = fuse_pair(model, visible, thermal)
-    tiles = np.hstack([_tile(image) for image in (visible, thermal, result.fused, attention_color(result))])
+    visible, thermal = views(judged, root, sample)
+    result = fuse_pair(model, visible, thermal, judged.rig)
+    assert result.thermal_grey is not None
+    shown = (visible, result.thermal_grey, result.fused, attention_color(result))
+    tiles = np.hstack([_tile(image) for image in shown])
     tiles = tiles[: round(_TILE * min(visible.shape[0] / visible.shape[1], 1))]
     said = ", ".join(f"{s.label} {s.probability:.0%}" for s in result.scores)
     return np.vstack([tiles, _caption(_truth(judged, i), f"model: {said}", tiles.shape[1])])
@@ -185,11 +187,10 @@ def mistakes(judged: Judged, root: Path) -> Image | None:
     order = np.argsort(-error.max(axis=1), kind="stable")
     wrong = (judged.decided("both") != present) & judged.known
     chosen = [int(i) for i in order if wrong[i].any()][:_SHOWN]
-    dataset = LAYOUTS[judged.layout](root)
     tiles = []
     for i in chosen:
         k = int(error[i].argmax())
-        pair = [_tile(network_view(judged.layout, image)) for image in dataset.read(judged.samples[i])]
+        pair = [_tile(image) for image in views(judged, root, judged.samples[i])]
         said = f"model: {judged.labels[k]} {probability[i, k]:.0%}"
         tiles.append(np.vstack([*pair, _caption(_truth(judged, i), said, _TILE)]))
     if not tiles:

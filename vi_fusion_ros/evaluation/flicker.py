@@ -60,10 +60,9 @@ def flicker(results: Iterable[FusionResult]) -> dict[str, Any]:
 
 def _lumas(result: FusionResult) -> dict[str, Floats]:
     assert result.pair.visible is not None
-    assert result.thermal_registered is not None
+    assert result.thermal_grey is not None
     visible, thermal, fused = (
-        to_gray(image).astype(np.float32)
-        for image in (result.pair.visible.image, result.thermal_registered, result.fused)
+        to_gray(image).astype(np.float32) for image in (result.pair.visible.image, result.thermal_grey, result.fused)
     )
     return {
         "visible": visible,

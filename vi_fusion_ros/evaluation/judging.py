@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
 
-LAYOUTS = {name: layout.open for name, layout in layouts.CLASSIFIED.items()}
+LAYOUTS = {name: layout.open for name, layout in layouts.LABELLED.items()}
 MODALITIES = ("both", "visible_black", "thermal_black")
 
 CROP_SIDE = 48
@@ -55,6 +55,7 @@ class Judged:
         verdicts: one a sample.
         problems: sentences about samples that were left out.
         conditions: under which each sample was judged.
+        rig: rig file that registered the pairs; None where they came registered.
     """
 
     layout: str
@@ -64,6 +65,7 @@ class Judged:
     verdicts: list[Verdict]
     problems: list[str] = field(default_factory=list)
     conditions: tuple[str, ...] = MODALITIES
+    rig: Path | None = None
 
     @property
     def exclusive(self) -> bool:
@@ -98,10 +100,10 @@ def guess_layout(root: Path) -> str:
     Raises:
         ValueError: if there is no such folder or it is like none of ``LAYOUTS``.
     """
-    return layouts.guess_layout(root, layouts.CLASSIFIED)
+    return layouts.guess_layout(root, layouts.LABELLED)
 
 
-def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
+def judge(root: Path, layout: str, model: Path, jobs: int, rig: Path | None = None) -> Judged:
     """Run the model over every sample with a known label.
 
     Args:
@@ -109,12 +111,19 @@ def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
         layout: key of ``LAYOUTS``.
         model: the ONNX file.
         jobs: number of processes.
+        rig: rig file of the cameras, for a layout that is not registered.
 
     Raises:
-        ValueError: if the dataset or the model cannot be used, or no sample has a known label.
+        ValueError: if the dataset, the model or the rig cannot be used, or no sample has a known label.
     """
+    if rig is None and not layouts.LABELLED[layout].registered:
+        raise ValueError(
+            f"{root}: the images of the layout {layout} are not registered; expected a rig file (--rig), "
+            "which vi-fusion calibrate writes"
+        )
     dataset = _dataset(layout, root)
     dataset.require()
+    still_pipeline(model, rig)  # here, where what is wrong with them is one sentence
     manifest = still_engine(model).manifest
     chosen = [i for i, sample in enumerate(dataset.samples) if is_known(sample, model)]
     if not chosen:
@@ -122,12 +131,23 @@ def judge(root: Path, layout: str, model: Path, jobs: int) -> Judged:
             f"{root}: none of the {len(dataset)} pairs has a known label of the model; expected some of "
             f"{', '.join(manifest.labels)}"
         )
-    verdicts = map_in_order(partial(_verdict, layout, root, model), chosen, jobs, "classification", _CHUNK)
+    verdicts = map_in_order(partial(_verdict, layout, root, model, rig), chosen, jobs, "classification", _CHUNK)
     kept = [(dataset.samples[i], v) for i, v in zip(chosen, verdicts, strict=True) if isinstance(v, Verdict)]
     problems = [str(problem) for problem in dataset.problems] + [v for v in verdicts if isinstance(v, str)]
     if not kept:
         raise ValueError(f"{root}: none of the {len(chosen)} pairs can be read; the first problem: {problems[0]}")
-    return judged_of(layout, model, kept, problems)
+    return replace(judged_of(layout, model, kept, problems), rig=rig)
+
+
+def views(judged: Judged, root: Path, sample: Sample) -> tuple[Image, Image]:
+    """The images of a sample as the pipeline got them, visible and thermal; the thermal one not yet registered.
+
+    Raises:
+        DatasetError: they cannot be read.
+    """
+    dataset = _dataset(judged.layout, root)
+    visible, thermal = dataset.read_views(sample) if judged.rig else dataset.read(sample)
+    return network_view(judged.layout, visible), network_view(judged.layout, thermal)
 
 
 def judged_of(
@@ -169,30 +189,35 @@ def _dataset(layout: str, root: Path) -> PairDataset:
     return LAYOUTS[layout](root)
 
 
-def _verdict(layout: str, root: Path, model: Path, index: int) -> Verdict | str:
+def _verdict(layout: str, root: Path, model: Path, rig: Path | None, index: int) -> Verdict | str:
     dataset = _dataset(layout, root)
+    sample = dataset.samples[index]
     try:
-        images = dataset.read(dataset.samples[index])
+        images = dataset.read_views(sample) if rig else dataset.read(sample)
     except DatasetError as error:
         return str(error)
     visible, thermal = (network_view(layout, image) for image in images)
     height, width = images[0].shape[:2]
-    return judge_pair(model, visible, thermal)[0]._replace(size=(width, height))
+    try:
+        return judge_pair(model, visible, thermal, rig)[0]._replace(size=(width, height))
+    except ValueError as error:  # sizes that the rig does not fit
+        return f"{sample.visible}: {error}"
 
 
-def judge_pair(model: Path, visible: Image, thermal: Image) -> tuple[Verdict, FusionResult]:
-    """What the model says of a registered pair with each of ``MODALITIES``, and its result with both cameras.
+def judge_pair(model: Path, visible: Image, thermal: Image, rig: Path | None = None) -> tuple[Verdict, FusionResult]:
+    """What the model says of a pair with each of ``MODALITIES``, and its result with both cameras.
 
     Args:
         model: the ONNX file.
         visible: (H, W, 3) uint8 BGR.
-        thermal: (H, W).
+        thermal: (H, W), or of any size where there is a rig.
+        rig: rig file; None where the pair is registered.
 
     Raises:
         ValueError: the pipeline cannot use the images.
     """
     pair = FramePair(Frame(visible), Frame(thermal))
-    pipeline = still_pipeline(model)
+    pipeline = still_pipeline(model, rig)
     results = []
     for given in (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None)):
         pipeline.reset()

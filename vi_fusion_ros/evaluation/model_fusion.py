@@ -28,19 +28,29 @@ def still_engine(model: Path) -> Engine:
 
 
 @cache
-def still_pipeline(model: Path) -> FusionPipeline:
-    """A pipeline over ``still_engine`` for pairs that are registered already; one a process."""
-    return FusionPipeline(still_engine(model), Registration(Rig.identity()), ToneMapper())
+def still_pipeline(model: Path, rig: Path | None = None) -> FusionPipeline:
+    """A pipeline over ``still_engine``; one a process.
+
+    Args:
+        model: the ONNX file.
+        rig: rig file; None for pairs that are registered already.
+
+    Raises:
+        ValueError: the model or the rig file cannot be used.
+    """
+    registration = Registration(Rig.load(rig) if rig else Rig.identity())
+    return FusionPipeline(still_engine(model), registration, ToneMapper())
 
 
-def fuse_pair(model: Path, visible: Image, thermal: Image) -> FusionResult:
-    """Fuse one registered pair as if no other had come before.
+def fuse_pair(model: Path, visible: Image, thermal: Image, rig: Path | None = None) -> FusionResult:
+    """Fuse one pair as if no other had come before.
 
     Args:
         model: the ONNX file.
         visible: (H, W) or (H, W, 3) BGR, uint8.
-        thermal: (H, W) of the same size.
+        thermal: (H, W) of the same size, or of any where there is a rig.
+        rig: rig file; None where the pair is registered.
     """
-    pipeline = still_pipeline(model)
+    pipeline = still_pipeline(model, rig)
     pipeline.reset()
     return pipeline.process(FramePair(Frame(visible), Frame(thermal)))

@@ -17,7 +17,6 @@ from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.frames import FusionResult, Image
 from vi_fusion_ros.pairing import Drop
 from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.thermal import ToneMapper
 
 METRIC_PAIRS = 30
 """Pairs, evenly spread, on which fusion metrics are computed: they take ten times as long as fusing. From this to twice
@@ -136,7 +135,7 @@ class StreamEvaluator:
         number, samples = len(self.evaluation.stamps_ns) - 1, self.evaluation.samples
         if number % self._stride:
             return
-        sample = _sample(number, result, self._pipeline.thermal_tones, self._pictures)
+        sample = _sample(number, result, self._pictures)
         if sample is not None:
             samples.append(sample)
         if len(samples) == 2 * METRIC_PAIRS:
@@ -210,17 +209,17 @@ def summary(
     }
 
 
-def _sample(number: int, result: FusionResult, tone_mapper: ToneMapper, picture: bool) -> Sample | None:
-    visible, registered, mask = result.pair.visible, result.thermal_registered, result.mask
+def _sample(number: int, result: FusionResult, picture: bool) -> Sample | None:
+    visible, thermal, mask = result.pair.visible, result.thermal_grey, result.mask
     assert visible is not None  # streams hold pairs of both cameras
-    assert registered is not None
+    assert thermal is not None
     assert mask is not None
     left, top, width, height = cv2.boundingRect(mask)
     if min(width, height) < MIN_SIZE or visible.image.dtype != np.uint8:
         return None
     part = np.s_[top : top + height, left : left + width]
-    thermal = tone_mapper.render(registered)
-    images = (visible.image[part], thermal[part], result.fused[part])
+    # Copies: what came from a bag may be a view that keeps a whole chunk of it in memory.
+    images = (visible.image[part].copy(), thermal[part].copy(), result.fused[part])
     return Sample(number, str(visible.stamp_ns), *images, _mosaic(result) if picture else None)
 
 

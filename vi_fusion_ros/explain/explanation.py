@@ -150,13 +150,13 @@ class Explainer:
 
 
 def _images(result: FusionResult) -> tuple[Image, Image]:
-    if result.pair.visible is None or result.thermal_registered is None:
+    if result.pair.visible is None or result.thermal_grey is None:
         raise ValueError("one of the two images is missing; expected a pair")
-    visible, thermal = result.pair.visible.image, result.thermal_registered
+    visible = result.pair.visible.image
     visible = visible if visible.dtype == np.uint8 else ToneMapper()(visible)
     if visible.ndim == 2:
         visible = np.repeat(visible[:, :, None], 3, axis=2)
-    return visible, thermal if thermal.dtype == np.uint8 else ToneMapper()(thermal)
+    return visible, result.thermal_grey
 
 
 def _share(salient: Saliency) -> float:

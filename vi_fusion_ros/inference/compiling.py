@@ -62,8 +62,9 @@ def compile_engines(
         Each engine's path and manifest once both are written.
 
     Raises:
-        ValueError: the model cannot be used, TensorRT cannot run here, the build failed (``BuildError``), or the engine
-            computes something else (``NotVerifiedError``); one sentence. Nothing is written for that size.
+        ValueError: the model cannot be used, TensorRT cannot run here, the folder cannot be written, the build failed
+            (``BuildError``), or the engine computes something else (``NotVerifiedError``); one sentence. Nothing is
+            written for that size.
     """
     if not request.onnx.is_file():
         raise ValueError(f"model {request.onnx} is missing; expected an ONNX file with its manifest (.json) beside it")
@@ -71,6 +72,8 @@ def compile_engines(
     model.check_onnx(request.onnx)
     platform = probe()
     progress(f"on {platform}")
+    if not engine_cache.is_writable(request.folder):
+        raise ValueError(f"the folder {request.folder} cannot be written; name another for the engines")
     reference = OnnxRuntimeEngine(request.onnx)
     for asked in request.sizes:
         size = _padded(asked, model.multiple, progress)

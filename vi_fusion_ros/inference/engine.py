@@ -89,6 +89,20 @@ class Engine(Protocol):
         ...
 
 
+class FloatBuffers:
+    """Float32 inputs that are kept as long as the size is the same."""
+
+    def __init__(self) -> None:
+        self._arrays: tuple[Tensor, Tensor] | None = None
+
+    def of(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """(1, 3, height, width) and (1, 1, height, width): zeros, or what was last in them."""
+        if self._arrays is None or self._arrays[0].shape[2:] != (height, width):
+            visible, thermal = (np.zeros((1, channels, height, width), np.float32) for channels in INPUTS.values())
+            self._arrays = (visible, thermal)
+        return self._arrays
+
+
 def to_unit(plane: Plane) -> Tensor:
     """Pixels as float32, 0 to 1."""
     return plane if plane.dtype == np.float32 else np.multiply(plane, np.float32(1 / 255), dtype=np.float32)

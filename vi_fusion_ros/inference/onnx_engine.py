@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, Plane, Tensor, to_unit
+from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
 from vi_fusion_ros.inference.manifest import Manifest
 
 CPU = "CPUExecutionProvider"
@@ -46,7 +46,7 @@ class OnnxRuntimeEngine:
         self.description = f"onnxruntime {onnxruntime.__version__} {self.provider}"
         if self.provider == CPU:
             self.description += f", {threads} thread{'s' * (threads > 1)}"
-        self._buffers: tuple[Tensor, Tensor] | None = None
+        self._buffers = FloatBuffers()
         self._try(path)
         # The first image of a usual camera finds its memory allocated: half the time of that first inference.
         sides = [side + -side % self.manifest.multiple for side in _WARM_UP_HW]
@@ -54,10 +54,7 @@ class OnnxRuntimeEngine:
 
     def buffers(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """See ``Engine.buffers``: float32, the same arrays as long as the size is the same."""
-        if self._buffers is None or self._buffers[0].shape[2:] != (height, width):
-            visible, thermal = (np.zeros((1, channels, height, width), np.float32) for channels in INPUTS.values())
-            self._buffers = (visible, thermal)
-        return self._buffers
+        return self._buffers.of(height, width)
 
     def infer(self, visible: Plane, thermal: Plane) -> EngineOutput:
         """See ``Engine.infer``.

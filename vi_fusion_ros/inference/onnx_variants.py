@@ -44,10 +44,16 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
     if is_quantised(model) != (precision == "int8"):
         has = "a" if is_quantised(model) else "no"
-        hint = "" if is_quantised(model) else f": make one with vi-fusion quantize {path} -o INT8.onnx --data PATH"
+        hint = (
+            ": it takes int8"
+            if is_quantised(model)
+            else f": make one with vi-fusion quantize {path} -o INT8.onnx --data PATH"
+        )
         raise ValueError(f"model {path} has {has} quantised graph and precision {precision} was asked for{hint}")
     model = with_bytes(model)
     _fix_size(model, size)
+    _constants_to_initializers(model)
+    _biases_to_float(model)
     if precision == "fp16":
         model = to_half(model)
     return shape_inference.infer_shapes(model, strict_mode=True)
@@ -103,10 +109,35 @@ def _inner(name: str) -> str:
     return f"{name}_unit"
 
 
+def _constants_to_initializers(model: onnx.ModelProto) -> None:
+    """TensorRT's list of operators asks for initializers in some places, for example as the axes of a reduction."""
+    constants = [node for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        tensor = node.attribute[0].t
+        tensor.name = node.output[0]
+        model.graph.initializer.append(tensor)
+        model.graph.node.remove(node)
+
+
+def _biases_to_float(model: onnx.ModelProto) -> None:
+    """Quantised biases are int32 for ONNX Runtime; TensorRT dequantises no int32, and adds biases as float."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "DequantizeLinear"]:
+        levels = tensors.get(node.input[0])
+        if levels is not None and levels.data_type == TensorProto.INT32:
+            bias = numpy_helper.to_array(levels) * numpy_helper.to_array(tensors[node.input[1]])
+            model.graph.initializer.append(numpy_helper.from_array(bias.astype(np.float32), node.output[0]))
+            model.graph.node.remove(node)
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+        model.graph.initializer.remove(tensor)
+
+
 def _fix_size(model: onnx.ModelProto, size: tuple[int, int]) -> None:
     for value in (*model.graph.input, *model.graph.output):
-        if value.name in (*INPUTS, *IMAGES):
-            for dimension, side in zip(value.type.tensor_type.shape.dim[2:], size[::-1], strict=True):
-                dimension.Clear()
-                dimension.dim_value = side
+        sides = (1, *size[::-1]) if value.name in (*INPUTS, *IMAGES) else (1,)
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, side in zip([dimensions[0], *dimensions[2:]], sides, strict=True):
+            dimension.Clear()
+            dimension.dim_value = side
     del model.graph.value_info[:]  # shapes of the free size, or none; inferred again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from vi_fusion_ros.inference.switching_engine import SwitchingEngine
 from vi_fusion_ros.inference.trial import try_model
 from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
 
-BACKENDS = ("auto", "tensorrt", "onnxruntime")
+BACKENDS = ("auto", "tensorrt", "onnxruntime", "openvino")
 
 Say = Callable[[str], None]
 
@@ -56,12 +57,14 @@ def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say) -> Engine:
         warn: takes what the user may want to put right.
 
     Raises:
-        ValueError: the model cannot be served, or TensorRT was asked for and cannot run here; one sentence.
+        ValueError: the model cannot be served, or the backend that was asked for cannot run here; one sentence.
     """
     if model.suffix != ".onnx":
         return load_engine(model, wanted.threads)
     if wanted.backend == "onnxruntime":
         return onnx_runtime(model, wanted.threads, "backend is onnxruntime")
+    if wanted.backend == "openvino":
+        return _openvino(model, wanted.threads)
     try:
         platform = probe()
     except TensorRTUnavailableError as error:
@@ -86,6 +89,18 @@ def onnx_runtime(model: Path, threads: int, why: str) -> OnnxRuntimeEngine:
     where = "on the CPU" if engine.provider == CPU else "on the GPU"
     engine.reason = f"{why}; ONNX Runtime {where}" if why else f"ONNX Runtime {where}"
     return engine
+
+
+def _openvino(model: Path, threads: int) -> Engine:
+    if importlib.util.find_spec("openvino") is None:
+        raise ValueError(
+            "backend is openvino, but the Python package openvino is not installed (docs/gpu.md); set backend to auto "
+            "to serve without it"
+        )
+    try_model(model)
+    from vi_fusion_ros.inference.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(model, threads)
 
 
 class TensorRTSupplier:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from vi_fusion_ros.registration.planar import Points, transform
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig
+
+_undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)  # OpenCV 5 has one function for both
 
 
 def straightened(camera: Camera | None, points: Points) -> Points:
@@ -16,7 +20,8 @@ def straightened(camera: Camera | None, points: Points) -> Points:
     matrix = camera.matrix
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)  # the default stops after five steps
     flat = np.asarray(points, np.float64).reshape(-1, 1, 2)
-    return np.asarray(cv2.undistortPointsIter(flat, matrix, camera.distortion, None, matrix, criteria).reshape(-1, 2))
+    undistorted = _undistort(flat, matrix, camera.distortion, R=None, P=matrix, criteria=criteria)
+    return np.asarray(undistorted.reshape(-1, 2))
 
 
 def bent(camera: Camera | None, points: Points) -> Points:

@@ -54,7 +54,7 @@ class WireCompressedImage(NamedTuple):
     data: memoryview
 
 
-def read_image(wire: bytes) -> WireImage:
+def read_image(wire: bytes | memoryview) -> WireImage:
     """A serialised ``sensor_msgs/Image``.
 
     Raises:
@@ -67,7 +67,7 @@ def read_image(wire: bytes) -> WireImage:
     return WireImage(header, height, width, encoding, is_bigendian, reader.u32(), reader.octets())
 
 
-def read_compressed(wire: bytes) -> WireCompressedImage:
+def read_compressed(wire: bytes | memoryview) -> WireCompressedImage:
     """A serialised ``sensor_msgs/CompressedImage``.
 
     Raises:
@@ -112,7 +112,7 @@ def _align(front: bytearray) -> None:
 class _Reader:
     """Reads one field after the other."""
 
-    def __init__(self, wire: bytes) -> None:
+    def __init__(self, wire: bytes | memoryview) -> None:
         order = _PLAIN.get(bytes(wire[:2]))
         if order is None or len(wire) < _HEAD:
             raise ImageError(f"serialised image begins with {bytes(wire[:_HEAD]).hex()}; expected plain CDR")

@@ -69,7 +69,7 @@ class _Demo:
         with tempfile.TemporaryDirectory() as scratch:
             report = Path(scratch) / "player.json"
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-            recorder = Recorder(self._options.out / "fused.mcap")
+            recorder = Recorder(self._options.out / "fused.mcap", self._options.cameras)
             executor = SingleThreadedExecutor()
             executor.add_node(recorder)
             try:
@@ -171,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--thermal", type=Path, help="thermal video")
     parser.add_argument("--rig", default="", help="rig file that registers the thermal camera (default: identity)")
     parser.add_argument("--duration", type=float, default=20.0, help="seconds of the synthetic scene (default: 20)")
+    parser.add_argument("--cameras", action="store_true", help="record the images of both cameras in the bag too")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of the engine (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder of the results")
     parser.add_argument("--json", type=Path, help="copy the summary to this file")

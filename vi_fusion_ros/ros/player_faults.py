@@ -11,7 +11,11 @@ from vi_fusion_ros.sources.faults import SHIFT_S, PlannedFault
 
 _LOSS = 0.3  # of the frames while they drop; a whole timeout without any has to stay unlikely
 _JITTER_NS = 6_000_000
+_SHUTTER_NOISE = 3  # levels or counts, either way: the inside of a shutter is plain, and never twice the same
 _BURST = 5  # frames that come at once, too few for a timeout at 30 Hz
+
+
+_DTYPES: dict[str, type[np.generic]] = {"mono16": np.uint16, "16UC1": np.uint16, "32FC1": np.float32}
 
 
 class CameraFaults:
@@ -76,6 +80,13 @@ class CameraFaults:
 
     def _saturate(self, message: Any, stamp_ns: int) -> list[tuple[Any, int]]:
         return [(_painted(message, b"\xff"), stamp_ns)]
+
+    def _shutter(self, message: Any, stamp_ns: int) -> list[tuple[Any, int]]:
+        pixels = np.frombuffer(message.data, _DTYPES.get(message.encoding, np.uint8))
+        noise = self._random.integers(-_SHUTTER_NOISE, _SHUTTER_NOISE, pixels.size, np.int8, endpoint=True)
+        plain = np.float32(np.clip(np.median(pixels), 16, None if pixels.itemsize > 1 else 239))
+        message.data = array.array("B", (plain + noise).astype(pixels.dtype).tobytes())
+        return [(message, stamp_ns)]
 
     def _garbage(self, message: Any, stamp_ns: int) -> list[tuple[Any, int]]:
         self._garbled += 1

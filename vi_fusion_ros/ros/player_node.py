@@ -42,7 +42,7 @@ from vi_fusion_ros.ros.image_codec import fill_compressed, fill_image
 from vi_fusion_ros.ros.messages import to_time
 from vi_fusion_ros.ros.player_faults import CameraFaults
 from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
-from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count
+from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count, seen_aside
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN
 
 SOURCES = ("synthetic", "video", "folder")
@@ -58,6 +58,12 @@ PARAMETERS: dict[str, tuple[Any, float | None, float | None, str]] = {
     "height": (480, 16, 8192, "height of the synthetic images, pixels"),
     "seed": (0, 0, 2**31 - 1, "of the synthetic scene, of jitter and of drops"),
     "thermal_bits": (8, 8, 16, "depth of the thermal images, 8 or 16 (counts of 0.01 K)"),
+    "registered": (
+        True,
+        None,
+        None,
+        "false: the thermal camera looks aside and sees less, so that there is something to calibrate",
+    ),
     "duration": (0.0, 0.0, 1e6, "seconds to play; 0: to the end of the source, or for ever"),
     "loop": (False, None, None, "start again at the end"),
     "restamp": (
@@ -278,6 +284,8 @@ class PlayerNode(Node):
 
         def entries(camera: _Camera) -> Iterator[tuple[float, str, _Camera, _Prepared]]:
             images = getattr(self._streams, camera.name)(camera.timing.rate_hz)
+            if camera.name == "thermal" and not self._values["registered"]:
+                images = map(seen_aside, images)
             for prepared in camera.prepared(images, frame_count(duration, camera.timing.rate_hz)):
                 yield prepared.shot.time_s, camera.name, camera, prepared
 

@@ -29,6 +29,9 @@ _RECORDED: dict[str, tuple[type, str]] = {
     "fusion_node/classification": (FusedClassification, "vi_fusion_ros/msg/FusedClassification"),
     "fusion_node/status": (FusionStatus, "vi_fusion_ros/msg/FusionStatus"),
 }
+_CAMERAS: dict[str, tuple[type, str]] = {
+    f"{camera}/image": (Image, "sensor_msgs/msg/Image") for camera in ("visible", "thermal")
+}
 _SNAPSHOT_TOPICS = ("visible/image", "fusion_node/thermal_registered", "fusion_node/attention", "fusion_node/fused")
 _EVERYTHING = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST)
 
@@ -38,9 +41,10 @@ class Recorder(Node):
 
     Args:
         bag_path: of the bag, which is complete after ``close``.
+        cameras: record both cameras' images too.
     """
 
-    def __init__(self, bag_path: Path) -> None:
+    def __init__(self, bag_path: Path, cameras: bool = False) -> None:
         super().__init__("recorder")
         self.status: FusionStatus | None = None
         self.classification: FusedClassification | None = None
@@ -54,7 +58,7 @@ class Recorder(Node):
         self._bag_path = bag_path
         self._writer = threading.Thread(target=self._write, name="bag_writer")
         self._writer.start()
-        for topic, (kind, type_name) in _RECORDED.items():
+        for topic, (kind, type_name) in {**_RECORDED, **(_CAMERAS if cameras else {})}.items():
             self.create_subscription(kind, topic, self._recorder_of(topic, kind, type_name), _EVERYTHING, raw=True)
 
     def fused_rate(self) -> float:
@@ -81,9 +85,9 @@ class Recorder(Node):
             now = time.time_ns()
             self.received[topic] += 1
             self._queue.put((name, type_name, now, data))
-            if kind is Image:  # images stay serialised until the cameras are done with the processor
+            if topic == "fusion_node/fused":
                 self._fused_times.append(now)
-            else:
+            elif kind is not Image:  # images stay serialised until the cameras are done with the processor
                 self._take_note(deserialize_message(data, kind), now)
 
         return record

@@ -234,7 +234,7 @@ class Session:
         compressed = self._settings[f"{camera}.compressed"]
         topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
         self.topics[camera] = self._node.resolve_topic_name(topic)
-        kind, read = (CompressedImage, _read_compressed) if compressed else (Image, _read_image)
+        kind, read = (CompressedImage, checked_compressed) if compressed else (Image, checked_image)
         intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
 
@@ -365,7 +365,12 @@ class Session:
             )
 
 
-def _read_image(wire: bytes) -> Any:
+def checked_image(wire: bytes) -> Any:
+    """A serialised sensor_msgs/Image that can be decoded.
+
+    Raises:
+        ImageError: it cannot; one sentence.
+    """
     message: Any = cdr.read_image(wire)
     if message.encoding not in image_codec.PLAIN_ENCODINGS:
         message = deserialize_message(wire, Image)  # cv_bridge wants the real thing
@@ -373,7 +378,12 @@ def _read_image(wire: bytes) -> Any:
     return message
 
 
-def _read_compressed(wire: bytes) -> Any:
+def checked_compressed(wire: bytes) -> Any:
+    """A serialised sensor_msgs/CompressedImage that is worth decoding.
+
+    Raises:
+        ImageError: it is not; one sentence.
+    """
     message = cdr.read_compressed(wire)
     image_codec.check_compressed(message)
     return message

@@ -21,7 +21,10 @@ OLDEST_S = 1.0
 _REMEMBERED = 2000
 _TOLD = 30
 
-_HEALTH = {"black": "black", "freeze": "frozen", "saturate": "saturated", "unplug": "silent", "garbage": "silent"}
+_HEALTH = {
+    "black": "black", "freeze": "frozen", "garbage": "silent", "saturate": "saturated", "shutter": "shuttered",
+    "unplug": "silent",
+}  # fmt: skip
 
 
 @dataclass

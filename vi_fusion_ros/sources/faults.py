@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FAULT_KINDS = (
-    "black", "burst", "clock_jump", "drop", "freeze", "garbage", "jitter", "loop", "saturate", "unplug",
+    "black", "burst", "clock_jump", "drop", "freeze", "garbage", "jitter", "loop", "saturate", "shutter", "unplug",
 )  # fmt: skip
 
-DISABLING = frozenset({"black", "freeze", "garbage", "saturate", "unplug"})
+DISABLING = frozenset({"black", "freeze", "garbage", "saturate", "shutter", "unplug"})
 """Kinds that leave nothing usable of a stream."""
 
 SHIFT_S = {"clock_jump": 3600.0, "loop": -4.99}

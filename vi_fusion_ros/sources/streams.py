@@ -148,6 +148,22 @@ def to_counts(grey: Image) -> Image:
     return np.asarray(table[grey])
 
 
+def seen_aside(image: Image | ValueError) -> Image | ValueError:
+    """What a camera that looks a little aside and has a narrower view sees of an image: a part of it, exactly.
+
+    Args:
+        image: (H, W) or (H, W, 3); an error is passed on.
+
+    Returns:
+        A view of (5/6 H, 25/32 W), whose pixel (x, y) is the image's (x + W/32, y + H/16), rounded down.
+    """
+    if isinstance(image, ValueError):
+        return image
+    height, width = image.shape[:2]
+    top, left = height // 16, width // 32
+    return image[top : top + height * 5 // 6, left : left + width * 25 // 32]
+
+
 def frame_count(duration_s: float | None, rate_hz: float) -> int | None:
     """How many frames a camera of ``rate_hz`` takes in ``duration_s``."""
     return None if duration_s is None else max(math.floor(duration_s * rate_hz + 1e-6), 0)

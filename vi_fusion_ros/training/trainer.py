@@ -40,7 +40,7 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
         splits: its data, where the caller has read them already.
 
     Raises:
-        ValueError: bad configuration or data, or a checkpoint that cannot be read.
+        ValueError: bad configuration or data, or a checkpoint that cannot be read or has had all its epochs.
     """
     splits = splits or load_splits(config.data)
     lightning.seed_everything(config.seed, workers=True)
@@ -70,4 +70,6 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
         **config.trainer,
     )
     trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+    if SCORE not in trainer.callback_metrics:
+        raise ValueError(f"{last} has had its {config.optim.epochs} epochs; raise optim.epochs to go on with it")
     return Run(last, float(trainer.callback_metrics[SCORE]))

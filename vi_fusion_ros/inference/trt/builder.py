@@ -93,20 +93,18 @@ def build(graph: bytes, options: BuildOptions, progress: Progress) -> bytes:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BuildError(f"TensorRT {trt.__version__} could not build the engine: {log.sentence()}")
-    _write_timing_cache(config, options.timing_cache)
+    _write_timing_cache(config, options.timing_cache, progress)
     return bytes(cast(Any, plan))
 
 
 def _network_flags(options: BuildOptions) -> int:
-    """Types from the graph where TensorRT can and the accelerator, which takes no typed network, is not asked for."""
-    names = ["EXPLICIT_BATCH"]
-    if options.dla is None:
-        names.append("STRONGLY_TYPED")
     kinds = trt.NetworkDefinitionCreationFlag
+    names = ["EXPLICIT_BATCH", *(["STRONGLY_TYPED"] if _is_typed(options) else [])]
     return sum(1 << int(getattr(kinds, name)) for name in names if hasattr(kinds, name))
 
 
 def _is_typed(options: BuildOptions) -> bool:
+    """Types from the graph where TensorRT can and the accelerator, which takes no typed network, is not asked for."""
     return options.dla is None and hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
@@ -128,7 +126,7 @@ def _configure(builder: trt.Builder, config: trt.IBuilderConfig, options: BuildO
 def _read_timing_cache(config: trt.IBuilderConfig, path: Path | None, progress: Progress) -> None:
     if path is None:
         return
-    stored = path.read_bytes() if path.is_file() else b""
+    stored = _stored(path)
     if stored and config.set_timing_cache(config.create_timing_cache(stored), False):
         return
     if stored:
@@ -136,9 +134,20 @@ def _read_timing_cache(config: trt.IBuilderConfig, path: Path | None, progress: 
     config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
-def _write_timing_cache(config: trt.IBuilderConfig, path: Path | None) -> None:
-    if path is not None:
+def _stored(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # most often it is not there yet
+        return b""
+
+
+def _write_timing_cache(config: trt.IBuilderConfig, path: Path | None, progress: Progress) -> None:
+    if path is None:
+        return
+    try:
         write_atomic(path, bytes(cast(Any, config.get_timing_cache().serialize())))
+    except OSError as error:  # no reason to lose what was built
+        progress(f"timing cache {path} cannot be written: {error}")
 
 
 def _monitor(progress: Progress) -> Any:

@@ -28,13 +28,15 @@ class Layout(NamedTuple):
         open: makes the dataset of a path; raises ValueError where it is nothing of the kind.
         fits: whether an existing path looks like it.
         signs: the files or folders that ``fits`` looks for, for messages.
-        classified: whether its pairs are registered and labelled, so that a model can be judged by them.
+        labelled: whether it says what its images show, so that a model can be judged by it.
+        registered: whether a thermal pixel shows what the same visible pixel shows; else a rig file has to say where.
     """
 
     open: Callable[[Path], PairDataset]
     fits: Callable[[Path], bool]
     signs: str
-    classified: bool = False
+    labelled: bool = True
+    registered: bool = True
 
 
 def _has(*choices: str) -> Callable[[Path], bool]:
@@ -42,35 +44,44 @@ def _has(*choices: str) -> Callable[[Path], bool]:
     return lambda root: any(all((root / name).exists() for name in choice.split()) for choice in choices)
 
 
+def _flir(root: Path) -> PairDataset:
+    return (FlirV2 if LAYOUTS["flir_v2"].fits(root) else FlirV1)(root)
+
+
 def _never(_: Path) -> bool:
     return False
 
 
 LAYOUTS: dict[str, Layout] = {
-    "crops": Layout(CropsDataset, _has(*ILLUMINATION), "day or night", True),
-    "roadscene": Layout(
-        RoadSceneDataset, _has("visible frames.json", " ".join(PUBLISHED)), "visible and frames.json", True
-    ),
-    "kaist": Layout(KaistDataset, lambda root: bool(set_folders(root)), "set00", True),
-    "llvip": Layout(LlvipDataset, _has("visible/train infrared", "visible/test infrared"), "visible/train", True),
-    "m3fd": Layout(M3fdDataset, _has("Vis Ir"), "Vis and Ir", True),
+    "crops": Layout(CropsDataset, _has(*ILLUMINATION), "day or night"),
+    "roadscene": Layout(RoadSceneDataset, _has("visible frames.json", " ".join(PUBLISHED)), "visible and frames.json"),
+    "kaist": Layout(KaistDataset, lambda root: bool(set_folders(root)), "set00"),
+    "llvip": Layout(LlvipDataset, _has("visible/train infrared", "visible/test infrared"), "visible/train"),
+    "m3fd": Layout(M3fdDataset, _has("Vis Ir"), "Vis and Ir"),
     "msrs": Layout(
         MsrsDataset,
         lambda root: any(map(is_part, (root, root / "train", root / "test"))),
         "train/vi and train/ir",
-        True,
     ),
-    "flir_v1": Layout(FlirV1, _has("thermal_8_bit", *(f"{p}/thermal_8_bit" for p in V1_PARTS)), "train/thermal_8_bit"),
-    "flir_v1_16bit": Layout(partial(FlirV1, bits=16), _never, "train/thermal_16_bit"),
-    "flir_v2": Layout(FlirV2, _has(V2_MAP, "images_thermal_train"), V2_MAP),
-    "flir_v2_16bit": Layout(partial(FlirV2, bits=16), _never, V2_MAP),
-    "paired": Layout(PairedFolders, _has("visible thermal"), "visible and thermal"),
+    "flir_v1": Layout(
+        FlirV1,
+        _has("thermal_8_bit", *(f"{p}/thermal_8_bit" for p in V1_PARTS)),
+        "train/thermal_8_bit",
+        registered=False,
+    ),
+    "flir_v1_16bit": Layout(partial(FlirV1, bits=16), _never, "train/thermal_16_bit", registered=False),
+    "flir_v2": Layout(FlirV2, _has(V2_MAP, "images_thermal_train"), V2_MAP, registered=False),
+    "flir_v2_16bit": Layout(partial(FlirV2, bits=16), _never, V2_MAP, registered=False),
+    "flir": Layout(_flir, _never, "train/thermal_8_bit or " + V2_MAP, registered=False),
+    "paired": Layout(PairedFolders, _has("visible thermal"), "visible and thermal", labelled=False),
 }
 """Layouts by name; where several fit a path, the first is meant. 16-bit images are taken only where asked for."""
 
-CLASSIFIED = {name: layout for name, layout in LAYOUTS.items() if layout.classified}
-"""The layouts that a model's classification can be judged by."""
+LABELLED = {name: layout for name, layout in LAYOUTS.items() if layout.labelled}
+"""The layouts that a model's classification can be judged by; those that are not registered with a rig file."""
 
+CLASSIFIED = {name: layout for name, layout in LABELLED.items() if layout.registered}
+"""Those of them that need no rig file."""
 
 REGISTERED = {**CLASSIFIED, "paired": LAYOUTS["paired"]}
 """The layouts of registered pairs, labelled or not."""

@@ -1,0 +1,90 @@
+"""rosbags' reader without its three copies of each message, which cost a tenth of the time of fusing raw images."""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Collection, Generator, Iterator, Mapping
+from operator import itemgetter
+from typing import Any
+from zlib import crc32
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2.reader import DirectoryReader
+from rosbags.rosbag2.storage_mcap import ChunkInfo, McapReader
+
+from vi_fusion_ros.bags.sqlite_reader import ClosingSqliteReader
+
+_RECORD = struct.Struct("<BQ")  # opcode, length of the content
+_CHUNK_CRC = struct.Struct("<24xI")  # behind the times and the size
+_CHUNK_HEADER_SIZE = 40  # of an uncompressed one, whose name of the compression is empty
+_MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
+_MESSAGE_OPCODE = 0x05
+
+
+class McapViewReader(McapReader):
+    """Gives messages as views of their chunk, where no chunk is compressed; else as the class below it does."""
+
+    def messages(
+        self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
+    ) -> Generator[tuple[Connection, int, Any], None, None]:
+        """As rosbags': by log time; of equal ones, in the order of writing."""
+        if start is not None or stop is not None or not self.chunks or any(chunk.compression for chunk in self.chunks):
+            yield from super().messages(connections, start, stop)
+            return
+        by_channel = {connection.id: connection for connection in connections}
+        wanted = [chunk for chunk in self.chunks if not by_channel.keys().isdisjoint(chunk.channel_count)]
+        for log_ns, connection, data in heapq.merge(*(self._views(c, by_channel) for c in wanted), key=itemgetter(0)):
+            if connection is not None:
+                yield connection, log_ns, data
+
+    def _views(
+        self, chunk: ChunkInfo, by_channel: dict[int, Connection]
+    ) -> Iterator[tuple[int, Connection | None, memoryview]]:
+        yield chunk.message_start_time, None, memoryview(b"")  # lets the merge start without reading every chunk
+        records = self._records(chunk)
+        found: list[tuple[int, Connection, memoryview]] = []
+        at = 0
+        while at < len(records):
+            opcode, length = _RECORD.unpack_from(records, at)
+            content = records[at + _RECORD.size : at + _RECORD.size + length]
+            if len(content) != length:
+                raise ReaderError(f"a record of {length} bytes is cut off by the end of its chunk")
+            at += _RECORD.size + length
+            if opcode == _MESSAGE_OPCODE:
+                channel, _, log_ns, _ = _MESSAGE.unpack_from(content)
+                if channel in by_channel:
+                    found.append((log_ns, by_channel[channel], content[_MESSAGE.size :]))
+        yield from sorted(found, key=itemgetter(0))
+
+    def _records(self, chunk: ChunkInfo) -> memoryview:
+        assert self.bio is not None
+        self.bio.seek(chunk.chunk_start_offset + _RECORD.size)
+        content = memoryview(self.bio.read(_CHUNK_HEADER_SIZE + chunk.uncompressed_size))
+        records = content[_CHUNK_HEADER_SIZE:]
+        if len(records) != chunk.uncompressed_size:
+            raise ReaderError(f"chunk has {len(records)} bytes, expected {chunk.uncompressed_size}")
+        (checksum,) = _CHUNK_CRC.unpack_from(content)
+        if checksum and crc32(records) != checksum:
+            raise ReaderError("chunk checksum mismatch")
+        return records
+
+
+class _ViewDirectoryReader(DirectoryReader):
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        **DirectoryReader.STORAGE_PLUGINS,
+        "mcap": McapViewReader,
+        "sqlite3": ClosingSqliteReader,
+    }
+
+
+class ViewReader(Reader):
+    """``rosbags.rosbag2.Reader`` whose messages may be ``memoryview``."""
+
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        **Reader.STORAGE_PLUGINS,
+        "dir": _ViewDirectoryReader,
+        ".mcap": McapViewReader,
+        ".db3": ClosingSqliteReader,
+    }
