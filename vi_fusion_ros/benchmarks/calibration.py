@@ -27,6 +27,7 @@ ROADSCENE_CROP: Size = (480, 288)
 """Middle of the registered frames, (width, height): these differ in size, and one rig has one."""
 
 CLIPS = ("0113_1714", "0117_1605", "1230_1202")
+SCALES = np.arange(0.98, 1.0201, 0.005)
 DELAYS_MS = (-120, -75, -50, -10, 0, 10, 50, 75, 120)
 
 _SLACK_PX = 0.5  # further from the truth than the start by less than that is not worse
@@ -159,6 +160,50 @@ def disjoint(pairs: Sequence[Any]) -> list[Sequence[Any]]:
     """As many groups of ``TOGETHER`` as there are, each spread over all of the pairs."""
     count = len(pairs) // TOGETHER
     return [pairs[first::count][:TOGETHER] for first in range(count)]
+
+
+def preferred_scale(pairs: Sequence[tuple[str, Image, Image]]) -> dict[str, float]:
+    """By how much registered thermal images should be scaled about their centre, in the eyes of two other measures.
+
+    Returns:
+        Where the mean over the pairs peaks: ``mutual_information`` (normalised, Studholme 1999) and ``gradients``
+        (correlation of the logarithms of their lengths). 1 where the given registration is right.
+    """
+    scores = np.zeros((len(SCALES), 2))
+    for _, visible, thermal in pairs:
+        grey, heat = (cv2.GaussianBlur(_grey(image), (0, 0), 1) for image in (visible, thermal))
+        middle = (np.array(grey.shape[::-1]) - 1) / 2
+        for row, scale in enumerate(SCALES):
+            back = np.c_[np.eye(2) / scale, middle * (1 - 1 / scale)]  # from the scaled image to the given one
+            size, flags = (grey.shape[1], grey.shape[0]), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            moved = cv2.warpAffine(heat, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            scores[row] += _mutual_information(grey[8:-8, 8:-8], moved[8:-8, 8:-8]), _like_gradients(grey, moved)
+    return dict(zip(("mutual_information", "gradients"), map(_peak, scores.T), strict=True))
+
+
+def _grey(image: Image) -> Image:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)) if image.ndim == 3 else image
+
+
+def _mutual_information(one: Image, other: Image) -> float:
+    share = np.histogram2d(one.ravel(), other.ravel(), 48)[0] / one.size
+    entropies = (-(p[p > 0] * np.log(p[p > 0])).sum() for p in (share.sum(0), share.sum(1), share))
+    a, b, both = entropies
+    return float((a + b) / both)
+
+
+def _like_gradients(one: Image, other: Image) -> float:
+    lengths = []
+    for image in (one, other):
+        gx, gy = (cv2.Scharr(image, cv2.CV_32F, *direction)[8:-8, 8:-8] for direction in ((1, 0), (0, 1)))
+        lengths.append(np.log1p(np.hypot(gx, gy)).ravel())
+    return float(np.corrcoef(*lengths)[0, 1])
+
+
+def _peak(scores: Matrix) -> float:
+    best = int(np.clip(scores.argmax(), 1, len(SCALES) - 2))
+    bend, slope, _ = np.polyfit(SCALES[best - 1 : best + 2], scores[best - 1 : best + 2], 2)
+    return float(-slope / (2 * bend))
 
 
 def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:

@@ -70,6 +70,10 @@ def measure(data: Path, every: int, groups: int) -> dict[str, Any]:
         "command": COMMAND,
         "roadscene_alone": calibration.summary(rows),
         "roadscene_together": [calibration.together(group) for group in calibration.disjoint(crops)[:groups]],
+        "preferred_scale": {
+            "roadscene": calibration.preferred_scale(crops),
+            "m3svd": calibration.preferred_scale(stills[:: max(1, len(stills) // 40)]),
+        },
         "m3svd_together": [calibration.together(group) for group in calibration.disjoint(stills)[:groups]],
         "time_offset": {
             clip: calibration.shifted_videos(*(data / "m3svd" / f"{clip}_{camera}.mp4" for camera in CAMERAS))
@@ -103,6 +107,14 @@ def write_report(folder: Path, result: dict[str, Any]) -> Path:
     page.text(
         "off: from the known rig. as given: what the pairs' own registration and the method disagree about without any "
         "rig. relative: from the known rig when that disagreement is taken off."
+    )
+    scales = result["preferred_scale"]
+    page.text(
+        "At which scale other measures like the registered thermal images best, 1 being the given one: "
+        + "; ".join(
+            f"{name}: mutual information {row['mutual_information']:.4f}, gradients {row['gradients']:.4f}"
+            for name, row in scales.items()
+        )
     )
     page.heading("Time offsets of videos")
     page.text("Delayed by -120 to 120 ms; frames match by number, so within half a frame the truth is not known.")
