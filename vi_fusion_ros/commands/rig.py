@@ -18,6 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print the rig."""
+    import cv2
+    import numpy as np
+
     from vi_fusion_ros.registration import Rig
     from vi_fusion_ros.registration.planar import corner_error
 
@@ -29,6 +32,14 @@ def run(args: argparse.Namespace) -> int:
     spread = "unknown" if rig.uncertainty_px is None else f"{rig.uncertainty_px:.2f} px at the corners"
     sure = "" if rig.time_offset_uncertainty_ms is None else f" ± {rig.time_offset_uncertainty_ms:g}"
     print(f"uncertainty: {spread}; time offset: {rig.time_offset_ms:g}{sure} ms")
+    for camera, lens in (("thermal", rig.thermal_camera), ("visible", rig.visible_camera)):
+        if lens is not None:
+            fx, fy, distortion = lens.matrix[0, 0], lens.matrix[1, 1], ", ".join(f"{k:.4g}" for k in lens.distortion)
+            print(f"{camera} lens: focal lengths {fx:.1f}, {fy:.1f} px; distortion {distortion}")
+    if rig.extrinsics is not None:
+        shift, turn = rig.extrinsics.translation_m, cv2.Rodrigues(rig.extrinsics.rotation)[0]
+        apart, degrees = np.linalg.norm(shift), np.degrees(np.linalg.norm(turn))
+        print(f"cameras {apart:.3f} m apart, turned by {degrees:.2f} degrees")
     made = {key: f"{len(value)} images or points" if key == "inputs" else value for key, value in rig.made.items()}
     for title, section in {"radiometry": rig.radiometry, "made": made}.items():
         if section:
