@@ -150,6 +150,11 @@ def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
         wait_until(registered, "registered thermal images")
         got = decode_image(probe.received["thermal_registered"][-1])
         np.testing.assert_array_equal(got[1:, 1:], expected(6.0)[1:, 1:])  # the first pixel is never the same
+        changed = info("thermal", k=[120.0, 0, 64, 0, 120, 48, 0, 0, 1])
+        probe.camera_info["thermal"].publish(changed)
+        wait_until(
+            lambda: registered() and not np.array_equal(decode_image(registered()[-1])[1:], got[1:]), "the change"
+        )
         answer = probe.call(Trigger, "reload_rig", Trigger.Request())
         assert not answer.success
         assert "no rig file" in answer.message

@@ -83,13 +83,16 @@ class LiveRig:
         self._news = False
         try:
             rig = self._made()
+            changed = self._rig is None or not _alike(rig, self._rig)
+            if changed:
+                self._require_overlap(rig)
         except ValueError as error:
             if self.fault != str(error):
                 self._node.get_logger().warning(f"registration from camera_info: {error}")
             self.fault = str(error)
             return
         self.fault = ""
-        if self._rig is None or not _alike(rig, self._rig):
+        if changed:
             self._rig = rig
             self._put_in_force(rig)
 
@@ -115,13 +118,21 @@ class LiveRig:
         rig = Rig(
             np.eye(3), sizes["thermal"], sizes["visible"], SOURCE, lenses["thermal"], lenses["visible"], extrinsics
         )
-        rig = rig.at(self._plane_distance_m)
-        if Registration(rig).prepare(sizes["thermal"], sizes["visible"]).overlap == 0:
+        return rig.at(self._plane_distance_m)
+
+    def _require_overlap(self, rig: Rig) -> None:
+        assert rig.thermal_size is not None
+        assert rig.visible_size is not None
+        thermal, visible = (self._infos[camera].header.frame_id for camera in ("thermal", "visible"))
+        try:
+            overlap = Registration(rig).prepare(rig.thermal_size, rig.visible_size).overlap
+        except np.linalg.LinAlgError:  # the plane is seen edge on
+            overlap = 0.0
+        if overlap == 0:
             raise ValueError(
                 f"with the transform from {thermal} to {visible} the cameras see nothing in common at "
                 f"{self._plane_distance_m:g} m; are the frame ids those of optical frames (x right, y down, z ahead)?"
             )
-        return rig
 
 
 def require_packages() -> Any:
