@@ -1,3 +1,4 @@
+import importlib.util
 import json
 
 import cv2
@@ -87,6 +88,9 @@ def test_quantize_measures_what_it_costs(run, frames, tmp_path):
         assert row["difference"] == pytest.approx(row["int8"] - row["float"], abs=1e-5)
     assert result["fusion"]["psnr_db"]["min"] > 30
     assert result["speed"]["speedup"] > 0
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    assert ("openvino_speedup" in result["speed"]) == has_openvino
+    assert ("is not installed" in out) != has_openvino
     engine = OnnxRuntimeEngine(output, 1)
     assert engine.manifest.metrics["quantization"]["fusion"]["frames"] == 2
 

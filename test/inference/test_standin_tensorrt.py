@@ -330,14 +330,20 @@ def test_auto_with_a_builder_that_does_not_do_it_goes_on_without(auto, tmp_path,
     assert warned == []
 
 
-def test_the_benchmark_of_engines(python, engine):
+def test_the_benchmark_of_engines(python, compile_, int8, engine):
     words = ("-m", "vi_fusion_ros.cli", "benchmark", "model", "--backend", "tensorrt,onnxruntime", "--size", SIZE)
+    compile_(engine.parent, "--precision", "int8", model=int8)
+    words += ("--precision", "fp16,int8", "--int8", int8)
     done = python(*words, "--engines", engine.parent, "--no-cuda-graph", "--runs", 2, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert [(row["backend"], row.get("cuda_graph")) for row in result["rows"]] == [
-        ("tensorrt", True), ("tensorrt", False), ("onnxruntime", None),
-    ]  # fmt: skip
+    assert [(row["backend"], row.get("precision"), row.get("cuda_graph")) for row in result["rows"]] == [
+        ("tensorrt", "fp16", True),
+        ("tensorrt", "fp16", False),
+        ("tensorrt", "int8", True),
+        ("tensorrt", "int8", False),
+        ("onnxruntime", None, None),
+    ]
     assert result["gpu"] == "TensorRT 10.3.0, CUDA 12.6, Stand-in (compute capability 8.7)"
     done = python(*words, "--engines", engine.parent / "none", "--runs", 2)
     assert done.returncode == 2

@@ -20,7 +20,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -28,6 +27,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.ros.image_codec import fill_image
 from vi_fusion_ros.ros.messages import to_time
+from vi_fusion_ros.ros.spinning import Spinner
 
 DEADLINE_S = 30.0
 PERIOD_NS = 1_000_000_000 // 30
@@ -132,10 +132,7 @@ class Probe:
         for topic, message in {**defaults, **(topics or {})}.items():
             self.listen(f"fusion_node/{topic}", message, topic)
         self.listen("/diagnostics", DiagnosticArray, "diagnostics")
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self._spinner = Spinner(self.node)
 
     def listen(self, topic: str, message: type, name: str) -> None:
         """Collect the messages of ``topic`` in ``received[name]``."""
@@ -229,8 +226,7 @@ class Probe:
 
     def close(self) -> None:
         """Leave the graph."""
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinner.stop()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 

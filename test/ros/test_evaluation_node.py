@@ -11,7 +11,6 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 import bag_maker
 import rclpy
 from harness import NodeProcess, next_domain, wait_until
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -21,6 +20,7 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros import cli
 from vi_fusion_ros.ros.image_codec import fill_image
 from vi_fusion_ros.ros.messages import to_time
+from vi_fusion_ros.ros.spinning import Spinner
 
 pytestmark = pytest.mark.ros
 NODE = "vi_fusion_ros.ros.evaluation_node"
@@ -38,17 +38,16 @@ class Player:
             topic: self.node.create_publisher(Image, topic, profile) for topic in (bag_maker.VISIBLE, bag_maker.THERMAL)
         }
         self._clock = self.node.create_publisher(Clock, "/clock", QoSProfile(depth=10))
+        self._time = Clock(clock=to_time(bag_maker.START_NS))
+        self.node.create_timer(0.01, lambda: self._clock.publish(self._time))
         self.statistics = []
         self.node.create_subscription(
             String, "/evaluation_node/statistics", lambda m: self.statistics.append(json.loads(m.data)), 10
         )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self._spinner = Spinner(self.node)
 
     def wait_for_subscriptions(self):
-        for topic, publisher in self._cameras.items():
+        for topic, publisher in {**self._cameras, "/clock": self._clock}.items():
             wait_until(lambda p=publisher: p.get_subscription_count(), f"a subscription to {topic}")
 
     def play(self, entries, **fields):
@@ -57,7 +56,8 @@ class Player:
             message.header.stamp = to_time(stamp)
             for field, value in fields.items():
                 setattr(message, field, value)
-            self._clock.publish(Clock(clock=to_time(stamp + 20_000_000)))
+            self._time = Clock(clock=to_time(stamp + 20_000_000))
+            self._clock.publish(self._time)
             self._cameras[topic].publish(message)
 
     def received(self):
@@ -72,8 +72,7 @@ class Player:
         return future.result()
 
     def close(self):
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinner.stop()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import cv2
 import numpy as np
@@ -14,13 +13,13 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import rclpy
 from harness import DEADLINE_S, NodeProcess, next_domain, wait_until
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from vi_fusion_ros.ros.image_codec import decode_compressed, decode_image
 from vi_fusion_ros.ros.messages import stamp_ns
+from vi_fusion_ros.ros.spinning import Spinner
 from vi_fusion_ros.thermal.stream import StreamMonitor, StreamState
 
 pytestmark = pytest.mark.ros
@@ -42,17 +41,13 @@ class Audience:
         self._node.create_subscription(CameraInfo, "visible/camera_info", self.info.append, everything)
         self._node.create_subscription(kind, f"visible/image{suffix}", self.visible.append, everything)
         self._node.create_subscription(kind, f"thermal/image{suffix}", self.thermal.append, everything)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self._spinner = Spinner(self._node)
 
     def stamps(self, camera):
         return np.array([stamp_ns(message.header.stamp) for message in getattr(self, camera)])
 
     def close(self):
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinner.stop()
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.benchmarks.backends import Case, load
+from vi_fusion_ros.benchmarks.backends import BackendMissingError, Case, load
 from vi_fusion_ros.benchmarks.timing import interleaved, summary
 from vi_fusion_ros.evaluation.fusion_evaluation import RANKED
 from vi_fusion_ros.evaluation.fusion_metrics import fusion_metrics, to_gray
@@ -75,14 +76,25 @@ def classification_loss(model: Path, quantized: Path, root: Path, layout: str, j
 
 
 def speed(model: Path, quantized: Path, size: Size, threads: int, runs: int) -> dict[str, Any]:
-    """Latency of both models in ONNX Runtime, in turn; ``speedup`` above 1 where int8 is the faster."""
+    """Latency of both models on the CPU, in turn.
+
+    Returns:
+        ``float`` and ``int8`` in ONNX Runtime, ``openvino_int8`` where OpenVINO is installed; ``speedup`` and
+        ``openvino_speedup`` against ``float``, above 1 where int8 is the faster.
+    """
     calls = {
         name: load(Case("onnxruntime", path, size, threads)).call
         for name, path in (("float", model), ("int8", quantized))
     }
+    with contextlib.suppress(BackendMissingError):
+        calls["openvino_int8"] = load(Case("openvino", quantized, size, threads)).call
     rows = {name: summary(times) for name, times in interleaved(calls, runs).items()}
-    speedup = rows["float"]["median_ms"] / rows["int8"]["median_ms"]
-    return {"size": size_text(size), "threads": threads, "runs": runs, **rows, "speedup": round(speedup, 3)}
+    speedups = {
+        name.replace("int8", "speedup"): round(rows["float"]["median_ms"] / row["median_ms"], 3)
+        for name, row in rows.items()
+        if name != "float"
+    }
+    return {"size": size_text(size), "threads": threads, "runs": runs, **rows, **speedups}
 
 
 def _psnr_db(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:

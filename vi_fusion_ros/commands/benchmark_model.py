@@ -42,6 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--precision", type=_words, default=("fp16",), metavar="P[,P]", help="of TensorRT engines (default fp16)"
     )
+    parser.add_argument(
+        "--int8", type=Path, metavar="ONNX", help="the same model from vi-fusion quantize, for --precision int8"
+    )
     parser.add_argument("--engines", type=Path, metavar="DIR", help="TensorRT engines (default: the node's cache)")
     parser.add_argument("--no-cuda-graph", action="store_true", help="also time TensorRT without a CUDA graph")
     parser.add_argument("--runs", type=int, default=100, help="timed runs of each (default 100)")
@@ -128,7 +131,9 @@ def measure(cases: list[Case], runs: int, *, all_or_nothing: bool = True) -> dic
 def _of_backend(args: argparse.Namespace, case: Case) -> list[Case]:
     if case.backend == "tensorrt":
         graphs = (True, False) if args.no_cuda_graph else (True,)
-        return [replace(case, precision=precision, graph=graph) for precision in args.precision for graph in graphs]
+        int8 = args.int8 or case.model
+        models = [(precision, int8 if precision == "int8" else case.model) for precision in args.precision]
+        return [replace(case, precision=p, model=model, graph=graph) for p, model in models for graph in graphs]
     if case.backend.endswith("-cuda"):
         return [case]
     return [replace(case, threads=threads) for threads in args.threads]

@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "quantize",
         help="turn a model into an int8 one, and measure what that costs",
         description="Quantise a model to int8 (QDQ) with ranges from camera images, and report the loss in fusion "
-        "metrics and F1 next to the speed in ONNX Runtime on this CPU. The result serves ONNX Runtime as it is, and "
+        "metrics and F1 next to the speed on this CPU. The result serves ONNX Runtime as it is, and "
         "vi-fusion compile --precision int8. Needs the package onnx.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="the float model, its manifest beside it")
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--labelled", type=Path, metavar="DIR", help="dataset to measure F1 on (default: --data, where it has labels)"
     )
     parser.add_argument("--size", type=size, default=(640, 480), help="of the images to time (default 640x480)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of ONNX Runtime (default 2)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--runs", type=int, default=100, help="timed runs of each model (default 100)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes for F1 (default: one a core)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
@@ -115,6 +115,13 @@ def _print(output: Path, report: dict[str, Any]) -> None:
         f"ONNX Runtime on this CPU, {speed['size']}, {speed['threads']} threads: float {speed['float']['median_ms']} "
         f"ms, int8 {speed['int8']['median_ms']} ms: int8 is {speed['speedup']} times as fast"
     )
+    if "openvino_int8" in speed:
+        print(
+            f"OpenVINO (backend: openvino): int8 {speed['openvino_int8']['median_ms']} ms: "
+            f"{speed['openvino_speedup']} times as fast as float in ONNX Runtime"
+        )
+    else:
+        print("OpenVINO, which may be faster, is not installed (docs/gpu.md)")
 
 
 def _short(values: dict[str, float]) -> str:

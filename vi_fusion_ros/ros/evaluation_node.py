@@ -18,7 +18,6 @@ from typing import Any
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -43,6 +42,7 @@ from vi_fusion_ros.inference.load import load_engine
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.ros import image_codec, qos
+from vi_fusion_ros.ros.spinning import Spinner
 from vi_fusion_ros.share import default_model
 from vi_fusion_ros.thermal import ToneMapper
 
@@ -215,7 +215,8 @@ class EvaluationNode(Node):
     def _summary(self, fusion: FusionEvaluation | None) -> dict[str, Any]:
         with self._intake_lock:
             result = summary(self._intake, self._evaluator.evaluation, fusion)
-        result["timings"]["age_ms"] = percentiles(self._ages_ms)
+        if self._ages_ms:  # none before the first /clock
+            result["timings"]["age_ms"] = percentiles(self._ages_ms)
         return result
 
     def _on_evaluate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -259,13 +260,9 @@ def main(args: list[str] | None = None) -> None:
         sys.stderr.write(f"evaluation_node: {error}\n")
         rclpy.try_shutdown()
         sys.exit(2)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=executor.spin)
-    spinner.start()
+    spinner = Spinner(node)
     stop.wait()
-    executor.shutdown()
-    spinner.join()
+    spinner.stop()
     status = _close(node)
     node.destroy_node()
     rclpy.try_shutdown()

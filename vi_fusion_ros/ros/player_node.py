@@ -7,7 +7,6 @@ ROS clock.
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import json
@@ -27,7 +26,6 @@ import numpy as np
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -41,6 +39,7 @@ from vi_fusion_ros.ros import qos
 from vi_fusion_ros.ros.image_codec import fill_compressed, fill_image
 from vi_fusion_ros.ros.messages import to_time
 from vi_fusion_ros.ros.player_faults import CameraFaults
+from vi_fusion_ros.ros.spinning import Spinner
 from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
 from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count, seen_aside
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN
@@ -432,12 +431,12 @@ def main(args: list[str] | None = None) -> None:
         sys.stderr.write(f"player_node: {error}\n")
         rclpy.try_shutdown()
         sys.exit(2)
+    except KeyboardInterrupt:  # before the handlers below are in place
+        rclpy.try_shutdown()
+        sys.exit(0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: node.stop())
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    spinner = threading.Thread(target=_spin, args=(executor,))
-    spinner.start()
+    spinner = Spinner(node)
     status = 0
     try:
         node.play()
@@ -447,16 +446,10 @@ def main(args: list[str] | None = None) -> None:
     node.finish()
     if status == 0:
         node.linger()
-    executor.shutdown()
-    spinner.join()  # before the interpreter goes: its end under a spinning thread aborts the process
+    spinner.stop()
     node.destroy_node()
     rclpy.try_shutdown()
     sys.exit(status)
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
 
 
 if __name__ == "__main__":
