@@ -156,6 +156,25 @@ def test_the_command_writes_rig_figures_and_pictures_and_keeps_a_better_rig(fold
     assert (folders / "rig.yaml").read_bytes() == before
 
 
+def test_files_without_a_partner_are_named_and_left_out(folders, capsys):
+    (folders / "thermal" / "1.png").unlink()
+    (folders / "visible" / "2.png").write_bytes(b"no image")
+    assert command(folders) == 0
+    said = capsys.readouterr()
+    assert "left out: 1: its thermal image is missing" in said.err
+    assert "2.png cannot be read as an image" in said.err
+    assert "from 1 pairs" in said.out
+
+
+def test_pairs_of_one_scene_do_not_hide_how_little_is_known():
+    """A rig that stands still: the pairs are alike, and their spread is noise; places in the image count too."""
+    true = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [0, 0, 1]])
+    (visible, thermal), noise = street(3), np.random.default_rng(0)
+    seen = [visible + noise.normal(0, 3, visible.shape) for _ in range(6)]
+    found = calibrate([Pair.of(image.clip(0, 255).astype(np.uint8), raw(thermal, true)) for image in seen])
+    assert found.uncertainty_px > 0.25 * corner_error(found.H_thermal_to_visible, true, SIZE)
+
+
 def test_a_worse_rig_is_replaced_and_nonsense_is_not_written(folders, capsys):
     Rig(equal_width(SIZE, SIZE), SIZE, SIZE).save(folders / "rig.yaml")
     assert command(folders) == 0

@@ -8,6 +8,7 @@ from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.writer import BagWriter
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.registration.keeping import require_surer_offset
 from vi_fusion_ros.registration.timing import Motion, time_offset
 from vi_fusion_ros.sources.clip import Video
 
@@ -62,14 +63,36 @@ def test_no_delay_without_motion_or_with_too_few_frames():
         time_offset(motion([0.0], still), one)
 
 
+def clip_frames(data_dir, name):
+    return [list(Video(data_dir / "m3svd" / f"{name}_{camera}.mp4")) for camera in ("visible", "thermal")]
+
+
 @pytest.mark.data
-def test_a_real_pair_of_videos_cut_by_some_frames(data_dir):
-    frames = [list(Video(data_dir / "m3svd" / f"0117_1605_{camera}.mp4")) for camera in ("visible", "thermal")]
-    stamps = np.arange(500) / 30
-    for cut in (-3, 0, 2, 3):
-        visible, thermal = frames[0][max(cut, 0) :], frames[1][max(-cut, 0) :]
-        found = time_offset(motion(stamps, visible), motion(stamps, thermal))
-        assert found.offset_ms == pytest.approx(-cut * 1000 / 30, abs=10)
+@pytest.mark.parametrize("name", ["0117_1605", "0113_1714"])
+def test_a_real_pair_of_videos_that_is_shifted(data_dir, name):
+    """By whole frames, and the rest by the stamps: offsets must not be drawn to whole frames."""
+    (visible, thermal), stamps = clip_frames(data_dir, name), np.arange(600) / 30
+    motions = {}
+    for delay_ms in (-120, -50, 0, 75, 120):
+        cut = round(delay_ms * 30 / 1000)
+        if cut not in motions:
+            motions[cut] = motion(stamps, visible[max(cut, 0) :]), motion(stamps, thermal[max(-cut, 0) :])
+        seen, felt = motions[cut]
+        late = Motion()
+        late.energies = felt.energies
+        late.times_s = [time_s + delay_ms / 1000 - cut / 30 for time_s in felt.times_s]
+        assert time_offset(seen, late).offset_ms == pytest.approx(-delay_ms, abs=10)
+
+
+@pytest.mark.data
+def test_a_still_clip_and_clips_of_different_scenes_have_no_offset(data_dir):
+    """Their codecs' key frames pulse alike."""
+    clips = {name: clip_frames(data_dir, name) for name in ("1230_1202", "0113_1714")}
+    motions = {name: [motion(np.arange(600) / 30, frames) for frames in pair] for name, pair in clips.items()}
+    still, moving = motions["1230_1202"], motions["0113_1714"]
+    for one, other in (still, (still[0], moving[1]), (moving[0], still[1])):
+        with pytest.raises(ValueError, match="does not correlate"):
+            time_offset(one, other)
 
 
 def bag_of(path, delay_s):
@@ -102,6 +125,14 @@ def test_the_command_on_a_bag_writes_into_the_rig(tmp_path, capsys, spelling):
     assert "to thermal stamps (± " in capsys.readouterr().out
     assert Rig.load(tmp_path / "rig.yaml").time_offset_ms == pytest.approx(-50, abs=10)
     assert json.loads((tmp_path / "t.json").read_text())["offset_ms"] == pytest.approx(-50, abs=10)
+    before = (tmp_path / "rig.yaml").read_bytes()
+    sure = Rig.load(tmp_path / "rig.yaml").time_offset_uncertainty_ms
+    assert sure is not None
+    rig_text = before.decode().replace(f"time_offset_uncertainty_ms: {sure}", "time_offset_uncertainty_ms: 0.0001")
+    (tmp_path / "rig.yaml").write_text(rig_text)
+    assert main(call) == 2
+    assert "is more certain than the new one" in capsys.readouterr().err
+    assert (tmp_path / "rig.yaml").read_text() == rig_text
     call[call.index("/t")] = "/other"
     assert main(call) == 2
     assert "its image topics are: /t, /v" in capsys.readouterr().err
@@ -123,3 +154,9 @@ def test_wrong_inputs_are_one_sentence(capsys, options, sentence):
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_an_offset_that_is_hardly_known_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="more than half a frame"):
+        require_surer_offset(tmp_path / "rig.yaml", Rig.identity(), 5.0, 20.0, 33.3)
+    require_surer_offset(tmp_path / "rig.yaml", Rig.identity(), 5.0, 10.0, 33.3)

@@ -6,6 +6,7 @@ import argparse
 
 from vi_fusion_ros.commands import (
     benchmark_bag,
+    benchmark_calibration,
     benchmark_compare,
     benchmark_drift,
     benchmark_metrics,
@@ -27,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     benchmark_settings.add_parser(kinds)
     benchmark_compare.add_parser(kinds)
     benchmark_drift.add_parser(kinds)
+    benchmark_calibration.add_parser(kinds)
     benchmark_metrics.add_parser(kinds)
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from vi_fusion_ros.commands import calibrate_points, calibrate_scene, calibrate_target, calibrate_time
+from vi_fusion_ros.commands import (
+    calibrate_points,
+    calibrate_scene,
+    calibrate_target,
+    calibrate_thermal,
+    calibrate_time,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser of ``vi-fusion``."""
     parser = subparsers.add_parser("calibrate", help="find how two cameras lie to each other, and write the rig file")
     kinds = parser.add_subparsers(required=True, metavar="HOW")
-    for kind in (calibrate_target, calibrate_scene, calibrate_points, calibrate_time):
+    for kind in (calibrate_target, calibrate_scene, calibrate_points, calibrate_time, calibrate_thermal):
         kind.add_parser(kinds)
     _accept_time_as_an_option(parser)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,6 +90,34 @@ def motions(args: argparse.Namespace, seconds: float) -> tuple[Motion, Motion]:
     return found["visible"], found["thermal"]
 
 
+def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[Image]:
+    """Frames of the thermal camera alone: the first ones of a file or bag, or of a live topic during some seconds.
+
+    Raises:
+        ValueError: the options contradict each other, or nothing can be read from what they name.
+    """
+    given = [args.thermal is not None, args.bag is not None, args.live]
+    if sum(given) != 1:
+        raise ValueError("give one of: --thermal, --bag, --live")
+    if not given[0] and not args.thermal_topic:
+        raise ValueError("--thermal-topic is needed with --bag and --live")
+    frames: list[Image] = []
+    if args.live:
+        from vi_fusion_ros.ros.live_images import live_frames
+
+        live_frames({"thermal": args.thermal_topic}, seconds, lambda _camera, frame: frames.append(frame.image))
+        return frames[:most]
+    if args.bag is not None:
+        return [image for _, image in islice(_bag_frames(args.bag, args.thermal_topic), most)]
+    if args.thermal.is_dir():
+        from vi_fusion_ros.sources.images import images_by_stem, read_image
+
+        return [read_image(path) for path in islice(images_by_stem(args.thermal).values(), most)]
+    from vi_fusion_ros.sources.clip import Video
+
+    return [frame for frame in islice(Video(args.thermal), most) if not isinstance(frame, ValueError)]
+
+
 def _kind(args: argparse.Namespace) -> str:
     given = [args.visible is not None or args.thermal is not None, args.bag is not None, args.live]
     if sum(given) != 1:
@@ -108,9 +138,20 @@ def _from_files(visible: Path, thermal: Path, most: int) -> Iterator[Moment]:
 
     source = open_pairs(visible, thermal)
     every = -(-source.total // most)
+    fault, given = "", 0
     for number, item in enumerate(source):
-        if number % every == 0:
-            yield from _moment(item.name, item.load())
+        if number % every:
+            continue
+        try:
+            pair = item.load()
+        except ValueError as error:
+            fault = f"{item.name}: {error}"
+            print(f"left out: {fault}", file=sys.stderr)
+            continue
+        given += 1
+        yield from _moment(item.name, pair)
+    if not given:
+        raise ValueError(f"no pair of {visible} and {thermal} can be used; {fault}")
 
 
 def _from_bag(path: Path, topics: dict[Any, str], most: int) -> Iterator[Moment]:

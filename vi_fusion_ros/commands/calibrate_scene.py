@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 
 from vi_fusion_ros.commands.calibrate_inputs import add_inputs, moments
 from vi_fusion_ros.commands.calibrate_outputs import add_outputs, save_rig, write_figures, write_pictures
 
-_PAIRS = 40
+_PAIRS, _LIVE_PAIRS = 40, 20
 _EVERY_S = 2.0
 
 
@@ -16,7 +17,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     """Add the sub-command."""
     parser = kinds.add_parser("scene", help="from ordinary images of both cameras, without a target")
     add_inputs(
-        parser, "image, folder or video", f"a pair every {_EVERY_S:g} s, {_PAIRS} of them; keep the cameras moving"
+        parser, "image, folder or video", f"a pair every {_EVERY_S:g} s, {_LIVE_PAIRS} of them; keep the cameras moving"
     )
     add_outputs(parser)
     parser.set_defaults(calibrate=run)
@@ -29,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration.matching import Pair
     from vi_fusion_ros.registration.scene import calibrate, rig_similarity
 
-    chosen = list(moments(args, _PAIRS, _EVERY_S))
+    chosen = list(moments(args, _LIVE_PAIRS if args.live else _PAIRS, _EVERY_S))
+    if sys.stderr.isatty():
+        print(f"calibrating from {len(chosen)} pairs, about a second each", file=sys.stderr)
     pairs = [Pair.of(moment.visible, moment.thermal, moment.name) for moment in chosen]
     found = calibrate(pairs)
     evidence = Evidence(

@@ -23,13 +23,18 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace) -> int:
     """Estimate, print, and write the offset into the rig."""
     from vi_fusion_ros.registration import Rig
+    from vi_fusion_ros.registration.keeping import require_surer_offset
     from vi_fusion_ros.registration.timing import time_offset
 
     rig = Rig.load(args.rig) if args.rig else None
-    found = time_offset(*motions(args, args.seconds))
-    if rig is not None:
-        dataclasses.replace(rig, time_offset_ms=round(found.offset_ms, 2)).save(args.rig)
+    visible, thermal = motions(args, args.seconds)
+    found = time_offset(visible, thermal)
     write_figures(args.json, dataclasses.asdict(found))
+    if rig is not None:
+        period_ms = 1000 * max(visible.period_s, thermal.period_s)
+        require_surer_offset(args.rig, rig, found.offset_ms, found.uncertainty_ms, period_ms)
+        offset_ms, uncertainty_ms = round(found.offset_ms, 2), round(found.uncertainty_ms, 2)
+        dataclasses.replace(rig, time_offset_ms=offset_ms, time_offset_uncertainty_ms=uncertainty_ms).save(args.rig)
     print(
         f"add {found.offset_ms:.1f} ms to thermal stamps (± {found.uncertainty_ms:.1f} ms, correlation "
         f"{found.correlation:.2f})"

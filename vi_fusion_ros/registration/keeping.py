@@ -93,7 +93,40 @@ def inherited(new: Rig, old: Rig | None) -> Rig:
     """A new rig with what only an old one knows: time offset, radiometry and notes."""
     if old is None:
         return new
-    return replace(new, time_offset_ms=old.time_offset_ms, radiometry=old.radiometry, notes=old.notes)
+    return replace(
+        new,
+        time_offset_ms=old.time_offset_ms,
+        time_offset_uncertainty_ms=old.time_offset_uncertainty_ms,
+        radiometry=old.radiometry,
+        notes=old.notes,
+    )
+
+
+def require_surer_offset(path: Path, rig: Rig, offset_ms: float, uncertainty_ms: float, period_ms: float) -> None:
+    """Refuse a time offset that is not worth a file.
+
+    Args:
+        path: of the rig file, for what is said.
+        rig: as it is in the file.
+        offset_ms: the new offset.
+        uncertainty_ms: its standard deviation.
+        period_ms: from frame to frame of the slower camera.
+
+    Raises:
+        ValueError: it is uncertain by more than half a frame, or less certain than the one in the file.
+    """
+    found = f"{offset_ms:.1f} ± {uncertainty_ms:.1f} ms"
+    if uncertainty_ms > period_ms / 2:
+        raise ValueError(
+            f"{path} stays: the time offset, {found}, is uncertain by more than half a frame; record longer, with more "
+            "that moves"
+        )
+    known = rig.time_offset_uncertainty_ms
+    if known is not None and known < uncertainty_ms:
+        raise ValueError(
+            f"{path} stays: its time offset, {rig.time_offset_ms:.1f} ± {known:.1f} ms, is more certain than the new "
+            f"one, {found}; delete it there if the cameras have changed"
+        )
 
 
 def key_of(*images: Image) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ Matrix = npt.NDArray[np.float64]
 VERSION = 1
 _KEYS = {
     "version", "H_thermal_to_visible", "thermal_size", "visible_size", "thermal_camera", "visible_camera", "extrinsics",
-    "plane_distance_m", "time_offset_ms", "radiometry", "uncertainty_px", "made", "notes",
+    "plane_distance_m", "time_offset_ms", "time_offset_uncertainty_ms", "radiometry", "uncertainty_px", "made", "notes",
 }  # fmt: skip
 _LONGEST = 65535  # side of an image, pixels
 _ASPECT_TOLERANCE = 0.01  # sizes that were rounded or cropped by some pixels still count as the same aspect
@@ -68,6 +68,7 @@ class Rig:
         extrinsics: where the thermal camera is in the visible one, or None.
         plane_distance_m: distance of the plane that the homography is for, or None.
         time_offset_ms: what has to be added to thermal stamps so that they fit visible ones.
+        time_offset_uncertainty_ms: standard deviation of it, or None.
         radiometry: what a thermal count is worth: scale, offset, unit; or None.
         uncertainty_px: standard deviation of the corners, visible pixels, or None.
         made: how and when, by tools: strings and numbers.
@@ -87,6 +88,7 @@ class Rig:
     uncertainty_px: float | None = None
     made: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
+    time_offset_uncertainty_ms: float | None = None
 
     @property
     def time_offset_ns(self) -> int:
@@ -148,6 +150,14 @@ class Rig:
         homography = self.visible_camera.matrix @ plane @ np.linalg.inv(self.thermal_camera.matrix)
         return np.asarray(homography / homography[2, 2])
 
+    def at(self, distance_m: float) -> Rig:
+        """The same rig with the map of a plane at another distance.
+
+        Raises:
+            ValueError: as ``homography_at``.
+        """
+        return replace(self, H_thermal_to_visible=self.homography_at(distance_m), plane_distance_m=distance_m)
+
     def save(self, path: Path) -> None:
         """Write the rig file, whole or not at all; an existing one is replaced.
 
@@ -175,6 +185,7 @@ class Rig:
             "visible_size": self.visible_size and list(self.visible_size),
             "plane_distance_m": self.plane_distance_m,
             "time_offset_ms": self.time_offset_ms,
+            "time_offset_uncertainty_ms": self.time_offset_uncertainty_ms,
             "radiometry": self.radiometry,
             "uncertainty_px": self.uncertainty_px,
             "made": self.made or None,
@@ -240,7 +251,7 @@ def _parse(document: Any, source: str) -> Rig:
 def _more(document: dict[str, Any]) -> dict[str, Any]:
     """What a rig file may say besides the homography."""
     offset = _number(document, "time_offset_ms")
-    for key in ("plane_distance_m", "uncertainty_px"):
+    for key in ("plane_distance_m", "uncertainty_px", "time_offset_uncertainty_ms"):
         value = _number(document, key)
         if value is not None and (value < 0 or (value == 0 and key == "plane_distance_m")):
             raise ValueError(f"{key} is {value}; expected a number above 0")
@@ -254,6 +265,7 @@ def _more(document: dict[str, Any]) -> dict[str, Any]:
         "extrinsics": _extrinsics(document),
         "plane_distance_m": _number(document, "plane_distance_m"),
         "time_offset_ms": 0.0 if offset is None else offset,
+        "time_offset_uncertainty_ms": _number(document, "time_offset_uncertainty_ms"),
         "radiometry": _radiometry(document.get("radiometry")),
         "uncertainty_px": _number(document, "uncertainty_px"),
         "made": document.get("made") or {},

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.matching import Correspondences, Pair, Patches, match, search, similarity
-from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit, inverse
+from vi_fusion_ros.registration.planar import MODELS, Points, corner_error, equal_width, fit, inverse
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
 
 Figures = npt.NDArray[np.float64]
@@ -24,7 +24,8 @@ _FINE = (Patches(640, 64, 12, 32), Patches(640, 64, 8, 24))
 _WIDTHS_PX = {"coarse": (8.0, 5.0), "fine": (6.0, 4.0)}
 _FOLDS = 5
 _WIN = 1.01  # more freedom has to explain that much more of the pairs held back
-_RESAMPLES = 20
+_RESAMPLES = 30
+_CELLS = (6, 5)  # columns and rows of places in the image that are resampled with all that lies in them
 _SEARCHED = 8  # pairs that are searched alone, which is what takes time; refined is on all
 
 
@@ -52,8 +53,7 @@ class SceneCalibration:
         thermal_size: (width, height).
         visible_size: (width, height).
         model: which of ``planar.MODELS`` won on the correspondences held back.
-        uncertainty_px: standard deviation of the corners over resampled pairs (or patches of a single pair), visible
-            pixels.
+        uncertainty_px: standard deviation of the corners, over resampled pairs and places in the image, visible pixels.
         held_back: similarity of each pair under the map fitted without it (a single pair: with it), -1 to 1.
         fitted: the same under the map fitted with it.
         start: the same for plain rescaling to equal width.
@@ -108,6 +108,8 @@ def calibrate(pairs: Sequence[Pair]) -> SceneCalibration:
     found = [Correspondences(*(np.zeros((0, 2)),) * 2, np.zeros(0)) for _ in pairs]
     for patches in (*_COARSE[1:], *_FINE):
         found = [match(pair, rough, patches) for pair in pairs]
+        if not any(one.weights.any() for one in found):
+            raise ValueError("the images share too little structure: nothing in one was found in the other")
         rough = _fit(_group(found), rough, visible_size, "homography", "fine")[0]
     groups = found if len(pairs) > 1 else _split(found[0])
     model = _best_model(groups, rough, visible_size)
@@ -248,17 +250,36 @@ def _held_back(pairs: Sequence[Pair], found: list[Correspondences], final: Matri
 
 
 def _uncertainty(groups: Sequence[Correspondences], final: Matrix, thermal: Size, visible: Size, model: str) -> float:
+    """Standard deviation of the corners, pairs and places in the image both resampled.
+
+    Pairs alone would not do: those of a rig that stands still all show one scene and are wrong together.
+    """
     random = np.random.default_rng(0)
     back = inverse(final)
+    cells = [_cells(group.visible, visible) for group in groups]
     square = []
     for _ in range(_RESAMPLES):
-        drawn = [groups[index] for index in random.integers(0, len(groups), len(groups))]
+        of_pair, of_cell = (
+            np.bincount(random.integers(0, n, n), minlength=n) for n in (len(groups), _CELLS[0] * _CELLS[1])
+        )
+        drawn = [
+            Correspondences(group.visible, group.thermal, group.weights * times * of_cell[cell])
+            for group, times, cell in zip(groups, of_pair, cells, strict=True)
+        ]
         try:
             fitted = _fit(_group(drawn), final, visible, model, "fine")[0]
         except ValueError:
             continue
         square.append(corner_error(inverse(fitted), back, thermal) ** 2)
     return float(np.sqrt(np.mean(square))) if square else float("inf")
+
+
+def _cells(points: Points, size: Size) -> npt.NDArray[np.int64]:
+    """In which of the ``_CELLS`` of an image of (width, height) points (n, 2) lie, (n,)."""
+    across, down = (
+        np.clip(points[:, axis] * _CELLS[axis] / size[axis], 0, _CELLS[axis] - 1).astype(np.int64) for axis in (0, 1)
+    )
+    return np.asarray(down * _CELLS[0] + across)
 
 
 def _report(pair: Pair, some: Correspondences, final: Matrix) -> PairReport:

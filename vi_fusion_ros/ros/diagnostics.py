@@ -29,6 +29,9 @@ _DRIFT_PLAIN = {
 _DRIFT_WARNINGS = ("unsure", "drifted", "corrected")
 
 
+NOT_REGISTERED = "none: "
+"""How ``registration`` of a status begins where there is none; then comes why."""
+
 _HEALTH_WORDS = {
     "silent": "no images arrive",
     "frozen": "the same image comes again and again",
@@ -202,10 +205,14 @@ class Diagnostics:
         )
 
     def _registration(self, status: FusionStatus) -> DiagnosticStatus:
+        level = DiagnosticStatus.WARN if status.drift_state in _DRIFT_WARNINGS else DiagnosticStatus.OK
+        message = _drift_message(status)
+        if status.registration.startswith(NOT_REGISTERED):
+            level, message = DiagnosticStatus.ERROR, "not registered: " + status.registration[len(NOT_REGISTERED) :]
         return self._status(
             "registration",
-            DiagnosticStatus.WARN if status.drift_state in _DRIFT_WARNINGS else DiagnosticStatus.OK,
-            _drift_message(status),
+            level,
+            message,
             {
                 "source": status.registration,
                 "overlap": f"{status.overlap:.3f}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
-from vi_fusion_ros.ros import drift_watch, parameters, qos, services
-from vi_fusion_ros.ros.diagnostics import Diagnostics, Expectations
+from vi_fusion_ros.ros import drift_watch, live_rig, parameters, qos, services
+from vi_fusion_ros.ros.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.ros.drift_watch import DriftWatch
+from vi_fusion_ros.ros.live_rig import LiveRig
 from vi_fusion_ros.ros.messages import to_plain
 from vi_fusion_ros.ros.publishers import ResultPublishers
 from vi_fusion_ros.ros.session import Session
@@ -56,6 +58,7 @@ class FusionNode(LifecycleNode):
         self._engine: Engine | None = None
         self._engine_state = "unloaded"
         self._rig: Rig | None = None
+        self._live_rig: LiveRig | None = None
         self._pipeline: FusionPipeline | None = None
         self._outputs: ResultPublishers | None = None
         self._session: Session | None = None
@@ -128,6 +131,8 @@ class FusionNode(LifecycleNode):
         """
         if self._rig is None:
             raise ValueError(f"there is no rig while the node is {self._state}; configure it first")
+        if self._settings["rig"] == live_rig.SOURCE:
+            raise ValueError("there is no rig file to read: the rig is that of camera_info and TF, and follows them")
         self._put_rig_in_force(self._load_rig())
         return f"rig reloaded from {self._rig.source}"
 
@@ -229,9 +234,29 @@ class FusionNode(LifecycleNode):
             self._rig.time_offset_ns,
             self._drift_watch(self._rig),
         )
+        if self._settings["rig"] == live_rig.SOURCE:
+            self._follow_topics(self._session)
+
+    def _follow_topics(self, session: Session) -> None:
+        """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
+        session.registered = False
+
+        def put_in_force(rig: Rig) -> None:
+            self._put_rig_in_force(rig)
+            session.registered = True
+            self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
+
+        plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
+        self._live_rig = LiveRig(self, session.topics, plane_m, put_in_force)
+        session.on_camera_info = self._live_rig.on_camera_info
 
     def _load_rig(self) -> Rig:
-        return Rig.load(self._settings["rig"]) if self._settings["rig"] else Rig.identity()
+        name, plane_m = self._settings["rig"], self._settings["plane_distance"]
+        if name == live_rig.SOURCE:
+            live_rig.require_packages()
+            return replace(Rig.identity(), source=name)  # until there is one
+        rig = Rig.load(name) if name else Rig.identity()
+        return rig.at(plane_m) if name and plane_m else rig
 
     def _load_engine(self) -> Engine:
         logger = self.get_logger()
@@ -277,6 +302,9 @@ class FusionNode(LifecycleNode):
         self.count_error(f"drift monitor: {error}")
 
     def _deactivate(self) -> None:
+        if self._live_rig is not None:
+            self._live_rig.close()
+            self._live_rig = None
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -338,8 +366,15 @@ class FusionNode(LifecycleNode):
             status.model_id = self._engine.manifest.model_id
         else:
             status.engine_reason = self._fault
-        status.registration = self._rig.source if self._rig else ""
+        status.registration = self._registration()
         return status
+
+    def _registration(self) -> str:
+        if self._rig is None:
+            return ""
+        if self._session is not None and not self._session.registered and self._live_rig is not None:
+            return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
+        return self._rig.source
 
     def destroy_node(self) -> None:
         """Stop fusing, then take the node off the graph."""

@@ -114,7 +114,11 @@ def _silence(node: Node, topic: str, faults: list[str]) -> str:
     of_topic = [fault for fault in faults if fault.startswith(f"{topic}:")]
     if of_topic:
         return of_topic[-1]
-    images = [name for name, kinds in node.get_topic_names_and_types() if any("Image" in kind for kind in kinds)]
+    images = [
+        name
+        for name, kinds in node.get_topic_names_and_types()
+        if any("Image" in kind for kind in kinds) and node.count_publishers(name)
+    ]
     return (
         f"no image on {topic} within {_SILENCE_S:g} s; image topics that can be seen: "
         f"{', '.join(sorted(set(images))) or 'none'}"

@@ -51,6 +51,7 @@ class ResultPublishers:
         self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
         self._classification = self._publisher(FusedClassification, "~/classification")
         self._thermal = self._publisher(Image, "~/thermal_registered")
+        self._mask = self._publisher(Image, "~/thermal_mask")
         self._kelvin = self._publisher(Image, "~/thermal_kelvin") if radiometry else None
         self._attention = self._publisher(Image, "~/attention")
         self._overlay = self._publisher(Image, "~/overlay")
@@ -74,6 +75,8 @@ class ResultPublishers:
             self._compressed.publish(fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality))
         if result.thermal_registered is not None and _wanted(self._thermal):
             self._publish_image(self._thermal, header, result.thermal_registered)
+        if result.mask is not None and _wanted(self._mask):
+            self._publish_image(self._mask, header, result.mask)
         if self._kelvin is not None and _wanted(self._kelvin):
             self._publish_kelvin(result, header)
         if _wanted(self._attention):
@@ -88,8 +91,8 @@ class ResultPublishers:
     def destroy(self) -> None:
         """Take the topics off the graph."""
         for publisher in (
-            self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._kelvin,
-            self._attention, self._overlay,
+            self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._mask,
+            self._kelvin, self._attention, self._overlay,
         ):  # fmt: skip
             if publisher is not None:
                 self._node.destroy_publisher(publisher)

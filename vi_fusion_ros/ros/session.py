@@ -122,12 +122,17 @@ class Session:
             self._fuse, self._poll, self._on_error, settings["queue_depth"], self._skipped
         )
         self._synchronizer = self._make_synchronizer()
-        self._topics: dict[Camera, str] = {}
+        self.topics: dict[Camera, str] = {}
+        """Image topics, resolved."""
         pipeline.reset()
         self._worker.start()
         self._cpu_wait = ThreadCpuWait(self._worker.native_id)
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: Intake | None = None
+        self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
+        """Takes every camera_info that differs from the last one, besides."""
+        self.registered = True
+        """Whether thermal images can be put into visible ones; without, they are left out of the pairs."""
         self.enabled = True
 
     @property
@@ -189,7 +194,7 @@ class Session:
             return Surroundings(cpu_wait=cpu_wait)
         streams = {
             camera: look_at_stream(self._node, topic, self._intake.profile(topic), self._image_bytes[camera])
-            for camera, topic in self._topics.items()
+            for camera, topic in self.topics.items()
         }
         return Surroundings(streams, dds_profile_fault(max(self._image_bytes.values())), cpu_wait)
 
@@ -228,13 +233,14 @@ class Session:
     def _subscribe(self, intake: Intake, camera: Camera) -> None:
         compressed = self._settings[f"{camera}.compressed"]
         topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
-        self._topics[camera] = self._node.resolve_topic_name(topic)
+        self.topics[camera] = self._node.resolve_topic_name(topic)
         kind, read = (CompressedImage, checked_compressed) if compressed else (Image, checked_image)
         intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
 
     def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
         self._camera_info[camera] = message
+        self.on_camera_info(camera, message)
 
     def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
         now = time.monotonic_ns()
@@ -298,6 +304,9 @@ class Session:
         thermal = self._usable("thermal", job.thermal)
         if visible is None and thermal is None:  # each of them has been counted
             return
+        if visible is not None and thermal is not None and not self.registered:
+            self._statistics.dropped("unregistered")
+            thermal = None
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
         decoded = time.monotonic_ns()
         try:
@@ -344,7 +353,7 @@ class Session:
 
     def _invalid(self, camera: Camera, error: image_codec.ImageError) -> None:
         self._statistics.dropped(f"invalid_{camera}")
-        self._report(f"{self._topics[camera]}: {error}")
+        self._report(f"{self.topics[camera]}: {error}")
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, ValueError):  # already a sentence for the user

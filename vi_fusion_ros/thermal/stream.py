@@ -15,7 +15,9 @@ _GRID = (32, 24)  # tiles across and down, whose means show the scene
 _SPARSE = 2  # every so many-th pixel across and down is looked at, in images of _LARGE pixels across or more:
 _LARGE = 256  # in smaller ones the tiles' means would drown in noise
 _ROUNDING = 0.25  # square counts; what rounding to whole counts can make of a plain picture
-_UNIFORM = 5.0
+UNIFORM = 5.0
+"""Images with less ``scene_structure`` show no scene."""
+
 _STRUCTURED = 10.0
 """Structure of tile means over what noise leaves of it: about 1 for white noise, 2 for a shutter with a smooth pattern
 of its own, at least 12 in all stills of RoadScene and M3SVD and 110 in their videos, thermal and visible."""
@@ -77,11 +79,11 @@ class StreamMonitor:
             frozen = stamp_s - self._same_since_s >= self._frozen_after_s
             return StreamState.FROZEN if frozen else StreamState.LIVE
         self._last, self._same_since_s = image, stamp_s
-        self._watch_structure(_structure(image), stamp_s)
+        self._watch_structure(scene_structure(image), stamp_s)
         return StreamState.SHUTTERED if self._shuttered else StreamState.LIVE
 
     def _watch_structure(self, structure: float, stamp_s: float) -> None:
-        if structure >= _UNIFORM:
+        if structure >= UNIFORM:
             self._shuttered = False
             if structure >= _STRUCTURED:
                 self._structured_s = stamp_s
@@ -99,7 +101,7 @@ def _identical(one: Image, other: Image) -> bool:
     return bool(np.array_equal(one, other))
 
 
-def _structure(image: Image) -> float:
+def scene_structure(image: Image) -> float:
     """Variance of tile means, smooth gradients and stripes taken off, over what the noise within tiles makes of it."""
     every = _SPARSE if image.shape[1] >= _LARGE else 1
     grey = (image if image.ndim == 2 else image[..., 1])[::every, ::every]
