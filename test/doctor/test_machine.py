@@ -68,6 +68,21 @@ def test_small_socket_buffers_are_told(tmp_path):
     assert level_of(findings, "net.core.wmem_max") == Level.OK
 
 
+def test_messages_that_were_built_before_an_update_are_told(monkeypatch, tmp_path):
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+    def messages():
+        return next(f for f in ros_environment.ros() if f.subject == "messages")
+
+    assert (messages().level, messages().says) == (Level.OK, "built")
+    (tmp_path / "msg").mkdir()
+    source = (share_path() / "msg" / "LabelScore.msg").read_text()
+    (tmp_path / "msg" / "LabelScore.msg").write_text(source + "float32 entropy  # new\nuint8 SOME=1\n")
+    monkeypatch.setattr(ros_environment, "share_path", lambda: tmp_path)
+    assert messages().level == Level.ERROR
+    assert messages().says == "LabelScore was built without entropy: the build is older than the sources"
+
+
 def test_without_ros_the_rest_is_looked_at_all_the_same(monkeypatch, tmp_path):
     find_spec = packages.importlib.util.find_spec
     monkeypatch.setattr(

@@ -10,10 +10,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
+from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
 from std_srvs.srv import SetBool, Trigger
 
 from vi_fusion_ros.ros.messages import stamp_ns
+from vi_fusion_ros.ros.parameters import schema
 from vi_fusion_ros.share import default_model
 
 pytestmark = pytest.mark.ros
@@ -195,6 +196,41 @@ def test_pairing_and_tone_mapping_change_at_run_time(start):
     assert graph.probe.set_parameter("thermal.range", [29000.0, 31000.0]) == (True, "")
     assert graph.probe.set_parameter("thermal.tone_mapping", "range") == (True, "")
     graph.result(skew_ns=30_000_000)
+
+
+def wrong_values(rule):
+    """Of the wrong type, and, where the rule has one, beyond a limit."""
+    yield 7 if rule["type"] != "integer" else "seven"
+    if "enum" in rule:
+        yield "hopeful"
+    if "minimum" in rule:
+        step = 1 if rule["type"] == "integer" else 1.0
+        yield rule["minimum"] - step
+        yield rule["maximum"] + step
+    if "minItems" in rule:
+        yield [1.0] * (rule["maxItems"] + 1)
+
+
+def test_every_parameter_is_checked_when_it_is_set(start):
+    graph = start()
+    names = {name: rule["x-applies"] for name, rule in schema().items()}
+    before = {name: graph.probe.get_parameter(name) for name in names}
+    for name, rule in schema().items():
+        taken, reason = graph.probe.set_parameter(name, rule["default"])
+        assert taken == (names[name] == "run"), (name, reason)
+        assert (reason == "") == taken
+        for value in wrong_values(rule):
+            taken, reason = graph.probe.set_parameter(name, value)
+            assert not taken, (name, value)
+            assert reason, (name, value)
+            assert "\n" not in reason
+    defaults = {name: rule["default"] for name, rule in schema().items() if names[name] == "run"}
+    for name, value in {**before, **defaults}.items():
+        assert graph.probe.get_parameter(name) == pytest.approx(value), name
+    for name, value in PATIENCE.items():
+        if names[name] == "run":
+            assert graph.probe.set_parameter(name, value)[0]
+    graph.result()
 
 
 def test_a_leftover_of_a_killed_capture_is_removed(start, tmp_path):

@@ -39,8 +39,29 @@ def ros(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         advice = "Build the package (colcon build --packages-select vi_fusion_ros) and source its workspace."
         yield Finding("ROS 2", "messages", Level.ERROR, "not built, or not sourced", advice)
     else:
-        yield Finding("ROS 2", "messages", Level.OK, "built")
+        yield _messages()
     yield from _discovery(environment)
+
+
+def _messages() -> Finding:
+    """Whether the built messages are those of the sources; after an update they may be of before."""
+    from vi_fusion_ros import msg
+
+    for source in sorted((share_path() / "msg").glob("*.msg")):
+        built = getattr(msg, source.stem, None)
+        fields = set() if built is None else set(built.get_fields_and_field_types())
+        missing = _fields(source) - fields
+        if missing:
+            says = f"{source.stem} was built without {', '.join(sorted(missing))}: the build is older than the sources"
+            advice = "Build again: scripts/setup, or colcon build --packages-select vi_fusion_ros."
+            return Finding("ROS 2", "messages", Level.ERROR, says, advice)
+    return Finding("ROS 2", "messages", Level.OK, "built")
+
+
+def _fields(source: Path) -> set[str]:
+    """The fields of a ``.msg`` file, constants left out."""
+    lines = (line.partition("#")[0] for line in source.read_text(encoding="utf-8").splitlines())
+    return {line.split()[1] for line in lines if line.strip() and "=" not in line}
 
 
 def _discovery(environment: Mapping[str, str]) -> Iterator[Finding]:

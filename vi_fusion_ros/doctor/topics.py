@@ -137,7 +137,10 @@ def _stamps(camera: str, look: TopicLook) -> Iterator[Finding]:
         says = f"{look.delay_s * 1e3:.0f} ms old on arrival, {usual / 1e6:.1f} ms apart"
         lost = sum(max(round(step / usual) - 1, 0) for step in steps) if usual else 0
         if lost > _LOSSES * len(steps):
-            advice = "Images get lost on the way: the DDS profile in both processes, a wired link, or reliable QoS."
+            advice = (
+                "Images get lost on the way (the DDS profile in both processes, a wired link, or reliable QoS), or the "
+                "node that publishes them leaves some out: its own status tells."
+            )
             yield Finding(section, subject, Level.WARNING, f"{says}, {lost} of {lost + len(steps) + 1} missing", advice)
         else:
             yield Finding(section, subject, Level.OK, says)

@@ -7,6 +7,7 @@ and started again now and then; at the end the node is terminated and killed und
 from __future__ import annotations
 
 import json
+import math
 import signal
 import tempfile
 import time
@@ -22,12 +23,13 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from vi_fusion_ros.frames import Mode
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.ros.messages import stamp_ns
 from vi_fusion_ros.ros.processes import NodeProcess, ProcessError
-from vi_fusion_ros.ros.soak_checks import Violations, Watch, balance, growth_mb_per_10k
+from vi_fusion_ros.ros.soak_checks import Violations, Watch, balance, broken_captures, growth_mb_per_10k
 from vi_fusion_ros.sources.faults import SHIFT_S
 
 FAULT_LENGTH_S = 3.0
@@ -35,6 +37,8 @@ _RESTART_CAMERAS_EVERY_S = 120.0
 _START_WITHIN_S = 60.0
 _SETTLE_WITHIN_S = 15.0
 _SERVE_WITHIN_S = 5.0
+_CAPTURES = 3
+_MEMORY_ROWS = 60
 _COUNTERS = (
     "visible_received", "thermal_received", "pairs", "published", "published_both", "published_visible_only",
     "published_thermal_only", "time_resets", "errors",
@@ -60,6 +64,11 @@ class _Observer(Node):
         self.create_subscription(FusedClassification, "fusion_node/classification", self._on_output, deep)
         self.create_subscription(Image, "fusion_node/fused", lambda _: None, QoSProfile(depth=5), raw=True)
         self.create_subscription(String, "player_node/faults", self._on_fault, deep)
+        self._capture = self.create_client(Trigger, "fusion_node/capture")
+
+    def capture(self) -> list[Any]:
+        """Ask for some captures at once; futures of the answers."""
+        return [self._capture.call_async(Trigger.Request()) for _ in range(_CAPTURES)]
 
     def _on_fault(self, message: String) -> None:
         fault = json.loads(message.data)
@@ -90,6 +99,7 @@ class Soak:
     def __init__(self, minutes: float, size: tuple[int, int], rate_hz: float, seed: int, folder: Path) -> None:
         self._seconds, self._size, self._rate_hz = minutes * 60, size, rate_hz
         self._seed, self._folder = seed, folder
+        self._captures = folder / "captures"
         self._violations = Violations()
         self._watch = Watch(self._violations)
         self._sent: Counter[str] = Counter()
@@ -160,9 +170,13 @@ class Soak:
     def _recover_from(self, signal_name: str) -> float | None:
         """Signal the node while it works, start it again, and time how long it takes until it serves; seconds."""
         self._start_cameras("")
+        self._wait(self._observer.capture()[0].done, "an answer of ~/capture", _SETTLE_WITHIN_S)
+        self._observer.capture()  # of which one is being written, likely, when the signal comes
         self._node.process.send_signal(getattr(signal, signal_name))
         self._node.process.wait(_SETTLE_WITHIN_S)
         self._watch.node_gone()
+        for sentence in broken_captures(self._captures):
+            self._violations.add("files", f"{signal_name}: {sentence}")
         start = time.monotonic()
         self._node = self._start_node()
         try:
@@ -180,7 +194,9 @@ class Soak:
 
     def _start_node(self) -> NodeProcess:
         log = self._folder / f"fusion_{time.monotonic_ns()}.log"
-        return NodeProcess("vi_fusion_ros.ros.fusion_node", {"status_rate": 5.0, **_QOS}, log)
+        return NodeProcess(
+            "vi_fusion_ros.ros.fusion_node", {"status_rate": 5.0, "capture.folder": str(self._captures), **_QOS}, log
+        )
 
     def _start_cameras(self, faults: str) -> None:
         self._players += 1
@@ -225,7 +241,11 @@ class Soak:
         while not condition():
             self._step(0.1)
             if time.monotonic() > deadline:
-                raise ProcessError(f"not within {within_s:.0f} s: {what}")
+                raise ProcessError(f"not within {within_s:.0f} s: {what}{self._last_error_of_node()}")
+
+    def _last_error_of_node(self) -> str:
+        errors = [line for line in self._node.log.read_text(errors="replace").splitlines() if "[ERROR]" in line]
+        return f"; the node's last error: {errors[-1]}" if errors else ""
 
     def _step(self, seconds: float) -> None:
         self._executor.spin_once(timeout_sec=seconds)
@@ -251,6 +271,7 @@ class Soak:
             "longest_pause_s": round(self._watch.longest_pause_s, 3),
             "memory": memory,
             "serves_again_after_s": recovery,
+            "captures_written": len(list(self._captures.glob("capture_*"))),
             "violations": dict(self._violations.counts),
             "violations_told": self._violations.told,
             "passed": not self._violations.counts,
@@ -267,6 +288,9 @@ class Soak:
             "resident_mb_after_warm_up": round(warm[0][2], 1) if warm else None,
             "resident_mb_at_the_end": round(warm[-1][2], 1) if warm else None,
             "growth_mb_per_10k_results": None if growth is None else round(growth, 3),
+            "results_and_resident_mb": [
+                [row[1], round(row[2], 1)] for row in rows[:: math.ceil(len(rows) / _MEMORY_ROWS) or 1]
+            ],
         }
 
 

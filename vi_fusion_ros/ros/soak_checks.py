@@ -1,23 +1,31 @@
 """What has to hold while cameras fail: the truth about them, and what the fusion node says, compared. Imports no ROS.
 
 Times are seconds on the observer's monotonic clock. For ``SETTLE_S`` after the truth has changed nothing is judged:
-faults take a stated time to be believed, and so does recovery.
+faults take a stated time to be believed, and so does recovery. What is seen is judged ``GRACE_S`` later, for the truth
+comes by another topic and may be overtaken. Where everything stood still for so long that the node may well call its
+cameras silent, which is a pause and judged as such, modes have time to settle again.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from vi_fusion_ros.frames import Mode
 from vi_fusion_ros.sources.faults import DISABLING, SHIFT_S
 
 SETTLE_S = 1.5
+GRACE_S = 0.5
 LONGEST_PAUSE_S = 0.5
+_SILENT_S = 0.3  # single_camera_timeout
 OLDEST_S = 1.0
+_LATE_S = 4.0  # what is older has not waited in a queue: its stamp is of another time
 _REMEMBERED = 2000
 _TOLD = 30
 
@@ -53,12 +61,13 @@ class Watch:
         self._kind = ""
         self._cameras: frozenset[str] = frozenset()
         self._known = False  # whether the cameras run at all
+        self._unjudged: deque[tuple[float, Callable[[], None]]] = deque()
         self._since_s = 0.0
         self._shifts = (0.0, 0.0)  # now and before the last change
         self._last_output_s: float | None = None
         self._stamps: deque[float] = deque(maxlen=_REMEMBERED)
         self._seen: set[float] = set()
-        self._counters: dict[str, int] = {}
+        self._counters: dict[str, int] | None = {}  # None: of a node that is gone
         self.longest_pause_s = 0.0
         self.judged: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -72,18 +81,26 @@ class Watch:
         if not self._usable:
             self._last_output_s = None
 
+    def _judge_later(self, now_s: float, judge: Callable[[], None]) -> None:
+        self._unjudged.append((now_s, judge))
+        while now_s - self._unjudged[0][0] >= GRACE_S:
+            self._unjudged.popleft()[1]()
+
     def cameras_gone(self) -> None:
         """The cameras' process ends; nothing is judged until it is back and something has come out."""
         self._known, self._last_output_s = False, None
         self._kind, self._cameras = "", frozenset()
+        self._unjudged.clear()
 
     def node_gone(self) -> None:
-        """The fusion node's process ends: its counters start again."""
-        self._known, self._last_output_s, self._counters = False, None, {}
+        """The fusion node's process ends: counters start again when the cameras do; till then some may still arrive."""
+        self._known, self._last_output_s, self._counters = False, None, None
+        self._unjudged.clear()
 
     def cameras_back(self, now_s: float) -> None:
         """The cameras run again, and are well."""
         self._known, self._since_s = True, now_s
+        self._counters = self._counters or {}
         self._kind, self._cameras = "", frozenset()
         self._shifts = (0.0, 0.0)
 
@@ -92,21 +109,31 @@ class Watch:
         if not self._known:
             return
         self._judge_pause(now_s)
-        self._judge_stamp(ros_now_s, stamp_s)
-        if self._settled(now_s):
-            self.judged["outputs"] += 1
-            if not self._usable:
-                self._violations.add("mode", f"{mode.name} while {self._kind} hits both cameras")
-            elif mode is not self._expected_mode():
-                self._violations.add("mode", f"{mode.name} instead of {self._expected_mode().name} ({self._told()})")
+        self._judge_later(now_s, lambda: self._judge_output(now_s, ros_now_s, stamp_s, mode))
 
     def status(self, now_s: float, health: dict[str, str], counters: dict[str, int]) -> None:
         """A status has arrived: health by camera, and counters that must never go back."""
+        if self._counters is None:
+            return
         for name, count in counters.items():
             if count < self._counters.get(name, 0):
                 self._violations.add("counters", f"{name} went back from {self._counters[name]} to {count}")
         self._counters = counters
-        if not (self._known and self._settled(now_s)):
+        if self._known:
+            self._judge_later(now_s, lambda: self._judge_status(now_s, health))
+
+    def _judge_output(self, now_s: float, ros_now_s: float, stamp_s: float, mode: Mode) -> None:
+        self._judge_stamp(ros_now_s, stamp_s)
+        if not self._settled(now_s):
+            return
+        self.judged["outputs"] += 1
+        if not self._usable:
+            self._violations.add("mode", f"{mode.name} while {self._kind} hits both cameras")
+        elif mode is not self._expected_mode():
+            self._violations.add("mode", f"{mode.name} instead of {self._expected_mode().name} ({self._told()})")
+
+    def _judge_status(self, now_s: float, health: dict[str, str]) -> None:
+        if not self._settled(now_s):
             return
         self.judged["status"] += 1
         for camera, word in health.items():
@@ -134,6 +161,9 @@ class Watch:
             if self._last_output_s is not None:
                 pause = now_s - self._last_output_s
                 self.longest_pause_s = max(self.longest_pause_s, pause)
+                if pause > _SILENT_S:
+                    self._since_s = now_s
+                    self.judged["pauses"] += 1
                 if pause > LONGEST_PAUSE_S:
                     self._violations.add("pause", f"nothing came for {pause:.2f} s ({self._told()})")
             self._last_output_s = now_s
@@ -141,7 +171,8 @@ class Watch:
     def _judge_stamp(self, ros_now_s: float, stamp_s: float) -> None:
         age = min((ros_now_s - (stamp_s - shift) for shift in self._shifts), key=abs)
         if not -0.1 <= age <= OLDEST_S:
-            self._violations.add("stale", f"a result was {age:.2f} s old ({self._told()})")
+            kind = "late" if OLDEST_S < age < _LATE_S else "stale"
+            self._violations.add(kind, f"a result was {age:.2f} s old ({self._told()})")
         if stamp_s in self._seen:
             self._violations.add("stale", f"two results are stamped {stamp_s:.6f}")
         if len(self._stamps) == self._stamps.maxlen:
@@ -161,6 +192,26 @@ def balance(counters: dict[str, int], drops: dict[str, int]) -> int:
     published = 2 * counters["published_both"] + counters["published_visible_only"]
     published += counters["published_thermal_only"]
     return received - published - sum(drops.values()) - counters["pending"]
+
+
+def broken_captures(folder: Path) -> list[str]:
+    """A sentence for each file below ``folder`` that is not whole; what has not got its name yet does not count."""
+    broken = []
+    for capture in sorted(folder.glob("capture_*")):
+        names = {path.name for path in capture.iterdir()}
+        broken += [f"{capture.name} lacks {name}" for name in sorted({"result.json", "status.json"} - names)]
+        broken += [f"{capture.name}/{path.name} is broken" for path in sorted(capture.iterdir()) if not _is_whole(path)]
+    return broken
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix != ".json":
+        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def growth_mb_per_10k(results: Sequence[int], resident_mb: Sequence[float]) -> float | None:
