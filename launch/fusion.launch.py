@@ -35,7 +35,7 @@ ARGUMENTS = {
     ),
     "compressed": ("", "subscribe to <image topic>/compressed of both cameras", UNSET_OR_BOOLEAN),
     "image_reliability": ("", "QoS reliability of both image subscriptions; empty: best_effort", RELIABILITY),
-    "rig": ("", "rig file that registers the thermal camera; empty: already registered", None),
+    "rig": ("", "rig file that registers the thermal camera, or camera_info; empty: already registered", None),
     "model": ("", "model (.onnx); empty: the one that the package ships", None),
     "threads": ("", "CPU threads of ONNX Runtime or OpenVINO", None),
     "backend": ("", "what runs the model; empty: auto (docs/gpu.md)", BACKENDS),

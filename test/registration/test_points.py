@@ -107,6 +107,7 @@ def test_a_file_without_points_and_a_rig_of_another_version(points_file, capsys)
     (points_file.parent / "rig.yaml").write_text("version: 7\n")
     assert call_with(points_file) == 2
     assert "version is 7; expected 1" in capsys.readouterr().err
+    (points_file.parent / "rig.yaml").unlink()
     points_file.write_text("[]")
     assert call_with(points_file) == 2
     assert "has no points" in capsys.readouterr().err

@@ -156,6 +156,21 @@ def test_the_command_writes_rig_figures_and_pictures_and_keeps_a_better_rig(fold
     assert (folders / "rig.yaml").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [("", "is a folder"), ("a/rig.yaml", "no folder that can be written"), ("other.yaml", "version")],
+)
+def test_where_no_rig_can_be_written_is_said_at_once(tmp_path, capsys, place, sentence):
+    (tmp_path / "a").write_text("a file")
+    (tmp_path / "other.yaml").write_text("version: 9\n")
+    call = ["calibrate", "scene", "--visible", "none", "--thermal", "none", "--out", str(tmp_path / place)]
+    assert main(call) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert (tmp_path / "other.yaml").read_text() == "version: 9\n"
+
+
 def test_files_without_a_partner_are_named_and_left_out(folders, capsys):
     (folders / "thermal" / "1.png").unlink()
     (folders / "visible" / "2.png").write_bytes(b"no image")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +25,23 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write pictures of before and after")
+
+
+def require_usable(path: Path) -> None:
+    """See to it, before anybody waits for a calibration, that its rig could be written.
+
+    Raises:
+        ValueError: the path is a folder's, lies where nothing can be written, or holds something else than a rig.
+    """
+    from vi_fusion_ros.registration import Rig
+
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; expected the name of a rig file")
+    if path.exists():
+        Rig.load(path)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"{path} cannot be written: {folder} is no folder that can be written to")
 
 
 def save_rig(path: Path, rig: Rig, evidence: Evidence, about: dict[str, Any]) -> Rig:
@@ -53,7 +71,10 @@ def save_rig(path: Path, rig: Rig, evidence: Evidence, about: dict[str, Any]) ->
         "inputs": list(evidence.keys),
     }
     rig = inherited(dataclasses.replace(rig, source=str(path), made=made), old)
-    rig.save(path)
+    try:
+        rig.save(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror}") from error
     return rig
 
 

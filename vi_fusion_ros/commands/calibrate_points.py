@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi_fusion_ros.commands.calibrate_inputs import Moment, add_inputs, moments
-from vi_fusion_ros.commands.calibrate_outputs import add_outputs, save_rig, write_figures, write_pictures
+from vi_fusion_ros.commands.calibrate_outputs import (
+    add_outputs,
+    require_usable,
+    save_rig,
+    write_figures,
+    write_pictures,
+)
 from vi_fusion_ros.commands.sizes import size
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate and write the rig."""
     from vi_fusion_ros.registration import Rig
 
+    require_usable(args.out)
     lenses = Rig.load(args.lenses) if args.lenses else Rig.identity()
     if args.file is None:
         return _by_clicks(args, lenses)

@@ -7,7 +7,13 @@ import dataclasses
 import sys
 
 from vi_fusion_ros.commands.calibrate_inputs import add_inputs, moments
-from vi_fusion_ros.commands.calibrate_outputs import add_outputs, save_rig, write_figures, write_pictures
+from vi_fusion_ros.commands.calibrate_outputs import (
+    add_outputs,
+    require_usable,
+    save_rig,
+    write_figures,
+    write_pictures,
+)
 
 _PAIRS, _LIVE_PAIRS = 40, 20
 _EVERY_S = 2.0
@@ -30,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration.matching import Pair
     from vi_fusion_ros.registration.scene import calibrate, rig_similarity
 
+    require_usable(args.out)
     chosen = list(moments(args, _LIVE_PAIRS if args.live else _PAIRS, _EVERY_S))
     if sys.stderr.isatty():
         print(f"calibrating from {len(chosen)} pairs, about a second each", file=sys.stderr)

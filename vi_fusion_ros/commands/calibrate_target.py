@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vi_fusion_ros.commands.calibrate_inputs import Moment, add_inputs, moments
-from vi_fusion_ros.commands.calibrate_outputs import add_outputs, save_rig, write_figures, write_pictures
+from vi_fusion_ros.commands.calibrate_outputs import (
+    add_outputs,
+    require_usable,
+    save_rig,
+    write_figures,
+    write_pictures,
+)
 from vi_fusion_ros.commands.sizes import size
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration.points import start_rig
     from vi_fusion_ros.registration.target import calibrate, find, transfer_px
 
+    require_usable(args.out)
     board = Board(args.board, args.grid[0], args.grid[1], args.square, args.marker, args.dictionary)
     seen = _Seen()
     views = find(board, seen.passing(moments(args, _VIEWS, _EVERY_S)))
