@@ -35,6 +35,7 @@ def test_half_a_minute_of_faults(tmp_path):
     assert seen["judged"]["outputs"] > 0
     assert seen["camera_restarts"] >= 2
     assert seen["captures_written"] > 0
+    assert seen["signalled_while_writing"] == 2
     assert None not in seen["serves_again_after_s"].values()
 
 

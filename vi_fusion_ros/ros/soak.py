@@ -100,6 +100,7 @@ class Soak:
         self._seconds, self._size, self._rate_hz = minutes * 60, size, rate_hz
         self._seed, self._folder = seed, folder
         self._captures = folder / "captures"
+        self._signalled_while_writing = 0
         self._violations = Violations()
         self._watch = Watch(self._violations)
         self._sent: Counter[str] = Counter()
@@ -171,7 +172,8 @@ class Soak:
         """Signal the node while it works, start it again, and time how long it takes until it serves; seconds."""
         self._start_cameras("")
         self._wait(self._observer.capture()[0].done, "an answer of ~/capture", _SETTLE_WITHIN_S)
-        self._observer.capture()  # of which one is being written, likely, when the signal comes
+        self._observer.capture()
+        self._signalled_while_writing += self._wait_for_writing()
         self._node.process.send_signal(getattr(signal, signal_name))
         self._node.process.wait(_SETTLE_WITHIN_S)
         self._watch.node_gone()
@@ -227,6 +229,15 @@ class Soak:
 
         self._wait(arrived, what, _START_WITHIN_S)
 
+    def _wait_for_writing(self) -> bool:
+        """Return as soon as a capture is being written; whether one was."""
+        deadline = time.monotonic() + _SETTLE_WITHIN_S
+        while time.monotonic() < deadline:
+            if any(self._captures.glob(".*.part")):
+                return True
+            time.sleep(0.001)
+        return False
+
     def _state(self) -> str:
         return self._observer.status.state if self._observer.status else ""
 
@@ -271,6 +282,7 @@ class Soak:
             "longest_pause_s": round(self._watch.longest_pause_s, 3),
             "memory": memory,
             "serves_again_after_s": recovery,
+            "signalled_while_writing": self._signalled_while_writing,
             "captures_written": len(list(self._captures.glob("capture_*"))),
             "violations": dict(self._violations.counts),
             "violations_told": self._violations.told,
