@@ -79,3 +79,14 @@ def test_nothing_is_written_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match="singular"):
         Rig(np.zeros((3, 3)), SIZE, SIZE).save(tmp_path / "rig.yaml")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_same_rig_at_another_distance():
+    moved = full_rig().at(3.0)
+    middle = moved.H_thermal_to_visible @ (320, 256, 1)
+    assert middle[0] / middle[2] - 320 == pytest.approx(700 * 0.1 / 3)
+    assert moved.plane_distance_m == 3.0
+    with pytest.raises(ValueError, match="no intrinsics and extrinsics"):
+        Rig.identity().at(3.0)
+    with pytest.raises(ValueError, match="expected more than 0"):
+        moved.at(0.0)

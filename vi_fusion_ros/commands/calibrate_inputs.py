@@ -106,6 +106,8 @@ def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[
         from vi_fusion_ros.ros.live_images import live_frames
 
         live_frames({"thermal": args.thermal_topic}, seconds, lambda _camera, frame: frames.append(frame.image))
+        if not frames:
+            raise ValueError(f"no image on {args.thermal_topic} within {seconds:g} s; is it published?")
         return frames[:most]
     if args.bag is not None:
         return [image for _, image in islice(_bag_frames(args.bag, args.thermal_topic), most)]

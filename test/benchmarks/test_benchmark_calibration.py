@@ -1,0 +1,61 @@
+import cv2
+import numpy as np
+import pytest
+
+from vi_fusion_ros.benchmarks import calibration
+from vi_fusion_ros.cli import main
+from vi_fusion_ros.commands.benchmark_calibration import write_report
+
+
+def registered(seed, scale=1.0):
+    """Name, visible and thermal image of one scene; the thermal one too small by a scale about its centre."""
+    random = np.random.default_rng(seed)
+    images = [np.full((192, 256), level, np.uint8) for level in (90, 120)]
+    for _ in range(60):
+        x, y, w, h = (int(v) for v in random.integers(0, (256, 192, 50, 50)))
+        for image in images:
+            cv2.ellipse(image, (x, y), (w // 2 + 4, h // 2 + 4), 0, 0, 360, int(random.integers(30, 220)), -1)
+    middle = (127.5, 95.5)
+    matrix = cv2.getRotationMatrix2D(middle, 0, 1 / scale)
+    thermal = cv2.warpAffine(images[1], matrix, (256, 192), borderMode=cv2.BORDER_REPLICATE)
+    return str(seed), cv2.cvtColor(images[0], cv2.COLOR_GRAY2BGR), thermal
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.008])
+def test_other_measures_find_the_scale(scale):
+    found = calibration.preferred_scale([registered(seed, scale) for seed in range(6)])
+    assert found["mutual_information"] == pytest.approx(scale, abs=0.002)
+    assert found["gradients"] == pytest.approx(scale, abs=0.002)
+
+
+def test_a_wrong_registration_as_given_is_told_from_the_rig_that_is_found():
+    wrong = calibration.together([registered(seed, 1.01) for seed in range(3)])
+    assert (wrong["pairs"], wrong["size"]) == (3, [256, 192])
+    assert wrong["as_given_px"] == pytest.approx(1.6, abs=0.3)
+    assert wrong["relative_px"] < 1 < wrong["off_px"]
+
+
+def test_the_summary_and_the_report(tmp_path):
+    rows = [{"frame": str(n), "start_px": 50.0, "end_px": float(n), "refused": n == 99} for n in range(100)]
+    summary = calibration.summary(rows)
+    assert summary["median_end_px"] == 49.5
+    assert (summary["refused"], summary["worse_than_start"]) == (1, 49)
+    groups = [{"off_px": 1.25, "as_given_px": 0.5, "relative_px": 1.0, "uncertainty_px": 0.7, "model": "affine"}]
+    scales = {"roadscene": {"mutual_information": 1.005, "gradients": 1.004}}
+    times = {"still": {"refused": "nothing moves"},
+             "clip": {"as_given_ms": 1.0, "uncertainty_ms": 2.0, "worst_error_ms": 3.5}}  # fmt: skip
+    page = write_report(tmp_path, {
+        "roadscene_alone": summary, "roadscene_together": groups, "m3svd_together": groups, "preferred_scale": scales,
+        "time_offset": times, "pairs": rows,
+    }).read_text()  # fmt: skip
+    for expected in ("1.25 px", "nothing moves", "3.5 ms", "data:image/png"):
+        assert expected in page
+
+
+def test_missing_data_is_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("VI_FUSION_DATA", raising=False)
+    (tmp_path / "roadscene_dev.zip").write_bytes(b"no archive")
+    for options, sentence in (([], "where are the images"), (["--data", str(tmp_path)], "cannot be used as RoadScene")):
+        assert main(["benchmark", "calibration", *options]) == 2
+        said = capsys.readouterr().err
+        assert sentence in said
