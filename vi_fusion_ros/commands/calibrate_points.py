@@ -34,14 +34,14 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = kinds.add_parser(
         "points",
         help="from points that belong together, clicked in a local web page or given in a file",
-        description="Without FILE, prints the address of a page on this machine, where points are clicked.",
+        description="Without JSON, prints the address of a page on this machine, where points are clicked.",
     )
     parser.add_argument(
         "file", type=Path, nargs="?", metavar="JSON", help='{"thermal": [[x, y], …], "visible": [[x, y], …]}'
     )
     add_inputs(parser, "image, folder or video", f"{_PAIRS} pairs, one every {_EVERY_S:g} s")
-    parser.add_argument("--thermal-size", type=size, metavar="WxH", help="of the thermal image, with FILE, pixels")
-    parser.add_argument("--visible-size", type=size, metavar="WxH", help="of the visible image, with FILE, pixels")
+    parser.add_argument("--thermal-size", type=size, metavar="WxH", help="of the thermal image, with JSON, pixels")
+    parser.add_argument("--visible-size", type=size, metavar="WxH", help="of the visible image, with JSON, pixels")
     parser.add_argument("--lenses", type=Path, metavar="RIG", help="rig file whose lenses are taken over")
     parser.add_argument("--port", type=int, default=0, help="of the page (default: a free one)")
     add_outputs(parser)

@@ -82,7 +82,7 @@ class DriftMonitor:
     A correction needs all of this: enough evidence on patches held back, a quarter more of it than what is in force
     has, and both for some proposals in a row that agree, each of them borne out by its newest pair alone. It stays
     within a trust region of 2.5 % of the width, 2 degrees and 2 %. Without evidence nothing moves; a correction that
-    the rig file beats is taken back. Free of clocks; not thread-safe. A pair costs some 40 ms of one core, whatever its
+    the rig file beats is taken back. Free of clocks; not thread-safe. A pair costs tens of ms of one core, whatever its
     size.
 
     Args:
