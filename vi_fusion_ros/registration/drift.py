@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -88,10 +89,11 @@ class DriftMonitor:
     Args:
         rig: the registration that is watched.
         correct: whether to correct, or to watch only.
+        pause: called every few ms of work, so that others may go first.
     """
 
-    def __init__(self, rig: Rig, correct: bool) -> None:
-        self._rig, self._correct = rig, correct
+    def __init__(self, rig: Rig, correct: bool, pause: Callable[[], None] = lambda: None) -> None:
+        self._rig, self._correct, self._pause = rig, correct, pause
         self._registration = Registration(rig)
         self._sizes: tuple[Size, Size] | None = None
         self._in_force: Values = np.zeros(4)
@@ -124,7 +126,8 @@ class DriftMonitor:
         fresh = 1.0 if self._scores is None else 1 - math.exp(-(stamp_s - self._stamp_s) / _MEMORY_S)
         self._scores = newest if self._scores is None else self._scores + fresh * (newest - self._scores)
         self._stamp_s = stamp_s
-        return self._judge(Evidence(self._scores, shape), Evidence(newest, shape), shape)
+        together, alone = (Evidence(scores, shape, self._pause) for scores in (self._scores, newest))
+        return self._judge(together, alone, shape)
 
     def corrected(self) -> Rig:
         """The rig with the correction in it, for the sizes of the latest pair."""
@@ -142,8 +145,10 @@ class DriftMonitor:
         )
         registered, mask, _ = self._registration.apply(grey8(small), size)
         inside = cv2.erode(mask, np.ones((_SEAM_PX, _SEAM_PX), np.uint8), borderValue=255) > 0
+        self._pause()
         seen = structure(grey8(cv2.resize(visible, size, interpolation=cv2.INTER_AREA)), SMOOTHING_PX)
-        return patch_scores(seen, _without_edge(registered, mask), inside)
+        self._pause()
+        return patch_scores(seen, _without_edge(registered, mask), inside, self._pause)
 
     def _judge(self, together: Evidence, newest: Evidence, shape: tuple[int, int]) -> DriftReport:
         held_back = together.held_back()

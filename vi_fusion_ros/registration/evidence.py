@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -47,9 +48,11 @@ class Evidence:
     Args:
         scores: (n, 29, 29) from ``patch_scores``, of one frame or a mean over many.
         shape: (height, width) at the level.
+        pause: called now and then during a search.
     """
 
-    def __init__(self, scores: Values, shape: tuple[int, int]) -> None:
+    def __init__(self, scores: Values, shape: tuple[int, int], pause: Callable[[], None] = lambda: None) -> None:
+        self._pause = pause
         self._odds = np.stack([_log_odds(surface) for surface in scores])
         self._rough = np.stack([cv2.GaussianBlur(table, (0, 0), _ROUGH) for table in self._odds])
         self._basis = _basis(shape)
@@ -92,6 +95,7 @@ class Evidence:
         evidence = float(self._mean(motion[None], patches)[0])
         step = _FIRST_STEP
         while step >= _LAST_STEP:
+            self._pause()
             moves = step * np.eye(4)[:freedoms]
             tried = np.clip(np.concatenate([motion + moves, motion - moves]), -LIMITS, LIMITS)
             found = self._mean(tried, patches)
@@ -108,19 +112,22 @@ class Evidence:
         return np.asarray(_sampled(self._odds[patches], self._displacements(motions, patches)).mean(1))
 
 
-def patch_scores(visible: Structure, thermal: Structure, inside: npt.NDArray[np.bool_]) -> Values:
+def patch_scores(
+    visible: Structure, thermal: Structure, inside: npt.NDArray[np.bool_], pause: Callable[[], None] = lambda: None
+) -> Values:
     """Score of each patch at each displacement, (n, 29, 29); both structures of ``LEVEL_WIDTH``.
 
     Args:
         visible: (H, W) complex.
         thermal: (H, W) complex, in the visible frame; the patches are cut from it.
         inside: (H, W), where it has data.
+        pause: called every few patches.
     """
     margin = _HALF + _REACH
     cover = np.pad(inside.astype(np.float32), margin)
     moved = np.pad(np.asarray(thermal * inside, np.complex64), margin)
     centres = patch_centres(visible.shape) + margin
-    return surfaces(np.pad(visible, margin), moved, cover, centres, _HALF, _REACH)
+    return surfaces(np.pad(visible, margin), moved, cover, centres, _HALF, _REACH, pause)
 
 
 def patch_centres(shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

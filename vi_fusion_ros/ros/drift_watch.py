@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftReport, DriftState
 from vi_fusion_ros.ros.worker import Worker
 
+_PATIENCE_S = 0.5  # for one look
+
 
 class DriftWatch:
     """Feeds a DriftMonitor with some of the pairs and puts its corrections in force.
@@ -20,6 +23,7 @@ class DriftWatch:
         rig: the registration that is watched.
         mode: ``monitor`` or ``correct``.
         rate_hz: how many pairs a second are looked at.
+        fusing: held while a pair is fused; the monitor does its work in between, within half a second.
         put_in_force: takes a registration that is ready, called on the monitor's thread.
         on_error: takes exceptions; must not raise.
     """
@@ -29,10 +33,12 @@ class DriftWatch:
         rig: Rig,
         mode: str,
         rate_hz: float,
+        fusing: threading.Lock,
         put_in_force: Callable[[Registration], None],
         on_error: Callable[[Exception], None],
     ) -> None:
-        self._monitor = DriftMonitor(rig, correct=mode == "correct")
+        self._monitor = DriftMonitor(rig, mode == "correct", self._let_fusing_go_first)
+        self._fusing, self._patience_ends_s = fusing, 0.0
         self._period_ns, self._due_ns = round(1e9 / rate_hz), 0
         self._put_in_force = put_in_force
         self._worker: Worker[FramePair] = Worker(self._look, lambda: None, on_error, depth=1)
@@ -48,9 +54,18 @@ class DriftWatch:
 
     def close(self) -> None:
         """Finish the pair in hand and end the thread."""
+        self._patience_ends_s = -math.inf
         self._worker.stop()
 
+    def _let_fusing_go_first(self) -> None:
+        """Both at once would keep the network's threads, which wait for each other, waiting for a processor."""
+        left_s = self._patience_ends_s - time.monotonic()
+        if left_s > 0 and self._fusing.acquire(timeout=left_s):
+            self._fusing.release()
+
     def _look(self, pair: FramePair) -> None:
+        if self._patience_ends_s >= 0:  # not after close
+            self._patience_ends_s = time.monotonic() + _PATIENCE_S
         assert pair.visible is not None
         assert pair.thermal is not None
         visible, thermal = pair.visible.image, pair.thermal.image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -55,6 +56,7 @@ class FusionNode(LifecycleNode):
         self._fault = ""
         self._logged: dict[str, float] = {}
         self._statistics = Statistics()
+        self._fusing = threading.Lock()
         self._engine: Engine | None = None
         self._engine_state = "unloaded"
         self._rig: Rig | None = None
@@ -233,6 +235,7 @@ class FusionNode(LifecycleNode):
             self.count_error,
             self._rig.time_offset_ns,
             self._drift_watch(self._rig),
+            self._fusing,
         )
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session)
@@ -272,7 +275,7 @@ class FusionNode(LifecycleNode):
         mode = self._settings["drift.mode"]
         if mode == "off":
             return None
-        return DriftWatch(rig, mode, self._settings["drift.rate"], put_in_force, self._on_drift_error)
+        return DriftWatch(rig, mode, self._settings["drift.rate"], self._fusing, put_in_force, self._on_drift_error)
 
     def _put_rig_in_force(self, rig: Rig) -> None:
         self._rig = rig

@@ -93,6 +93,7 @@ class Session:
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
         drift: is offered every pair that was fused, or None.
+        fusing: held while a pair is fused.
     """
 
     def __init__(
@@ -105,10 +106,11 @@ class Session:
         report: Callable[[str], None],
         rig_offset_ns: int,
         drift: DriftWatch | None,
+        fusing: threading.Lock,
     ) -> None:
         self.drift = drift
         self._rig_offset_ns = rig_offset_ns
-        self._fusing = threading.Lock()
+        self._fusing = fusing
         self._pairing_lock = threading.Lock()  # nothing may be added to a synchronizer that is being replaced
         self._past_drops: Counter[str] = Counter()
         self._past_pairs = self._past_resets = 0
