@@ -36,6 +36,21 @@ def test_figures_of_the_node(readme, repo_root):
     assert f"{node['beside_inference_wall_ms']:.1f} ms" in readme
     assert f"{node['cpu_ms_per_pair']['beside_inference']:.1f} ms" in readme
     assert f"{node['cpu_ms_per_pair']['node']:.1f} ms" in readme
+    for row in (node, node["reference"]):
+        ages = row["end_to_end_ms"]
+        assert f"median {ages['p50']:.1f}, p99 {ages['p99']:.1f} ms" in readme
+
+
+def test_figures_of_the_soak(readme, repo_root):
+    soak = measured(repo_root, "soak")
+    assert soak["passed"]
+    assert soak["unaccounted"] == 0
+    assert f"{soak['published']:,} results" in readme
+    assert f"longest pause {soak['longest_pause_s']:.2f} s" in readme
+
+
+def test_figures_of_the_bags(readme, repo_root):
+    assert f"{measured(repo_root, 'bag')['smallest_ratio']:.2f} times as fast" in readme
 
 
 def test_figures_of_the_model(readme, repo_root):
