@@ -34,7 +34,7 @@ PERIOD_NS = 1_000_000_000 // 30
 START_NS = 1_700_000_000_000_000_000
 
 # On a busy machine there may be pauses between the images that a test sends, which are often the same ones: no faults.
-# One thread: those of ONNX Runtime wait for each other by spinning, which is costly where processors are scarce.
+# One thread: those of ONNX Runtime wait for each other, which takes long where processors are scarce.
 PATIENCE = {"single_camera_timeout": 10.0, "health.fault_time": 10.0, "threads": 1}
 
 _domains = itertools.count(100 + os.getpid() % 100)

@@ -45,9 +45,16 @@ class Stream:
 
 
 @pytest.fixture
-def start(tmp_path, model):
-    started = []
+def started():
+    """Takes what has to be stopped; the last is stopped first."""
+    stops = []
+    yield stops
+    for stop in reversed(stops):
+        stop()
 
+
+@pytest.fixture
+def start(tmp_path, model, started):
     def _start(builder, **parameters):
         domain = next_domain()
         probe = Probe(domain)
@@ -60,9 +67,7 @@ def start(tmp_path, model):
         probe.wait_active()
         return node, probe, Stream(probe)
 
-    yield _start
-    for stop in reversed(started):
-        stop()
+    return _start
 
 
 def engine_diagnostic(probe):
@@ -118,13 +123,12 @@ def test_a_node_that_is_cleaned_up_or_stopped_while_building(start):
 
 
 @pytest.fixture
-def start_with_tensorrt(tmp_path, monkeypatch):
+def start_with_tensorrt(tmp_path, monkeypatch, started):
     """Starts the node as users do, where it finds a stand-in for TensorRT and a GPU (test/support/standin/)."""
     if standin_tensorrt.compiler() is None:
         pytest.skip("there is no C compiler")
     pytest.importorskip("onnx", reason="the package onnx is not installed")
     libraries = standin_tensorrt.build(tmp_path)
-    started = []
 
     def _start(build):
         with monkeypatch.context() as patch:
@@ -140,9 +144,7 @@ def start_with_tensorrt(tmp_path, monkeypatch):
         probe.wait_active()
         return node, probe, Stream(probe)
 
-    yield _start
-    for stop in reversed(started):
-        stop()
+    return _start
 
 
 def test_with_tensorrt_the_node_builds_with_vi_fusion_compile_and_changes_over(start_with_tensorrt, tmp_path):

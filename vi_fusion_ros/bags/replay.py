@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -92,7 +92,7 @@ class Replay:
         for record in self._source.records(list(self._topics)):
             now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
             kind = self._types[record.topic]
-            read = partial(self._codecs[kind].read or partial(_by_definition, kind), record.data)
+            read = partial(reader_of(kind, self._codecs), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
             outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
             if isinstance(outcome, Problem):
@@ -100,6 +100,11 @@ class Replay:
             else:
                 yield from outcome
         yield from self.intake.flush(now_ns)
+
+
+def reader_of(kind: str, codecs: Mapping[str, Codec]) -> Callable[[bytes | memoryview], Any]:
+    """What makes a message of its serialised form: the codec's way, or the way of the type's definition."""
+    return codecs[kind].read or partial(_by_definition, kind)
 
 
 def _by_definition(kind: str, data: bytes | memoryview) -> Any:

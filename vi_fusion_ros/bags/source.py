@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from rosbags.rosbag2 import ReaderError
 
-from vi_fusion_ros.bags.mcap_views import ViewReader
+from vi_fusion_ros.bags.reader import BagReader
 from vi_fusion_ros.bags.salvage import Salvaged, salvaged
 
 _SUFFIXES = (".mcap", ".db3")
@@ -76,7 +76,7 @@ def open_bag(path: Path) -> BagSource:
 
 class _WholeBag:
     def __init__(self, path: Path) -> None:
-        self._reader = ViewReader(path)
+        self._reader = BagReader(path)
         self._reader.open()
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = Counter()

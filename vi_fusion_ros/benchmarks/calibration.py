@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.matching import Pair
+from vi_fusion_ros.registration.matching import Pair, vertex
 from vi_fusion_ros.registration.planar import corner_error, equal_width, inverse
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
 from vi_fusion_ros.registration.scene import calibrate
@@ -202,8 +202,7 @@ def _like_gradients(one: Image, other: Image) -> float:
 
 def _peak(scores: Matrix) -> float:
     best = int(np.clip(scores.argmax(), 1, len(SCALES) - 2))
-    bend, slope, _ = np.polyfit(SCALES[best - 1 : best + 2], scores[best - 1 : best + 2], 2)
-    return float(-slope / (2 * bend))
+    return float(SCALES[best] + vertex(*scores[best - 1 : best + 2]) * (SCALES[1] - SCALES[0]))
 
 
 def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -96,20 +96,16 @@ def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[
     Raises:
         ValueError: the options contradict each other, or nothing can be read from what they name.
     """
-    given = [args.thermal is not None, args.bag is not None, args.live]
-    if sum(given) != 1:
-        raise ValueError("give one of: --thermal, --bag, --live")
-    if not given[0] and not args.thermal_topic:
-        raise ValueError("--thermal-topic is needed with --bag and --live")
+    kind = _kind(args, ("thermal",))
     frames: list[Image] = []
-    if args.live:
+    if kind == "live":
         from vi_fusion_ros.ros.live_images import live_frames
 
         live_frames({"thermal": args.thermal_topic}, seconds, lambda _camera, frame: frames.append(frame.image))
         if not frames:
             raise ValueError(f"no image on {args.thermal_topic} within {seconds:g} s; is it published?")
         return frames[:most]
-    if args.bag is not None:
+    if kind == "bag":
         return [image for _, image in islice(_bag_frames(args.bag, args.thermal_topic), most)]
     if args.thermal.is_dir():
         from vi_fusion_ros.sources.images import images_by_stem, read_image
@@ -120,14 +116,16 @@ def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[
     return [frame for frame in islice(Video(args.thermal), most) if not isinstance(frame, ValueError)]
 
 
-def _kind(args: argparse.Namespace) -> str:
-    given = [args.visible is not None or args.thermal is not None, args.bag is not None, args.live]
+def _kind(args: argparse.Namespace, cameras: Sequence[str] = ("visible", "thermal")) -> str:
+    files = [getattr(args, camera) is not None for camera in cameras]
+    given = [any(files), args.bag is not None, args.live]
     if sum(given) != 1:
-        raise ValueError("give one of: --visible and --thermal, --bag, --live")
-    if given[0] and (args.visible is None or args.thermal is None):
+        raise ValueError(f"give one of: {' and '.join(f'--{camera}' for camera in cameras)}, --bag, --live")
+    if given[0] and not all(files):
         raise ValueError("--visible and --thermal belong together; give both")
-    if not given[0] and not (args.visible_topic and args.thermal_topic):
-        raise ValueError("--visible-topic and --thermal-topic are needed with --bag and --live")
+    if not given[0] and not all(getattr(args, f"{camera}_topic") for camera in cameras):
+        topics, verb = " and ".join(f"--{camera}-topic" for camera in cameras), "is" if len(cameras) == 1 else "are"
+        raise ValueError(f"{topics} {verb} needed with --bag and --live")
     return ("files", "bag", "live")[given.index(True)]
 
 
@@ -184,7 +182,7 @@ def _moment(name: str, pair: FramePair) -> Iterator[Moment]:
 
 def _bag_frames(path: Path, topic: str) -> Iterator[tuple[float, Image]]:
     """Stamp in seconds and image of each message that can be read."""
-    from vi_fusion_ros.bags.message_types import typestore
+    from vi_fusion_ros.bags.replay import reader_of
     from vi_fusion_ros.bags.source import BagError, open_bag
     from vi_fusion_ros.commands.image_codecs import image_codecs
 
@@ -194,9 +192,10 @@ def _bag_frames(path: Path, topic: str) -> Iterator[tuple[float, Image]]:
         if kind not in codecs:
             images = sorted(name for name, type_ in source.topics.items() if type_ in codecs)
             raise BagError(f"{path} has no images on {topic}; its image topics are: {', '.join(images) or 'none'}")
+        read = reader_of(kind, codecs)
         for record in source.records([topic]):
             try:
-                message: Any = typestore().deserialize_cdr(record.data, kind)
+                message = read(record.data)
                 codecs[kind].check(message)
                 image = codecs[kind].decode(message)
             except Exception:  # damaged data makes the deserialiser raise whatever it stumbles over

@@ -145,8 +145,7 @@ def views(judged: Judged, root: Path, sample: Sample) -> tuple[Image, Image]:
     Raises:
         DatasetError: they cannot be read.
     """
-    dataset = _dataset(judged.layout, root)
-    visible, thermal = dataset.read_views(sample) if judged.rig else dataset.read(sample)
+    visible, thermal = _read(judged.layout, root, judged.rig, sample)
     return network_view(judged.layout, visible), network_view(judged.layout, thermal)
 
 
@@ -189,11 +188,15 @@ def _dataset(layout: str, root: Path) -> PairDataset:
     return LAYOUTS[layout](root)
 
 
-def _verdict(layout: str, root: Path, model: Path, rig: Path | None, index: int) -> Verdict | str:
+def _read(layout: str, root: Path, rig: Path | None, sample: Sample) -> tuple[Image, Image]:
     dataset = _dataset(layout, root)
-    sample = dataset.samples[index]
+    return dataset.read_views(sample) if rig else dataset.read(sample)
+
+
+def _verdict(layout: str, root: Path, model: Path, rig: Path | None, index: int) -> Verdict | str:
+    sample = _dataset(layout, root).samples[index]
     try:
-        images = dataset.read_views(sample) if rig else dataset.read(sample)
+        images = _read(layout, root, rig, sample)
     except DatasetError as error:
         return str(error)
     visible, thermal = (network_view(layout, image) for image in images)

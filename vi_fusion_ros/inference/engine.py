@@ -113,3 +113,8 @@ def to_bytes(plane: Plane) -> npt.NDArray[np.uint8]:
     if plane.dtype == np.uint8:
         return plane
     return np.rint(np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, without the line breaks and indents that libraries put into it."""
+    return " ".join(str(error).split())

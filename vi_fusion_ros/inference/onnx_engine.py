@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
+from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, one_line, to_unit
 from vi_fusion_ros.inference.manifest import Manifest
 
 CPU = "CPUExecutionProvider"
@@ -69,7 +69,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             size = f"{visible.shape[3]}x{visible.shape[2]}"
             raise ValueError(
-                f"model {self.manifest.model_id} failed on an image of {size}: {_sentence(error)}"
+                f"model {self.manifest.model_id} failed on an image of {size}: {one_line(error)}"
             ) from error
 
     def close(self) -> None:
@@ -124,8 +124,4 @@ def _session(path: Path, threads: int, cuda: bool) -> onnxruntime.InferenceSessi
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[CUDA, CPU] if cuda else [CPU])
     except Exception as error:  # as above
-        raise ValueError(f"model {path} cannot be loaded: {_sentence(error)}") from error
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise ValueError(f"model {path} cannot be loaded: {one_line(error)}") from error

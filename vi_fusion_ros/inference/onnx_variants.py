@@ -42,13 +42,10 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
     model = onnx.load(str(path))
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    if is_quantised(model) != (precision == "int8"):
-        has = "a" if is_quantised(model) else "no"
-        hint = (
-            ": it takes int8"
-            if is_quantised(model)
-            else f": make one with vi-fusion quantize {path} -o INT8.onnx --data PATH"
-        )
+    quantised = is_quantised(model)
+    if quantised != (precision == "int8"):
+        has = "a" if quantised else "no"
+        hint = ": it takes int8" if quantised else f": make one with vi-fusion quantize {path} -o INT8.onnx --data PATH"
         raise ValueError(f"model {path} has {has} quantised graph and precision {precision} was asked for{hint}")
     model = with_bytes(model)
     _fix_size(model, size)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
+from vi_fusion_ros.inference.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, one_line, to_unit
 from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
 from vi_fusion_ros.inference.verify import noise_pairs, verify
 
@@ -56,7 +56,7 @@ class OpenVinoEngine:
             result = verify(self, reference, [], noise_pairs((4 * side, 3 * side)), self.manifest.precision)
             self._request((_WARM_UP[0] + -_WARM_UP[0] % side, _WARM_UP[1] + -_WARM_UP[1] % side))
         except RuntimeError as error:
-            raise ValueError(f"model {path} cannot be loaded by OpenVINO: {_sentence(error)}") from error
+            raise ValueError(f"model {path} cannot be loaded by OpenVINO: {one_line(error)}") from error
         finally:
             reference.close()
         if result.reason:
@@ -80,7 +80,7 @@ class OpenVinoEngine:
             results = self._request(size).infer(inputs, share_inputs=True)
         except RuntimeError as error:
             raise ValueError(
-                f"model {self.manifest.model_id} failed on an image of {size[0]}x{size[1]}: {_sentence(error)}"
+                f"model {self.manifest.model_id} failed on an image of {size[0]}x{size[1]}: {one_line(error)}"
             ) from error
         return EngineOutput(*(np.array(results[name]) for name in OUTPUTS))
 
@@ -98,7 +98,3 @@ class OpenVinoEngine:
             model.reshape({name: [1, channels, size[1], size[0]] for name, channels in INPUTS.items()})
             self._requests[size] = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
         return self._requests[size]
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())

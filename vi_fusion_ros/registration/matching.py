@@ -269,8 +269,8 @@ def _peaks(surfaces: npt.NDArray[np.float64], reach: int) -> tuple[Points, npt.N
         if not (0 < x < 2 * reach and 0 < y < 2 * reach):
             continue
         top = surface[y, x]
-        dx = _vertex(surface[y, x - 1], top, surface[y, x + 1])
-        dy = _vertex(surface[y - 1, x], top, surface[y + 1, x])
+        dx = vertex(surface[y, x - 1], top, surface[y, x + 1])
+        dy = vertex(surface[y - 1, x], top, surface[y + 1, x])
         offsets[index] = x - reach + dx, y - reach + dy
         others = surface.copy()
         others[max(0, y - _PEAK) : y + _PEAK + 1, max(0, x - _PEAK) : x + _PEAK + 1] = 0
@@ -278,7 +278,7 @@ def _peaks(surfaces: npt.NDArray[np.float64], reach: int) -> tuple[Points, npt.N
     return offsets, weights
 
 
-def _vertex(before: float, top: float, after: float) -> float:
+def vertex(before: float, top: float, after: float) -> float:
     """Where the parabola through three values peaks, from the middle one, -0.5 to 0.5."""
     bend = before - 2 * top + after
     return 0.5 * (before - after) / bend if bend < 0 else 0.0

@@ -38,7 +38,7 @@ class DriftWatch:
         on_error: Callable[[Exception], None],
     ) -> None:
         self._monitor = DriftMonitor(rig, mode == "correct", self._let_fusing_go_first)
-        self._fusing, self._patience_ends_s = fusing, 0.0
+        self._fusing, self._patience_ends_s, self._closing = fusing, 0.0, False
         self._period_ns, self._due_ns = round(1e9 / rate_hz), 0
         self._put_in_force = put_in_force
         self._worker: Worker[FramePair] = Worker(self._look, lambda: None, on_error, depth=1)
@@ -54,18 +54,17 @@ class DriftWatch:
 
     def close(self) -> None:
         """Finish the pair in hand and end the thread."""
-        self._patience_ends_s = -math.inf
+        self._closing = True
         self._worker.stop()
 
     def _let_fusing_go_first(self) -> None:
         """Both at once would keep the network's threads, which wait for each other, waiting for a processor."""
         left_s = self._patience_ends_s - time.monotonic()
-        if left_s > 0 and self._fusing.acquire(timeout=left_s):
+        if left_s > 0 and not self._closing and self._fusing.acquire(timeout=left_s):
             self._fusing.release()
 
     def _look(self, pair: FramePair) -> None:
-        if self._patience_ends_s >= 0:  # not after close
-            self._patience_ends_s = time.monotonic() + _PATIENCE_S
+        self._patience_ends_s = time.monotonic() + _PATIENCE_S
         assert pair.visible is not None
         assert pair.thermal is not None
         visible, thermal = pair.visible.image, pair.thermal.image

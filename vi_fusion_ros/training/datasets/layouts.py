@@ -83,7 +83,7 @@ LABELLED = {name: layout for name, layout in LAYOUTS.items() if layout.labelled}
 CLASSIFIED = {name: layout for name, layout in LABELLED.items() if layout.registered}
 """Those of them that need no rig file."""
 
-REGISTERED = {**CLASSIFIED, "paired": LAYOUTS["paired"]}
+REGISTERED = {name: layout for name, layout in LAYOUTS.items() if layout.registered}
 """The layouts of registered pairs, labelled or not."""
 
 

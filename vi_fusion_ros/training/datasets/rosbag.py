@@ -86,7 +86,7 @@ class RosbagDataset(PairDataset):
 
     def _index(self, source: BagSource) -> None:
         """Pair the stamps of the whole bag, without decoding an image."""
-        checks = {kind: Codec(codec.check, _no_pixels) for kind, codec in self._codecs.items()}
+        checks = {kind: codec._replace(decode=_no_pixels) for kind, codec in self._codecs.items()}
         replay = Replay(source, *self.topics, checks)
         for order, decoded in enumerate(replay.pairs()):
             stamps = _stamps(decoded.pair)
