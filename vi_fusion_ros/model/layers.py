@@ -106,10 +106,64 @@ class ConvNormReLU(nn.Module):
         return _folded(self.conv.weight, self.norm, int(self.conv.stride[0]), int(self.conv.padding[0]))
 
 
+class ConvNorm(nn.Module):
+    """A convolution, BatchNorm and ReLU6 as EfficientNet-Lite has them; folds to a plain convolution.
+
+    Where the stride is 2 the padding is TensorFlow's "same": one pixel less on the left and above, for even sizes.
+
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        kernel: kernel size, pixels.
+        stride: 1 or 2.
+        groups: of the convolution.
+        activation: whether ReLU6 follows.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, activation: bool = True
+    ) -> None:
+        super().__init__()
+        before, total = (kernel - stride) // 2, kernel - stride
+        self.pad = (before, total - before) * 2
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, bias=False, groups=groups)
+        self.norm = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.01)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad, convolve, normalise, clip."""
+        x = self.norm(self.conv(_padded(x, self.pad)))
+        return functional.relu6(x) if self.activation else x
+
+    @torch.no_grad()
+    def load(self, given: dict[str, Tensor], conv: str, norm: str) -> None:
+        """Take the weights of the layers of these names."""
+        self.conv.weight.copy_(given[f"{conv}.weight"])
+        own = {name: given[f"{norm}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")}
+        self.norm.load_state_dict(own, strict=False)
+
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
+        self.conv.weight.copy_(weight)
+        _neutral(self.norm, bias)
+
+    @torch.no_grad()
+    def fold(self) -> nn.Sequential:
+        """The same function of its input (in eval mode) without BatchNorm."""
+        conv = _folded_conv(self.conv, self.conv.weight, self.norm)
+        left, right = self.pad[:2]
+        if left == right:
+            conv.padding = (left, left)
+        else:
+            conv = _PaddedConv(conv, self.pad)
+        return nn.Sequential(conv, *([nn.ReLU6()] if self.activation else []))
+
+
 def fold_all(module: nn.Module) -> nn.Module:
     """Replace, in place, every block below ``module`` that has ``fold`` by its folded form; returns ``module``."""
     for name, child in module.named_children():
-        if isinstance(child, (RepConv, ConvNormReLU)):
+        if isinstance(child, (RepConv, ConvNormReLU, ConvNorm)):
             setattr(module, name, child.fold())
         else:
             fold_all(child)
@@ -126,12 +180,47 @@ def _neutral(norm: nn.BatchNorm2d, bias: Tensor) -> None:
     norm.bias.copy_(bias)
 
 
+class _PaddedConv(nn.Conv2d):
+    """A convolution whose zero padding differs from side to side: left, right, above, below."""
+
+    def __init__(self, like: nn.Conv2d, pad: tuple[int, ...]) -> None:
+        super().__init__(
+            like.in_channels,
+            like.out_channels,
+            like.kernel_size,  # type: ignore[arg-type]
+            like.stride,  # type: ignore[arg-type]
+            groups=like.groups,
+        )
+        self.load_state_dict(like.state_dict())
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, self.pad))
+
+
+def _padded(x: Tensor, pad: tuple[int, ...]) -> Tensor:
+    return functional.pad(x, pad) if any(pad) else x
+
+
 def _folded(kernel: Tensor, norm: nn.BatchNorm2d, stride: int, padding: int) -> nn.Sequential:
+    c_out, c_in, size, _ = kernel.shape
+    conv = _folded_conv(nn.Conv2d(c_in, c_out, size, stride, padding), kernel, norm)
+    return nn.Sequential(conv, nn.ReLU())
+
+
+def _folded_conv(like: nn.Conv2d, kernel: Tensor, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution of the shape of ``like`` that does what ``kernel`` and then ``norm`` (in eval mode) do."""
     assert norm.running_var is not None
     assert norm.running_mean is not None
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    c_out, c_in, size, _ = kernel.shape
-    conv = nn.Conv2d(c_in, c_out, size, stride, padding)
-    conv.weight.copy_(kernel * gain[:, None, None, None])
-    conv.bias.copy_(norm.bias - norm.running_mean * gain)  # type: ignore[union-attr]
-    return nn.Sequential(conv, nn.ReLU())
+    made = nn.Conv2d(
+        like.in_channels,
+        like.out_channels,
+        like.kernel_size,  # type: ignore[arg-type]
+        like.stride,  # type: ignore[arg-type]
+        like.padding,  # type: ignore[arg-type]
+        groups=like.groups,
+    )
+    made.weight.copy_(kernel * gain[:, None, None, None])
+    made.bias.copy_(norm.bias - norm.running_mean * gain)  # type: ignore[union-attr]
+    return made

@@ -9,6 +9,7 @@ inputs only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -108,9 +109,9 @@ def augment(visible: Tensor, thermal: Tensor, config: AugmentConfig, generator: 
 
 
 def _faults(visible: Tensor, thermal: Tensor, config: AugmentConfig, draw: _Draw) -> tuple[Tensor, Tensor]:
-    visible = draw.where(config.smear, _smear(visible, draw), visible)
-    visible = draw.where(config.blur, _blur(visible), visible)
-    thermal = draw.where(config.blur, _blur(thermal), thermal)
+    visible = draw.some(config.smear, visible, lambda images: _smear(images, draw))
+    visible = draw.some(config.blur, visible, _blur)
+    thermal = draw.some(config.blur, thermal, _blur)
     level = draw.uniform(0.005, 0.04)
     visible = draw.where(config.noise, visible + level * draw.normal(visible.shape), visible)
     thermal = draw.where(config.noise, thermal + 0.5 * level * draw.normal(thermal.shape), thermal)
@@ -170,6 +171,15 @@ class _Draw:
 
     def coin(self, probability: float) -> Tensor:
         return torch.rand(self.count, generator=self.generator) < probability
+
+    def some(self, probability: float, image: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """As ``where``, but ``change`` sees only the images that it is meant for; it is a costly one."""
+        chosen = self.coin(probability)
+        if not bool(chosen.any()):
+            return image
+        image = image.clone()
+        image[chosen] = change(image[chosen])
+        return image
 
     def where(self, probability: float, changed: Tensor, image: Tensor) -> Tensor:
         return torch.where(_per_image(self.coin(probability)), changed, image)

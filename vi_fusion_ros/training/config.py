@@ -11,52 +11,70 @@ from typing import Any, TypeVar
 from vi_fusion_ros.documents import read_yaml
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
-from vi_fusion_ros.training.batches import BatchConfig
+from vi_fusion_ros.training.patches import PatchConfig
+from vi_fusion_ros.training.scenes import SceneConfig
 from vi_fusion_ros.training.losses import FusionWeights
 
 _T = TypeVar("_T")
 MODALITIES = ("both", "visible", "thermal")
 
 
+Ranges = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
-class DataConfig:
-    """Which data, and which of it for what. Ranges are half-open ``[low, high]`` lists of ``Sample.order``.
+class SetConfig:
+    """One dataset, and which of it for what. Ranges are half-open ``[low, high]`` lists of ``Sample.order``.
+
+    A part without ranges is empty. The ``train``, ``select`` and ``test`` ranges must not overlap: they are meant to be
+    contiguous blocks, for neighbouring frames are nearly the same.
 
     Attributes:
-        crops: folder of the object crops; null cuts them from the boxes of the frames, by the ranges of the frames.
-        frames: folder of the full frames, or null.
-        frames_layout: a name of docs/datasets.md; null guesses it from the folders.
-        crops_train: ranges of crops to train on.
-        crops_select: ranges of crops that early stopping, tuning and the choice of the recipe look at.
-        crops_test: ranges of crops that only the final report looks at.
-        frames_train: the same for frames.
-        frames_select: the same for frames.
-        frames_test: the same for frames.
-        cache: folder for decoded pixels.
+        path: its folder, relative to ``data.root``; where there is none, ``PATH.zip`` is unpacked into the cache.
+        layout: a name of docs/datasets.md; null guesses it from the folders.
+        part: for the layout ``single``, the one set of it to take.
+        train: to train on.
+        select: what early stopping, tuning and the choice of the recipe look at.
+        test: what only the final report looks at.
+        weight: how often its frames are drawn, in relation to the other sets.
+    """
+
+    path: Path
+    layout: str | None = None
+    part: str | None = None
+    train: Ranges = ((-1, 1_000_000_000),)
+    select: Ranges = ()
+    test: Ranges = ()
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        parts = {"train": self.train, "select": self.select, "test": self.test}
+        for name, other in (("train", "select"), ("train", "test"), ("select", "test")):
+            if any(a < d and c < b for a, b in parts[name] for c, d in parts[other]):
+                raise ValueError(f"{self.path}: its {name} and {other} ranges overlap; a part must stay unseen")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data.
+
+    Attributes:
+        sets: full frames by name.
+        crops: object crops, pasted into frames and judged by themselves; or null.
+        root: folder that the sets' paths are relative to; ``$VI_FUSION_DATA`` replaces it where that is set.
+        cache: folder for decoded pixels and unpacked archives.
         licence: a sentence for the manifest and the model card: under which terms the data stands.
     """
 
-    crops: Path | None = None
-    frames: Path | None = None
-    frames_layout: str | None = None
-    crops_train: tuple[tuple[int, int], ...] = ((0, 6500), (7000, 7250))
-    crops_select: tuple[tuple[int, int], ...] = ((6500, 7000), (7250, 7500))
-    crops_test: tuple[tuple[int, int], ...] = ((7500, 8863),)
-    frames_train: tuple[tuple[int, int], ...] = ((1, 91),)
-    frames_select: tuple[tuple[int, int], ...] = ((91, 101),)
-    frames_test: tuple[tuple[int, int], ...] = ((101, 145),)
+    sets: dict[str, SetConfig] = field(default_factory=dict)
+    crops: SetConfig | None = None
+    root: Path = Path("../shared/data")
     cache: Path = Path("runs/cache")
     licence: str = "Not stated by whoever trained it. Ask for the terms of the data before use."
 
     def __post_init__(self) -> None:
-        if self.crops is None and self.frames is None:
-            raise ValueError("data has neither crops nor frames; expected a folder of one or both")
-        for kind in ("crops", "frames"):
-            parts = {part: getattr(self, f"{kind}_{part}") for part in ("train", "select", "test")}
-            for low, high in parts["test"]:
-                for part in ("train", "select"):
-                    if any(a < high and low < b for a, b in parts[part]):
-                        raise ValueError(f"data.{kind}_{part} overlaps data.{kind}_test; a test part must stay unseen")
+        if not self.sets:
+            raise ValueError("data.sets is empty; expected at least one dataset of full frames")
 
 
 @dataclass(frozen=True)
@@ -65,34 +83,39 @@ class OptimConfig:
 
     Attributes:
         lr: peak learning rate of AdamW.
+        backbone_lr: the same for the pretrained branches, as a share of ``lr``.
+        frozen_blocks: the pretrained branches keep their stem and their blocks up to this one; -1 keeps none.
         weight_decay: its weight decay.
         epochs: epochs; one is ``steps`` batches.
         steps: batches in an epoch.
         warmup: steps of linear warm-up.
         clip: largest norm of the gradient.
         ema: decay of the exponential moving average of the weights that is validated and exported.
-        freeze_norm: share of the run after which BatchNorm keeps its statistics, 0 to 1.
+        freeze_norm: share of the run after which BatchNorm keeps its statistics, 0 to 1. Those of the pretrained
+            branches are kept throughout.
         patience: epochs without a better selection score before stopping early.
+        presence_weight: weight of presence in frames.
+        centre_weight: weight of the object map.
+        sides_weight: weight of the boxes.
         crops_weight: weight of presence on crops.
-        exclusive_weight: weight of the cross-entropy between labels on crops.
-        frames_weight: weight of presence on frames.
-        places_weight: weight of the dense head's score map on frames.
         illumination_weight: weight of illumination.
     """
 
     lr: float = 2e-3
+    backbone_lr: float = 0.2
+    frozen_blocks: int = 4
     weight_decay: float = 1e-2
     epochs: int = 40
-    steps: int = 200
+    steps: int = 100
     warmup: int = 100
     clip: float = 5.0
     ema: float = 0.998
     freeze_norm: float = 0.6
     patience: int = 1000
-    crops_weight: float = 1.0
-    exclusive_weight: float = 0.5
-    frames_weight: float = 1.0
-    places_weight: float = 0.3
+    presence_weight: float = 1.0
+    centre_weight: float = 1.0
+    sides_weight: float = 0.5
+    crops_weight: float = 0.3
     illumination_weight: float = 0.2
 
 
@@ -108,7 +131,8 @@ class TrainConfig:
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
         network: sizes.
-        batch: sizes of a step.
+        scenes: batches of whole frames for the perception part.
+        patches: batches of patches for the fusion decoder.
         augmentation: probabilities.
         fusion: weights of the fusion loss.
         optim: optimisation.
@@ -122,7 +146,8 @@ class TrainConfig:
     runs: Path = Path("runs")
     start_from: Path | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    batch: BatchConfig = field(default_factory=BatchConfig)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    patches: PatchConfig = field(default_factory=PatchConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     fusion: FusionWeights = field(default_factory=FusionWeights)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -190,6 +215,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         hint = next(option for option in options if option is not type(None))
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build(hint, _mapping(value, where), f"{where}.")
+    if typing.get_origin(hint) is dict and isinstance(value, dict) and typing.get_args(hint)[1] is not Any:
+        return {key: _value(typing.get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is Path and isinstance(value, (str, Path)):
         return Path(value)
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import zipfile
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
-from vi_fusion_ros.training.config import DataConfig
+from vi_fusion_ros.training.config import DataConfig, SetConfig
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset
-from vi_fusion_ros.training.datasets.box_crops import BoxCrops
-from vi_fusion_ros.training.datasets.crops import CropsDataset
 from vi_fusion_ros.training.datasets.layouts import LAYOUTS, guess_layout
 from vi_fusion_ros.training.packed import PackedPairs
 
@@ -20,52 +23,87 @@ class Splits:
     """Packed parts; the ``test`` parts are read only by reports.
 
     Attributes:
-        crops_train: to train on.
-        crops_select: to choose by.
-        frames_train: to train on, None where the configuration has no frames.
-        frames_select: to choose by.
+        train: frames to train on, by the name of their set.
+        select: frames to choose by.
+        crops_train: object crops to train on, None where the configuration has none.
+        crops_select: object crops to choose by.
     """
 
-    crops_train: PackedPairs
-    crops_select: PackedPairs
-    frames_train: PackedPairs | None
-    frames_select: PackedPairs | None
+    train: dict[str, PackedPairs]
+    select: dict[str, PackedPairs]
+    crops_train: PackedPairs | None
+    crops_select: PackedPairs | None
 
 
 def load_splits(config: DataConfig) -> Splits:
     """Read, check and pack the training and selection parts.
 
     Raises:
-        DatasetError: a folder is missing, a part is empty or lacks a label.
+        DatasetError: a folder is missing, or no frame is left to train on.
     """
-    train, select = crops_of(config, "train"), crops_of(config, "select")
-    train.require(classes=True)
-    select.require(classes=True)
-    frames = [frames_of(config, part) for part in ("train", "select")]
-    packed = [None if part is None else PackedPairs(part, config.cache) for part in frames]
-    return Splits(PackedPairs(train, config.cache), PackedPairs(select, config.cache), *packed)
+    train, select = frames_of(config, "train"), frames_of(config, "select")
+    if not train:
+        raise DatasetError(f"{data_root(config)}: no frame of any set lies in a train range; expected some")
+    return Splits(train, select, crops_of(config, "train"), crops_of(config, "select"))
 
 
-def crops_of(config: DataConfig, part: Part) -> PairDataset:
-    """One part of the object crops, from their folder or from the boxes of the frames."""
-    if config.crops is not None:
-        return _within(CropsDataset(config.crops), getattr(config, f"crops_{part}"))
-    frames = frames_of(config, part)
-    assert frames is not None  # DataConfig
-    return BoxCrops(frames)
+def frames_of(config: DataConfig, part: Part) -> dict[str, PackedPairs]:
+    """One part of every set of full frames that has one, packed."""
+    parts = {name: part_of(config, entry, part) for name, entry in config.sets.items()}
+    return {name: PackedPairs(dataset, config.cache) for name, dataset in parts.items() if dataset is not None}
 
 
-def frames_of(config: DataConfig, part: Part) -> PairDataset | None:
-    """One part of the full frames, in whatever layout they lie; None where the configuration has none."""
-    if config.frames is None:
+def crops_of(config: DataConfig, part: Part) -> PackedPairs | None:
+    """One part of the object crops, packed."""
+    dataset = None if config.crops is None else part_of(config, config.crops, part)
+    return None if dataset is None else PackedPairs(dataset, config.cache)
+
+
+def part_of(config: DataConfig, entry: SetConfig, part: Part) -> PairDataset | None:
+    """The samples of one set whose order lies in the ranges of ``part``; None where there are none."""
+    ranges = getattr(entry, part)
+    if not ranges:
         return None
-    layout = config.frames_layout or guess_layout(config.frames, LAYOUTS)
-    if layout not in LAYOUTS:
-        raise DatasetError(f"data.frames_layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
-    return _within(LAYOUTS[layout].open(config.frames), getattr(config, f"frames_{part}"))
-
-
-def _within(dataset: PairDataset, ranges: tuple[tuple[int, int], ...]) -> PairDataset:
-    """The samples whose order lies in one of the half-open ranges."""
+    dataset = open_set(config, entry)
     parts = [dataset.subset(low, high) for low, high in ranges]
-    return type(dataset)._of(dataset, [sample for piece in parts for sample in piece.samples])
+    samples = [sample for piece in parts for sample in piece.samples]
+    return type(dataset)._of(dataset, samples) if samples else None
+
+
+def open_set(config: DataConfig, entry: SetConfig) -> PairDataset:
+    """A whole set, in whatever layout it lies.
+
+    Raises:
+        DatasetError: no such folder or archive, or no such layout.
+    """
+    folder = _folder(config, entry.path)
+    layout = entry.layout or guess_layout(folder, LAYOUTS)
+    if layout not in LAYOUTS:
+        raise DatasetError(f"{entry.path}: its layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
+    make = LAYOUTS[layout].open
+    return (partial(make, part=entry.part) if entry.part is not None else make)(folder)
+
+
+def data_root(config: DataConfig) -> Path:
+    """The folder that the sets' paths are relative to."""
+    return Path(os.environ.get("VI_FUSION_DATA") or config.root)
+
+
+def _folder(config: DataConfig, path: Path) -> Path:
+    folder = data_root(config) / path
+    archive = folder.with_name(folder.name + ".zip")
+    if folder.is_dir() or not archive.is_file():
+        return folder
+    target = config.cache / "unpacked" / folder.name
+    if not target.is_dir():
+        part = target.with_name(target.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            with zipfile.ZipFile(archive) as files:
+                files.extractall(part)
+            for beside in archive.parent.glob(f"{folder.name}_*.csv"):
+                shutil.copyfile(beside, target.parent / beside.name)
+            part.replace(target)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DatasetError(f"{archive}: cannot be unpacked to {target} ({error}); expected a zip archive") from error
+    return target

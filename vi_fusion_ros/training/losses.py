@@ -1,4 +1,4 @@
-"""Losses: what a good fused image is, and presence and illumination.
+"""Losses of the fused image: what a good one is.
 
 All images are (N, 1, H, W) float32 luma in 0 to 1. Every image term is a mean over the batch, lower is better, and
 takes ``fused, visible, thermal`` in this order.
@@ -31,6 +31,7 @@ class FusionWeights:
     edges: float = 0.5
     spread: float = 0.3
     residual: float = 0.5
+    one_sided: float = 1.0
     smooth_attention: float = 0.005
 
 
@@ -64,6 +65,7 @@ def fusion_loss(
             ("fidelity", information_loss),
             ("edges", edge_transfer_loss),
             ("spread", spread_loss),
+            ("one_sided", one_sided_loss),
         ):
             if getattr(weights, name):
                 terms[name] = getattr(weights, name) * term(*pair)
@@ -126,39 +128,25 @@ def spread_loss(fused: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:
     return functional.relu(goal - _deviation(fused)).mean() * 4
 
 
-def presence_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Binary cross-entropy over the labels that are known, (N, C) each; ``known`` is 0 where a label is unknown."""
-    loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (loss * known).sum() / known.sum().clamp_min(1)
+def one_sided_loss(fused: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:
+    """1 minus the structure kept where one source alone has some, mean of both ways (``metrics.one_sided_structure``).
 
-
-def places_loss(scores: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Focal loss (Lin et al., ICCV 2017) of a score map over the places that are known, per place with an object.
-
-    Args:
-        scores: (N, C, h, w) raw scores.
-        target: (N, C, h, w) 1 where the label is, 0 where it is not, -1 where that is unknown.
-        gamma: how little places count that are already right.
+    In windows where one source has structure and the other has next to none, the structure term of SSIM between the
+    fused image and that source: what a person in bright smoke, or a sign on a wall of even temperature, is made of.
     """
-    truth = target.clamp_min(0)
-    loss = functional.binary_cross_entropy_with_logits(scores, truth, reduction="none")
-    wrong = torch.where(truth > 0, 1 - torch.sigmoid(scores), torch.sigmoid(scores))
-    return (loss * wrong**gamma * (target >= 0)).sum() / truth.sum().clamp_min(1)
-
-
-def exclusive_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy between labels for images with exactly one of them (object crops); others do not count."""
-    single = target.sum(1) == 1
-    if not bool(single.any()):
-        return logits.sum() * 0
-    return functional.cross_entropy(logits[single], target[single].argmax(1))
-
-
-def illumination_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of the illumination class; ``target`` is (N,) int64, -1 where unknown."""
-    if not bool((target >= 0).any()):
-        return logits.sum() * 0
-    return functional.cross_entropy(logits, target, ignore_index=-1)
+    moments = functional.avg_pool2d(
+        torch.cat((fused, visible, thermal, fused**2, visible**2, thermal**2, fused * visible, fused * thermal), 1), 7, 2
+    )
+    f, v, t, ff, vv, tt, fv, ft = moments.split(1, 1)
+    var_f, var_v, var_t = (square - mean**2 for square, mean in ((ff, f), (vv, v), (tt, t)))
+    losses = []
+    for var, cov, other in ((var_v, fv - f * v, var_t), (var_t, ft - f * t, var_v)):
+        alone = torch.sigmoid((var.clamp_min(1e-8).sqrt() - 10 / 255) * 400) * torch.sigmoid(
+            (5 / 255 - other.clamp_min(1e-8).sqrt()) * 400
+        )
+        structure = (cov + 1e-5) / ((var_f.clamp_min(0) * var.clamp_min(0) + 1e-10).sqrt() + 1e-5)
+        losses.append(((1 - structure) * alone).sum() / alone.sum().clamp_min(1.0))
+    return torch.stack(losses).mean()
 
 
 def sobel(image: Tensor) -> Tensor:

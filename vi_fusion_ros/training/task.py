@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from vi_fusion_ros.model.backbone import Backbone
 from vi_fusion_ros.model.network import FusionNet, luma
 from vi_fusion_ros.training import losses
-from vi_fusion_ros.training.batches import Batch, Part, TrainingBatches
-from vi_fusion_ros.training.classification import macro_f1
+from vi_fusion_ros.training import perception_losses as perception
+from vi_fusion_ros.training.augment import Augmented
+from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits
-from vi_fusion_ros.training.predict import frame_losses, predict_crops
+from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.patches import PatchBatches
+from vi_fusion_ros.training.predict import frame_losses, predict_presence
+from vi_fusion_ros.training.scenes import CropBatch, SceneBatch, SceneBatches
 
 SCORE = "select/score"
 
 
-class FusionTask(lightning.LightningModule):
-    """Trains ``FusionNet`` on crops and frame patches at once.
+class Batch(NamedTuple):
+    """What a step learns from; what the run does not train is None."""
 
-    The score that checkpoints, early stopping and tuning look at is ``select/score``: macro F1 on the selection crops
-    minus a tenth of the fusion loss on the selection frames (where the run has frames).
+    scenes: SceneBatch | None
+    crops: CropBatch | None
+    patches: Augmented | None
+
+
+class FusionTask(lightning.LightningModule):
+    """Trains the parts of ``FusionNet`` that the configuration has batches for.
+
+    The score that checkpoints, early stopping and tuning look at is ``select/score``: the mean ROC-AUC of presence on
+    the selection frames, where scenes are trained, minus a tenth of the fusion loss on them, where patches are.
 
     Args:
         config: the run's configuration.
@@ -36,86 +52,111 @@ class FusionTask(lightning.LightningModule):
         self.config, self.splits = config, splits
         self.network = FusionNet(config.network)
         self.save_hyperparameters({"config": plain(config)})
+        perceives, fuses = config.scenes.frames > 0, config.patches.patches > 0
+        frozen = _frozen(self.network, config.optim.frozen_blocks if perceives else None, fuses)
+        for module in frozen:
+            module.requires_grad_(False)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches of this epoch, a pure function of seed and epoch: a resumed run sees what it would have seen."""
-        c = self.config
-        batches = TrainingBatches(
-            self.splits.crops_train,
-            self.splits.frames_train,
-            c.batch,
-            c.augmentation,
-            c.modality,
-            c.optim.steps * self.trainer.world_size,
-            c.seed,
-            self.current_epoch,
-        )
-        return DataLoader(batches, batch_size=None, shuffle=False)
+        return DataLoader(_Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[int]:
         """One dummy item: validation reads the selection parts itself."""
         return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
-        """From a share of the run on, BatchNorm keeps its statistics, as at run time."""
-        if self.current_epoch >= self.config.optim.freeze_norm * self.config.optim.epochs:
-            for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        """The pretrained branches keep BatchNorm's statistics; from a share of the run on, everything does."""
+        late = self.current_epoch >= self.config.optim.freeze_norm * self.config.optim.epochs
+        for module in [self.network] if late else _backbones(self.network):
+            for part in module.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.eval()
 
     def training_step(self, batch: Batch, _number: int) -> Tensor:
-        """Sum of the weighted losses of both parts."""
+        """Sum of the weighted losses of every part."""
         terms: dict[str, Tensor] = {}
-        if "crops" in batch:
-            terms.update(self._crop_terms(batch["crops"]))
-        if "frames" in batch:
-            terms.update(self._frame_terms(batch["frames"]))
+        if batch.scenes is not None:
+            terms.update(self._scene_terms(batch.scenes))
+        if batch.crops is not None:
+            terms.update(self._crop_terms(batch.crops))
+        if batch.patches is not None:
+            terms.update(self._patch_terms(batch.patches))
         total = torch.stack(list(terms.values())).sum()
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, on_step=True, batch_size=1)
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=1)
         return total
 
-    def _crop_terms(self, part: Part) -> dict[str, Tensor]:
-        optim, output = self.config.optim, self.network(part.images.visible, part.images.thermal)
+    def _scene_terms(self, part: SceneBatch) -> dict[str, Tensor]:
+        optim, classes = self.config.optim, len(LABELS)
+        output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
+        objects = output.objects.float()
         return {
-            "crops": optim.crops_weight * losses.presence_loss(output.logits, part.target, part.known),
-            "exclusive": optim.exclusive_weight * losses.exclusive_loss(output.logits, part.target),
+            "presence": optim.presence_weight * perception.presence_loss(output.logits.float(), part.target, part.known),
+            "centres": optim.centre_weight * perception.centre_loss(objects[:, :classes], part.centres),
+            "sides": optim.sides_weight * perception.sides_loss(objects[:, classes:], part.sides, part.sides_weight),
             "illumination": optim.illumination_weight
-            * losses.illumination_loss(output.illumination, part.illumination),
+            * perception.illumination_loss(output.illumination.float(), part.illumination),
         }
 
-    def _frame_terms(self, part: Part) -> dict[str, Tensor]:
-        optim, images = self.config.optim, part.images
-        output, places = self.network.with_places(images.visible, images.thermal)
-        clean_luma = luma(images.clean_visible)
-        terms = losses.fusion_loss(
-            output.fused, output.attention, clean_luma, images.clean_thermal, images.both, self.config.fusion
+    def _crop_terms(self, part: CropBatch) -> dict[str, Tensor]:
+        output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
+        logits, weight = output.logits.float(), self.config.optim.crops_weight
+        return {
+            "crops": weight * perception.presence_loss(logits, part.target, torch.ones_like(part.target)),
+            "exclusive": weight * perception.exclusive_loss(logits, part.target),
+        }
+
+    def _patch_terms(self, images: Augmented) -> dict[str, Tensor]:
+        fused, attention = self.network.fusion(_ordered(images.visible), _ordered(images.thermal))
+        return losses.fusion_loss(
+            fused.float(),
+            attention.float(),
+            luma(images.clean_visible),
+            images.clean_thermal,
+            images.both,
+            self.config.fusion,
         )
-        terms["frames"] = optim.frames_weight * losses.presence_loss(output.logits, part.target, part.known)
-        if places is not None and part.places is not None:
-            terms["places"] = optim.places_weight * losses.places_loss(places, part.places)
-        terms["frames_illumination"] = optim.illumination_weight * losses.illumination_loss(
-            output.illumination, part.illumination
-        )
-        return terms
 
     def validation_step(self, _batch: int, _number: int) -> None:
-        """Macro F1 on the selection crops, fusion losses on the selection frames."""
-        logits, target = predict_crops(self.network, self.splits.crops_select, self.config.modality)
-        score = macro_f1(logits.argmax(1), target.argmax(1), target.shape[1])
-        self.log("select/macro_f1", score, prog_bar=True, sync_dist=True, batch_size=1)
-        if self.splits.frames_select is not None and self.config.batch.patches:
-            terms = frame_losses(self.network, self.splits.frames_select, self.config.fusion)
+        """Presence and fusion losses on the selection frames."""
+        score = 0.0
+        if self.config.scenes.frames and self.splits.select:
+            aucs = self._presence()
+            self.log_dict({f"select/auc_{label}": value for label, value in aucs.items()}, sync_dist=True, batch_size=1)
+            score = float(np.nanmean(list(aucs.values())))
+            self.log("select/auc", score, prog_bar=True, sync_dist=True, batch_size=1)
+        if self.config.patches.patches and self.splits.select:
+            pairs = [frames for frames in self.splits.select.values() if frames.samples[0].camera == "both"]
+            rows = [frame_losses(self.network, frames, self.config.fusion, limit=8) for frames in pairs]
+            terms = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             self.log_dict({f"select/{name}": value for name, value in terms.items()}, sync_dist=True, batch_size=1)
             fusion = float(np.sum(list(terms.values())))
             self.log("select/fusion", fusion, prog_bar=True, sync_dist=True, batch_size=1)
             score -= 0.1 * fusion
         self.log(SCORE, score, sync_dist=True, batch_size=1)
 
+    def _presence(self) -> dict[str, float]:
+        """ROC-AUC of each label over the selection frames of all sets of both cameras."""
+        rows = []
+        for frames in self.splits.select.values():
+            if frames.samples[0].camera == "both":
+                rows.append((predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()))
+        logits, present, known = (np.concatenate(column) for column in zip(*rows, strict=True))
+        report = presence_report(logits, present, known, LABELS)
+        return {label: row["auc"] for label, row in report["labels"].items()}
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, linear warm-up, cosine decay to one hundredth."""
+        """AdamW, the pretrained branches slower; linear warm-up, cosine decay to one hundredth."""
         optim = self.config.optim
-        adam = torch.optim.AdamW(self.network.parameters(), optim.lr, weight_decay=optim.weight_decay)
+        slow = {id(p) for branch in _backbones(self.network) for p in branch.parameters()}
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if id(p) not in slow], "lr": optim.lr},
+            {"params": [p for p in trained if id(p) in slow], "lr": optim.lr * optim.backbone_lr},
+        ]
+        adam = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=optim.weight_decay)
         total = optim.epochs * optim.steps
 
         def factor(step: int) -> float:
@@ -124,3 +165,45 @@ class FusionTask(lightning.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, factor)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class _Batches(Dataset[Batch]):
+    """The batches of one epoch, of every part that is trained."""
+
+    def __init__(self, config: TrainConfig, splits: Splits, world_size: int, epoch: int) -> None:
+        self.steps = config.optim.steps * world_size
+        weights = {name: entry.weight for name, entry in config.data.sets.items()}
+        common = (self.steps, config.seed, epoch)
+        self.scenes = self.patches = None
+        if config.scenes.frames:
+            self.scenes = SceneBatches(
+                splits.train, weights, splits.crops_train, config.scenes, config.augmentation, config.modality, *common
+            )
+        if config.patches.patches:
+            self.patches = PatchBatches(splits.train, weights, config.patches, config.augmentation, *common)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, number: int) -> Batch:
+        scenes, crops = (None, None) if self.scenes is None else self.scenes[number]
+        return Batch(scenes, crops, None if self.patches is None else self.patches[number])
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[number] for number in range(self.steps))
+
+
+def _backbones(network: FusionNet) -> list[Backbone]:
+    return [network.perception.visible_branch, network.perception.thermal_branch]
+
+
+def _frozen(network: FusionNet, last_block: int | None, fuses: bool) -> list[nn.Module]:
+    """The modules that a run does not train; ``last_block`` is None where it trains no perception."""
+    frozen: list[nn.Module] = [] if fuses else [network.fusion]
+    if last_block is None:
+        return [*frozen, network.perception]
+    return frozen + [part for branch in _backbones(network) for part in branch.frozen_part(last_block)]
+
+
+def _ordered(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)

@@ -49,6 +49,9 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     last = folder / "last.ckpt"
     if config.start_from is not None:
         start_from(task.network, config.start_from)
+    elif config.scenes.frames:
+        for branch in (task.network.perception.visible_branch, task.network.perception.thermal_branch):
+            branch.load_imagenet()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False), encoding="utf-8")
     trainer = lightning.Trainer(

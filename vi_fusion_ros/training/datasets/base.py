@@ -61,6 +61,9 @@ class Sample:
         registered: whether a pixel of the thermal image shows what the same pixel of the visible one does. Where not,
             sizes and fields of view may differ, and ``PairDataset.read`` refuses the pair.
         thermal_boxes: objects with a place in the thermal image, where it is not registered and has its own.
+        camera: ``both``, or the one camera that there is an image of; the other's pixels are then zeros.
+        ignored: places whose objects count neither way.
+        complete: whether every object of every known label has a box, where the sample has boxes at all.
     """
 
     name: str
@@ -73,6 +76,9 @@ class Sample:
     order: int = -1
     registered: bool = True
     thermal_boxes: tuple[Box, ...] = ()
+    camera: str = "both"
+    ignored: tuple[Box, ...] = ()
+    complete: bool = True
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from vi_fusion_ros.training.datasets.kaist import KaistDataset, set_folders
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION
 from vi_fusion_ros.training.datasets.msrs import MsrsDataset, is_part
 from vi_fusion_ros.training.datasets.paired import PairedFolders
+from vi_fusion_ros.training.datasets.presence_table import TABLE, PresenceTable
 from vi_fusion_ros.training.datasets.roadscene import PUBLISHED, RoadSceneDataset
+from vi_fusion_ros.training.datasets.single_camera import SingleCamera
 
 
 class Layout(NamedTuple):
@@ -55,6 +57,12 @@ def _never(_: Path) -> bool:
 LAYOUTS: dict[str, Layout] = {
     "crops": Layout(CropsDataset, _has(*ILLUMINATION), "day or night"),
     "roadscene": Layout(RoadSceneDataset, _has("visible frames.json", " ".join(PUBLISHED)), "visible and frames.json"),
+    "presence": Layout(
+        PresenceTable,
+        lambda root: (root / TABLE).exists() or root.with_name(f"{root.name}_{TABLE}").exists(),
+        f"{TABLE} inside or FOLDER_{TABLE} beside",
+    ),
+    "single": Layout(SingleCamera, _never, "visible or thermal alone"),
     "kaist": Layout(KaistDataset, lambda root: bool(set_folders(root)), "set00"),
     "llvip": Layout(LlvipDataset, _has("visible/train infrared", "visible/test infrared"), "visible/train"),
     "m3fd": Layout(M3fdDataset, _has("Vis Ir"), "Vis and Ir"),

@@ -1,0 +1,139 @@
+"""What is in the scene: two pretrained branches at half resolution, attention between them, boxes and presence.
+
+    visible (N, 3, H/2, W/2)             thermal (N, 1, H/2, W/2)
+      │ EfficientNet-Lite0, blocks 0 to 10  │ the same, weights of its own
+    24 at H/8, 40 at H/16, 112 at H/32   24 at H/8, 40 at H/16, 112 at H/32
+      └──────────────┬──────────────────────┘   features of a camera that is missing (all zeros) are zeros
+          CrossModalAttention at each stride
+                     │ 1×1 convolutions, top down, added (feature pyramid, Lin et al., CVPR 2017)
+            (N, 96, H/32, W/32) ──> (N, 64, H/16, W/16) ──> (N, 48, H/8, W/8)
+                     │ score map, smooth maximum                 │ RepConv, 1×1
+                     │                                           ├─ C scores of an object's centre (Zhou et al., 2019)
+                     │                                           └─ 4 C distances to the sides of its box
+                     └── presence (N, C) = weighted sum of both maps' smooth maxima
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vi_fusion_ros.model.attention import CrossModalAttention
+from vi_fusion_ros.model.backbone import CHANNELS, Backbone
+from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
+
+STRIDE = 8
+"""Pixels of the network's input in each direction that one place of the object map stands for."""
+
+_PYRAMID = (48, 64, 96)
+_RARE = 0.01
+"""Score of an object's centre in an untrained network, as a probability: most places have none (Lin et al., 2017)."""
+_LARGEST_EXPONENT = 4.5
+
+
+class Perception(NamedTuple):
+    """What the perception network returns.
+
+    Attributes:
+        logits: (N, C) raw presence scores.
+        illumination: (N, 2) raw scores of day and night.
+        objects: (N, 5 C, H / 8, W / 8): C raw scores that the centre of an object is here; then for each label the
+            distances from the middle of this place to the left, upper, right and lower side of its box, pixels of the
+            network's input, positive.
+    """
+
+    logits: Tensor
+    illumination: Tensor
+    objects: Tensor
+
+
+class SmoothMax(nn.Module):
+    """Pool a score map to its softmax-weighted mean: between the mean and the maximum, whatever the map's size.
+
+    Shapes: (N, C, h, w) to (N, C).
+    """
+
+    def __init__(self, classes: int, sharpness: float) -> None:
+        super().__init__()
+        # Sharp from the start: a mean over a large frame would teach every place the frame's label.
+        self.sharpness = nn.Parameter(torch.full((1, classes, 1), sharpness))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Weighted mean over h and w."""
+        flat = scores.flatten(2)
+        return (flat * torch.softmax(flat * self.sharpness, 2)).sum(2)
+
+
+class PerceptionNet(nn.Module):
+    """The network drawn at the top of this file.
+
+    Args:
+        classes: number of labels C.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.visible_branch = Backbone(3)
+        self.thermal_branch = Backbone(1)
+        self.attend = nn.ModuleList(CrossModalAttention(channels) for channels in CHANNELS)
+        self.lateral = nn.ModuleList(
+            ConvNormReLU(2 * channels, width, 1) for channels, width in zip(CHANNELS, _PYRAMID, strict=True)
+        )
+        fine, middle, coarse = _PYRAMID
+        self.coarse = RepConv(coarse, coarse)
+        self.middle = RepConv(middle, middle)
+        self.fine = nn.Sequential(RepConv(fine, fine), RepConv(fine, fine))
+        self.to_middle = ConvNormReLU(coarse, middle, 1)
+        self.to_fine = ConvNormReLU(middle, fine, 1)
+        self.score = nn.Conv2d(coarse, classes, 1)
+        self.centre = nn.Conv2d(fine, classes, 1)
+        self.sides = nn.Conv2d(fine, 4 * classes, 1)
+        self.pool_scores = SmoothMax(classes, 4.0)
+        self.pool_centres = SmoothMax(classes, 2.0)
+        self.score_weight = nn.Parameter(torch.ones(classes))
+        self.centre_weight = nn.Parameter(torch.full((classes,), 0.3))
+        self.presence_bias = nn.Parameter(torch.full((classes,), 1.0))
+        self.illuminate = nn.Linear(2 * CHANNELS[0] + coarse, 2)
+        nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
+        nn.init.normal_(self.sides.weight, std=1e-3)
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> Perception:
+        """Presence, illumination and objects.
+
+        Args:
+            visible: (N, 3, H/2, W/2) float32 RGB, 0 to 1, half the network's resolution; zeros where missing.
+            thermal: (N, 1, H/2, W/2) float32, likewise. Sides are multiples of 16.
+        """
+        seen = _where_present(self.visible_branch(visible), visible)
+        warm = _where_present(self.thermal_branch(thermal), thermal)
+        fine, middle, coarse = (
+            lateral(attend(v, t))
+            for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
+        )
+        coarse = self.coarse(coarse)
+        middle = self.middle(middle + _twice(self.to_middle(coarse)))
+        fine = self.fine(fine + _twice(self.to_fine(middle)))
+        centres = self.centre(fine)
+        sides = torch.exp(self.sides(fine).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)) * STRIDE
+        logits = (
+            self.pool_scores(self.score(coarse)) * self.score_weight
+            + self.pool_centres(centres) * self.centre_weight
+            + self.presence_bias
+        )
+        means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
+        return Perception(logits, self.illuminate(torch.cat(means, 1)), torch.cat((centres, sides), 1))
+
+
+def _where_present(features: tuple[Tensor, ...], image: Tensor) -> list[Tensor]:
+    """The features, or zeros for images that are zero throughout."""
+    there = (image.amax((1, 2, 3), keepdim=True) > 0).to(image.dtype)
+    return [part * there for part in features]
+
+
+def _twice(features: Tensor) -> Tensor:
+    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
