@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vi_fusion_ros.bags.writer import BagWriter
-from vi_fusion_ros.commands.fuse_inputs import open_pairs
-from vi_fusion_ros.evaluation.bag_output import image_message
+from vi_fusion_ros.cli.fuse.inputs import open_pairs
+from vi_fusion_ros.evaluation.streams.bag_output import image_message
 
 FIRST_FRAME, LAST_FRAME = 101, 144
 FIRST_CROP = 7500

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vi_fusion_ros.frames import FusionResult, Image, LabelScore, Mode
+from vi_fusion_ros.types import FusionResult, Image, LabelScore, Mode
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PRESENT = (90, 220, 90)

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.denoising import denoised
-from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image, LabelScore
-from vi_fusion_ros.inference.engine import Engine, EngineOutput, Plane, Tensor, to_unit
+from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.registration.warp import Mask, Registration
 from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
+from vi_fusion_ros.thermal.denoising import denoised
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image, LabelScore
 
 Grey = npt.NDArray[np.uint8]
 

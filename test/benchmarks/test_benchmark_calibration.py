@@ -4,7 +4,7 @@ import pytest
 
 from vi_fusion_ros.benchmarks import calibration
 from vi_fusion_ros.cli import main
-from vi_fusion_ros.commands.benchmark_calibration import write_report
+from vi_fusion_ros.cli.benchmark.calibration import write_report
 
 
 def registered(seed, scale=1.0):

@@ -6,8 +6,8 @@ from vi_fusion_ros import cli
 from vi_fusion_ros.doctor import packages, ros_environment
 from vi_fusion_ros.doctor.findings import Finding, Level, exit_code
 from vi_fusion_ros.doctor.model import hardware
-from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
-from vi_fusion_ros.share import share_path
+from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
+from vi_fusion_ros.resources import share_path
 
 PROFILE = share_path() / "config" / "dds" / "fastdds.xml"
 

@@ -5,7 +5,7 @@ import pytest
 from vi_fusion_ros.doctor.findings import Level
 from vi_fusion_ros.doctor.topics import TopicLook, judge
 from vi_fusion_ros.registration.rig import Rig
-from vi_fusion_ros.share import share_path
+from vi_fusion_ros.resources import share_path
 
 S = 1_000_000_000
 START = 1_700_000_000 * S

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros import drawing
-from vi_fusion_ros.frames import Frame, FramePair, FusionResult, LabelScore
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, LabelScore
 
 
 def result(*, visible=True, thermal=True, attention=0.25):

@@ -15,9 +15,9 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vi_fusion_ros import cli
-from vi_fusion_ros.bags.intake import POLICY
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.evaluation.bag_output import CLASSIFICATION_TOPIC, FUSED_TOPIC
+from vi_fusion_ros.bags.pair_stream import POLICY
+from vi_fusion_ros.evaluation.streams.bag_output import CLASSIFICATION_TOPIC, FUSED_TOPIC
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 
@@ -193,7 +193,9 @@ def test_the_rig_files_time_offset_is_the_nodes(tmp_path: Path, model: Path) -> 
 
 
 def test_pairing_is_by_the_nodes_defaults(repo_root: Path) -> None:
-    rules = json.loads((repo_root / "vi_fusion_ros" / "ros" / "parameters.schema.json").read_text())["properties"]
+    rules = json.loads((repo_root / "vi_fusion_ros" / "node" / "parameters" / "parameters.schema.json").read_text())[
+        "properties"
+    ]
     assert pytest.approx(rules["pairing.max_skew"]["default"] * 1e9) == POLICY.max_skew_ns
     assert pytest.approx(rules["pairing.max_wait"]["default"] * 1e9) == POLICY.max_wait_ns
     assert rules["pairing.queue_size"]["default"] == POLICY.queue_size

@@ -13,8 +13,8 @@ from chromium import opened
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from vi_fusion_ros import cli
-from vi_fusion_ros.evaluation.classification import calibration_error, report
-from vi_fusion_ros.evaluation.judging import MODALITIES, Judged, Verdict, guess_layout, judge
+from vi_fusion_ros.evaluation.metrics.classification import calibration_error, report
+from vi_fusion_ros.evaluation.prediction import MODALITIES, Judged, Verdict, guess_layout, judge
 from vi_fusion_ros.training.datasets.base import Box, Sample
 
 LABELS = ("person", "car", "bicycle")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.evaluation.corruptions import CORRUPTIONS, SEVERITIES, displaced, generator
+from vi_fusion_ros.evaluation.studies.corruptions import CORRUPTIONS, SEVERITIES, displaced, generator
 
 
 def image(camera: str) -> np.ndarray:
@@ -72,5 +72,5 @@ def test_displacement_has_its_length_and_no_empty_border(distance: int) -> None:
 
 
 def test_no_torch_is_imported() -> None:
-    code = "import sys, vi_fusion_ros.evaluation.robustness; sys.exit('torch' in sys.modules)"
+    code = "import sys, vi_fusion_ros.evaluation.studies.robustness; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 from chromium import opened
 
 from vi_fusion_ros import cli
-from vi_fusion_ros.evaluation.fusion_metrics import METRICS
+from vi_fusion_ros.evaluation.metrics.fusion import METRICS
 
 
 @pytest.fixture

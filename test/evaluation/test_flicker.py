@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.cli import main
-from vi_fusion_ros.evaluation.flicker import flicker
-from vi_fusion_ros.frames import Frame, FramePair, FusionResult
+from vi_fusion_ros.evaluation.metrics.flicker import flicker
+from vi_fusion_ros.types import Frame, FramePair, FusionResult
 
 
 def result(visible, thermal, fused):

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.evaluation.fusion_evaluation import trivial_fusions
-from vi_fusion_ros.evaluation.fusion_folders import evaluate_folders, find_frames
-from vi_fusion_ros.evaluation.fusion_metrics import METRICS, fusion_metrics, to_gray
+from vi_fusion_ros.evaluation.fusion.evaluation import trivial_fusions
+from vi_fusion_ros.evaluation.fusion.folders import evaluate_folders, find_frames
+from vi_fusion_ros.evaluation.metrics.fusion import METRICS, fusion_metrics, to_gray
 from vi_fusion_ros.evaluation.output import write_json
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from vi_fusion_ros.evaluation import pixel_metrics, structure_metrics
-from vi_fusion_ros.evaluation.fusion_evaluation import trivial_fusions
-from vi_fusion_ros.evaluation.fusion_metrics import METRICS, MIN_SIZE, fusion_metrics, metrics_of_methods, to_gray
-from vi_fusion_ros.evaluation.gray_image import GrayImage
+from vi_fusion_ros.evaluation.fusion.evaluation import trivial_fusions
+from vi_fusion_ros.evaluation.metrics import pixel, structure
+from vi_fusion_ros.evaluation.metrics.fusion import METRICS, MIN_SIZE, fusion_metrics, metrics_of_methods, to_gray
+from vi_fusion_ros.evaluation.metrics.gray_image import GrayImage
 from vi_fusion_ros.evaluation.parallel import map_in_order
 
 Gray8 = npt.NDArray[np.uint8]
@@ -148,11 +148,11 @@ def test_against_scikit_image() -> None:
     a, f = gray(A), gray(F)
     for data_range in (2, 255):
         expected = skimage_metrics.structural_similarity(f.image, a.image, data_range=data_range)
-        assert structure_metrics.structural_similarity(f, a, a, data_range) == pytest.approx(2 * expected)
-    assert pixel_metrics.peak_signal_to_noise(f, a, a) == pytest.approx(
+        assert structure.structural_similarity(f, a, a, data_range) == pytest.approx(2 * expected)
+    assert pixel.peak_signal_to_noise(f, a, a) == pytest.approx(
         skimage_metrics.peak_signal_noise_ratio(a.image, f.image, data_range=255)
     )
-    assert pixel_metrics.entropy_bits(f) == pytest.approx(measure.shannon_entropy(F))
+    assert pixel.entropy_bits(f) == pytest.approx(measure.shannon_entropy(F))
 
 
 def test_one_scale_of_ms_ssim_against_scikit_image() -> None:
@@ -162,7 +162,7 @@ def test_one_scale_of_ms_ssim_against_scikit_image() -> None:
     expected = skimage_metrics.structural_similarity(
         f, a, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    assert structure_metrics.multi_scale_structural_similarity(gray(f), gray(a), gray(a)) == pytest.approx(2 * expected)
+    assert structure.multi_scale_structural_similarity(gray(f), gray(a), gray(a)) == pytest.approx(2 * expected)
 
 
 def test_against_scikit_learn_and_scipy() -> None:

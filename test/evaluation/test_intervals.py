@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vi_fusion_ros.evaluation.intervals import bootstrap_means, places
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, places
 
 
 def test_the_interval_is_that_of_the_normal_mean() -> None:

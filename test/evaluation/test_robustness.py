@@ -11,9 +11,9 @@ import pytest
 from chromium import opened
 
 from vi_fusion_ros import cli
-from vi_fusion_ros.evaluation.fusion_evaluation import RANKED
+from vi_fusion_ros.evaluation.fusion.evaluation import RANKED
 from vi_fusion_ros.evaluation.pairs import PairSet, PairView
-from vi_fusion_ros.evaluation.robustness import Condition, all_conditions, corrupted
+from vi_fusion_ros.evaluation.studies.robustness import Condition, all_conditions, corrupted
 
 LABELLED = {"labels": ["person", "car"], "thresholds": {"person": 0.5, "car": 0.5}}
 

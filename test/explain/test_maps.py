@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("captum", reason="captum is not installed")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.explain.differentiable import load_classifier  # noqa: E402
 from vi_fusion_ros.explain.explanation import Explainer  # noqa: E402
 from vi_fusion_ros.explain.maps import METHODS, class_activation, saliency  # noqa: E402
-from vi_fusion_ros.frames import Frame, FramePair  # noqa: E402
-from vi_fusion_ros.inference.load import load_engine  # noqa: E402
-from vi_fusion_ros.share import default_model  # noqa: E402
+from vi_fusion_ros.resources import default_model  # noqa: E402
 from vi_fusion_ros.training.datasets.base import Box  # noqa: E402
+from vi_fusion_ros.types import Frame, FramePair  # noqa: E402
 
 
 class Region(torch.nn.Module):

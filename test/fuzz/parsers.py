@@ -54,7 +54,7 @@ def peak_mb() -> float:
 
 def image(_folder: Path) -> Callable[[bytes], object]:
     """Input: six numbers and an encoding, by ``pack_image``, then the pixels."""
-    from vi_fusion_ros.ros.image_codec import decode_image
+    from vi_fusion_ros.images.encodings import decode_image
 
     def parse(data: bytes) -> object:
         if len(data) < 28:
@@ -75,22 +75,22 @@ def pack_image(height: int, width: int, step: int, big: int, encoding: str, pixe
 
 
 def compressed(_folder: Path) -> Callable[[bytes], object]:
-    from vi_fusion_ros.ros.image_codec import decode_compressed
+    from vi_fusion_ros.images.encodings import decode_compressed
 
     return lambda data: decode_compressed(SimpleNamespace(format="", data=array.array("B", data)))
 
 
 def wire(_folder: Path) -> Callable[[bytes], object]:
     """A serialised image, as the node takes it from the middleware."""
-    from vi_fusion_ros.ros.image_codec import decode_image
-    from vi_fusion_ros.ros.session import checked_image
+    from vi_fusion_ros.images.encodings import decode_image
+    from vi_fusion_ros.node.session import checked_image
 
     return lambda data: decode_image(checked_image(data))
 
 
 def compressed_wire(_folder: Path) -> Callable[[bytes], object]:
-    from vi_fusion_ros.ros.image_codec import decode_compressed
-    from vi_fusion_ros.ros.session import checked_compressed
+    from vi_fusion_ros.images.encodings import decode_compressed
+    from vi_fusion_ros.node.session import checked_compressed
 
     return lambda data: decode_compressed(checked_compressed(data))
 
@@ -108,7 +108,7 @@ def rig(folder: Path) -> Callable[[bytes], object]:
 
 
 def manifest(folder: Path) -> Callable[[bytes], object]:
-    from vi_fusion_ros.inference.manifest import Manifest
+    from vi_fusion_ros.engines.manifest import Manifest
 
     def parse(data: bytes) -> object:
         path = folder / "model.json"
@@ -120,14 +120,14 @@ def manifest(folder: Path) -> Callable[[bytes], object]:
 
 def onnx(folder: Path) -> Callable[[bytes], object]:
     """ONNX Runtime alone, which some damage does end."""
-    from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+    from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 
     return _model(folder, OnnxRuntimeEngine)
 
 
 def guarded_onnx(folder: Path) -> Callable[[bytes], object]:
     """A model as everybody loads it: tried in a process of its own first."""
-    from vi_fusion_ros.inference.load import load_engine
+    from vi_fusion_ros.engines.load import load_engine
 
     return _model(folder, load_engine)
 
@@ -136,7 +136,7 @@ def _model(folder: Path, load: Callable[[Path, int], object]) -> Callable[[bytes
     """Input: a model. Its manifest is made to fit it, so that the damage reaches the engine."""
     from tiny_model import write_model
 
-    from vi_fusion_ros.inference.manifest import sha256
+    from vi_fusion_ros.engines.manifest import sha256
 
     path = write_model(folder / "model.onnx")
     content = json.loads(path.with_suffix(".json").read_text())
@@ -152,7 +152,7 @@ def _model(folder: Path, load: Callable[[Path, int], object]) -> Callable[[bytes
 def _bag(folder: Path, name: str) -> Callable[[bytes], object]:
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
-    from vi_fusion_ros.commands.image_codecs import image_codecs
+    from vi_fusion_ros.cli.image_codecs import image_codecs
 
     def parse(data: bytes) -> object:
         path = folder / name

@@ -190,7 +190,7 @@ def raw_images(draw: st.DrawFn) -> bytes:
     """A whole image with some of its fields replaced, or with none."""
     from parsers import pack_image
 
-    from vi_fusion_ros.ros.image_codec import PLAIN_ENCODINGS
+    from vi_fusion_ros.images.encodings import PLAIN_ENCODINGS
 
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     encoding = draw(st.sampled_from(sorted(PLAIN_ENCODINGS)))
@@ -219,7 +219,7 @@ def test_compressed_images(tmp_path):
 
 def test_serialised_images(tmp_path):
     pytest.importorskip("rclpy", reason="rclpy is not installed")
-    from vi_fusion_ros.ros.cdr import image_bytes
+    from vi_fusion_ros.images.wire_format import image_bytes
 
     grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
     images = [grey, cv2.merge([grey] * 3), grey.astype(np.uint16), grey.astype(np.float32)]

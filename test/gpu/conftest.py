@@ -2,7 +2,7 @@
 
 import pytest
 
-from vi_fusion_ros.inference.trt.platform import Platform, TensorRTUnavailableError, probe
+from vi_fusion_ros.engines.trt.platform import Platform, TensorRTUnavailableError, probe
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,16 @@ import pytest
 
 pytest.importorskip("onnx", reason="the package onnx is not installed")
 
-from vi_fusion_ros.commands.camera_pairs import camera_pairs, drawn_pairs, open_dataset
-from vi_fusion_ros.inference import engine_cache
-from vi_fusion_ros.inference.compiling import CompileRequest, compile_engines, target_for
-from vi_fusion_ros.inference.load import load_engine
-from vi_fusion_ros.inference.manifest import Manifest
-from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
-from vi_fusion_ros.inference.quantize import quantize
-from vi_fusion_ros.inference.select import Wanted, build_command, select_engine
-from vi_fusion_ros.inference.verify import noise_pairs, verify
-from vi_fusion_ros.share import default_model
+from vi_fusion_ros.cli.engines.camera_pairs import camera_pairs, drawn_pairs, open_dataset
+from vi_fusion_ros.engines import engine_cache
+from vi_fusion_ros.engines.compile.compiling import CompileRequest, compile_engines, target_for
+from vi_fusion_ros.engines.compile.quantize import quantize
+from vi_fusion_ros.engines.compile.verify import noise_pairs, verify
+from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.engines.select import Wanted, build_command, select_engine
+from vi_fusion_ros.resources import default_model
 
 SIZE = (640, 480)
 DEADLINE_S = 900.0
@@ -84,7 +84,7 @@ def test_int8(tmp_path, timing_cache):
 
 
 def test_with_and_without_a_cuda_graph_the_same(fp16):
-    from vi_fusion_ros.inference.trt.runtime import TensorRTEngine
+    from vi_fusion_ros.engines.trt.runtime import TensorRTEngine
 
     plan, manifest = engine_cache.read(fp16)
     engines = [TensorRTEngine(plan, manifest, graph=graph) for graph in (True, False)]
@@ -107,7 +107,7 @@ def test_outputs_belong_to_the_caller(fp16):
 
 
 def test_a_plan_that_tensorrt_cannot_read_and_a_size_that_it_was_not_built_for(fp16):
-    from vi_fusion_ros.inference.trt.runtime import TensorRTEngine
+    from vi_fusion_ros.engines.trt.runtime import TensorRTEngine
 
     plan, manifest = engine_cache.read(fp16)
     with pytest.raises(ValueError, match="cannot read the engine; build it again: vi-fusion compile"):
@@ -165,7 +165,7 @@ def test_auto_builds_in_the_background_and_changes_over(tmp_path, writable):
 def test_the_node_starts_without_torch(fp16):
     code = (
         "import sys\n"
-        "from vi_fusion_ros.inference.load import load_engine\n"
+        "from vi_fusion_ros.engines.load import load_engine\n"
         f"engine = load_engine({str(Path(fp16))!r})\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -40,7 +40,7 @@ def python(code: str, cwd: Path) -> str:
 
 
 def test_modules_and_messages_are_one_package(prefix: Path, tmp_path: Path):
-    code = "import vi_fusion_ros.frames as f, vi_fusion_ros.msg as m; print(f.__file__, m.__file__, sep='\\n')"
+    code = "import vi_fusion_ros.types as f, vi_fusion_ros.msg as m; print(f.__file__, m.__file__, sep='\\n')"
     frames, messages = python(code, tmp_path).split()
     assert Path(frames).parent == Path(messages).parents[1]
     assert prefix in Path(frames).parents
@@ -57,7 +57,7 @@ def test_from_the_source_tree_messages_are_found_too(prefix: Path):
 
 
 def test_the_node_starts_without_torch(prefix: Path, tmp_path: Path):
-    python("import sys; sys.modules['torch'] = None; import vi_fusion_ros.ros.fusion_node", tmp_path)
+    python("import sys; sys.modules['torch'] = None; import vi_fusion_ros.node.fusion_node", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["fusion_node", "player_node"])

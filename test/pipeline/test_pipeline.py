@@ -2,12 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.frames import Frame, FramePair, Mode
-from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.pipeline import FusionPipeline, feather
 from vi_fusion_ros.registration import Registration, Rig
-from vi_fusion_ros.share import default_model
+from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.types import Frame, FramePair, Mode
 
 SIZE = (96, 128)
 

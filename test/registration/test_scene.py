@@ -7,10 +7,10 @@ import pytest
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.registration.matching import Pair
-from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit, transform
+from vi_fusion_ros.registration.estimate.matching import ImagePair
+from vi_fusion_ros.registration.estimate.planar import MODELS, corner_error, equal_width, fit, transform
+from vi_fusion_ros.registration.estimate.scene import calibrate
 from vi_fusion_ros.registration.rig import scaling
-from vi_fusion_ros.registration.scene import calibrate
 
 RIG = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [2e-5, -1e-5, 1]])
 SIZE = (320, 240)
@@ -44,7 +44,7 @@ def roadscene(data_dir):
         for frame in json.loads(archive.read(names["frames"]))[::16]:
             parts = [np.frombuffer(archive.read(names[f"{folder}/{frame['frame']}"]), np.uint8)
                      for folder in ("visible_full", "thermal_raw")]  # fmt: skip
-            pair = Pair.of(*(cv2.imdecode(part, cv2.IMREAD_UNCHANGED) for part in parts), frame["frame"])
+            pair = ImagePair.of(*(cv2.imdecode(part, cv2.IMREAD_UNCHANGED) for part in parts), frame["frame"])
             full = scaling(pair.visible_size, tuple(frame["size_wh"]))
             pairs.append((pair, np.array(frame["H_thermal_to_thermal_raw"]) @ full))
     return pairs
@@ -70,11 +70,11 @@ def test_real_pairs_alone(roadscene):
 def test_pairs_of_different_scenes_are_refused(roadscene):
     (one, _), (other, _) = roadscene[0], roadscene[4]
     with pytest.raises(ValueError, match="too little structure"):
-        calibrate([Pair(one.visible, other.thermal, "mixed")])
+        calibrate([ImagePair(one.visible, other.thermal, "mixed")])
 
 
 def test_several_pairs_together():
-    pairs = [Pair.of(visible, raw(thermal), str(seed)) for seed in range(3) for visible, thermal in [street(seed)]]
+    pairs = [ImagePair.of(visible, raw(thermal), str(seed)) for seed in range(3) for visible, thermal in [street(seed)]]
     found = calibrate(pairs)
     assert corner_error(found.H_thermal_to_visible, RIG, SIZE) < 1
     assert found.uncertainty_px < 1
@@ -86,13 +86,13 @@ def test_several_pairs_together():
 def test_no_more_freedom_than_it_takes(model):
     turn = 0.03 if model == "similarity" else 0
     true = np.array([[0.9, -turn, 20], [turn, 0.9, 12], [0, 0, 1]])
-    found = calibrate([Pair.of(visible, raw(thermal, true)) for visible, thermal in map(street, range(2))])
+    found = calibrate([ImagePair.of(visible, raw(thermal, true)) for visible, thermal in map(street, range(2))])
     assert corner_error(found.H_thermal_to_visible, true, SIZE) < 0.7
 
 
 def test_16_bit_is_as_good():
     visible, thermal = street(1)
-    found = calibrate([Pair.of(visible, raw(thermal).astype(np.uint16) * 3 + 29000)])
+    found = calibrate([ImagePair.of(visible, raw(thermal).astype(np.uint16) * 3 + 29000)])
     assert corner_error(found.H_thermal_to_visible, RIG, SIZE) < 2
 
 
@@ -100,14 +100,14 @@ def test_16_bit_is_as_good():
 def test_blank_images(value):
     blank = np.full(SIZE[::-1], value, np.uint8)
     with pytest.raises(ValueError, match=r"too little structure|too few"):
-        calibrate([Pair.of(street(0)[0], blank)])
+        calibrate([ImagePair.of(street(0)[0], blank)])
 
 
 def test_no_pairs_and_pairs_of_two_sizes():
     with pytest.raises(ValueError, match="no pair"):
         calibrate([])
     with pytest.raises(ValueError, match="different sizes"):
-        calibrate([Pair.of(*street(0)), Pair.of(*street(0, (160, 120)))])
+        calibrate([ImagePair.of(*street(0)), ImagePair.of(*street(0, (160, 120)))])
 
 
 def test_a_fit_refuses_points_on_a_line():
@@ -186,7 +186,7 @@ def test_pairs_of_one_scene_do_not_hide_how_little_is_known():
     true = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [0, 0, 1]])
     (visible, thermal), noise = street(3), np.random.default_rng(0)
     seen = [visible + noise.normal(0, 3, visible.shape) for _ in range(6)]
-    found = calibrate([Pair.of(image.clip(0, 255).astype(np.uint8), raw(thermal, true)) for image in seen])
+    found = calibrate([ImagePair.of(image.clip(0, 255).astype(np.uint8), raw(thermal, true)) for image in seen])
     assert found.uncertainty_px > 0.25 * corner_error(found.H_thermal_to_visible, true, SIZE)
 
 

@@ -9,8 +9,8 @@ import rig_renderer as world
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.registration.boards import Board, detect
-from vi_fusion_ros.registration.target import View, calibrate, find
+from vi_fusion_ros.registration.estimate.boards import Board, detect
+from vi_fusion_ros.registration.estimate.target import View, calibrate, find
 
 CHECKERS = Board("checkerboard", 9, 6, 0.04)
 CIRCLES = Board("circles", 4, 9, 0.03)

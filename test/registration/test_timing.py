@@ -8,8 +8,8 @@ from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.writer import BagWriter
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.registration.keeping import require_surer_offset
-from vi_fusion_ros.registration.timing import Motion, time_offset
+from vi_fusion_ros.registration.estimate.acceptance import require_surer_offset
+from vi_fusion_ros.registration.estimate.time import Motion, time_offset
 from vi_fusion_ros.sources.clip import Video
 
 

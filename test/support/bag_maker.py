@@ -11,8 +11,8 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.evaluation.bag_output import image_message
-from vi_fusion_ros.frames import Frame
+from vi_fusion_ros.evaluation.streams.bag_output import image_message
+from vi_fusion_ros.types import Frame
 
 VISIBLE, THERMAL = "/visible/image", "/thermal/image"
 START_NS = 1_700_000_000_000_000_000

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from vi_fusion_ros.inference.build_process import BuildProcess
-from vi_fusion_ros.inference.engine import Engine
-from vi_fusion_ros.inference.engine_cache import Found
-from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.engines.compile.build_process import BuildProcess
+from vi_fusion_ros.engines.engine import Engine
+from vi_fusion_ros.engines.engine_cache import Found
+from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 
 COPY = """
 import shutil, sys, time

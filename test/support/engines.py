@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from vi_fusion_ros.inference import engine_cache
-from vi_fusion_ros.inference.engine_manifest import EngineManifest, Target, engine_model
-from vi_fusion_ros.inference.manifest import Manifest, sha256_of
+from vi_fusion_ros.engines import engine_cache
+from vi_fusion_ros.engines.engine_manifest import EngineManifest, Target, engine_model
+from vi_fusion_ros.engines.manifest import Manifest, sha256_of
 
 PLAN = bytes(range(256)) * 64
 

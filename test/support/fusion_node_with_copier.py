@@ -11,11 +11,11 @@ from pathlib import Path
 
 import copying
 
-from vi_fusion_ros.inference.engine import Engine
-from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
-from vi_fusion_ros.inference.select import Wanted
-from vi_fusion_ros.inference.switching_engine import SwitchingEngine
-from vi_fusion_ros.ros import fusion_node
+from vi_fusion_ros.engines.engine import Engine
+from vi_fusion_ros.engines.hot_swap import SwitchingEngine
+from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.engines.select import Wanted
+from vi_fusion_ros.node import fusion_node
 
 FOLDER, CODE = Path(sys.argv.pop(1)), getattr(copying, sys.argv.pop(1))
 

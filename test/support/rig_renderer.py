@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vi_fusion_ros.registration.boards import Board
+from vi_fusion_ros.registration.estimate.boards import Board
 from vi_fusion_ros.registration.lenses import straightened
 from vi_fusion_ros.registration.rig import Camera, Extrinsics, Rig
 

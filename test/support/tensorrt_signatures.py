@@ -1,7 +1,7 @@
 """The signatures of an installed TensorRT, as far as vi_fusion_ros uses them.
 
-``python test/support/tensorrt_signatures.py`` writes test/inference/data/tensorrt/VERSION.pyi: classes, methods,
-parameters and enumerators whose names occur in vi_fusion_ros/inference/trt/, read from the bindings by mypy's stubgen.
+``python test/support/tensorrt_signatures.py`` writes test/engines/data/tensorrt/VERSION.pyi: classes, methods,
+parameters and enumerators whose names occur in vi_fusion_ros/engines/trt/, read from the bindings by mypy's stubgen.
 To be run with each version that test_tensorrt_api.py checks, whenever the code uses another name. Needs mypy, and no
 GPU.
 """

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from vi_fusion_ros.inference.manifest import sha256
+from vi_fusion_ros.engines.manifest import sha256
 
 LABELS = ["bright", "warm"]
 MULTIPLE = 16

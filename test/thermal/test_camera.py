@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.ros import parameter_schema
+from vi_fusion_ros.node.parameters import schema
 from vi_fusion_ros.thermal import Destriper, ThermalCamera, dead_pixels, flat_field
 
 SHAPE = (60, 80)
@@ -10,7 +10,7 @@ SHAPE = (60, 80)
 
 def camera(rig=None, **settings):
     changed = {f"thermal.{name}": value for name, value in settings.items()}
-    return ThermalCamera(parameter_schema.defaults() | changed, rig)
+    return ThermalCamera(schema.defaults() | changed, rig)
 
 
 def counts(level=30000, noise=5.0, seed=0):

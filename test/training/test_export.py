@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the training requirements are not i
 pytest.importorskip("onnx", reason="the training requirements are not installed")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from vi_fusion_ros.inference.manifest import Manifest  # noqa: E402
+from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
 from vi_fusion_ros.training import onnx_export  # noqa: E402
 from vi_fusion_ros.training.export import export  # noqa: E402

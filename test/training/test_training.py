@@ -16,12 +16,7 @@ pytest.importorskip("lightning", reason="the training requirements are not insta
 
 from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
 from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
-from vi_fusion_ros.training.config import (  # noqa: E402
-    TrainConfig,
-    build,
-    load_config,
-    plain,
-)
+from vi_fusion_ros.training.config import TrainConfig, build, load_config, plain  # noqa: E402
 from vi_fusion_ros.training.task import FusionTask  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 

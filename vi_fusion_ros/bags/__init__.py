@@ -1,1 +1,4 @@
-"""Reading, replaying and writing rosbag2 bags, without ROS. Below training and evaluation, which both use it."""
+"""Reading, pairing, replaying and writing rosbag2 bags.
+
+No ROS; below training and evaluation, which both use it.
+"""

@@ -7,7 +7,7 @@ from functools import cache
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from vi_fusion_ros.share import share_path
+from vi_fusion_ros.resources import share_path
 
 _OWN = ("LabelScore", "FusedClassification", "FusionStatus")
 

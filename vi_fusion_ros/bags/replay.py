@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from vi_fusion_ros.bags.intake import Codec, DecodedPair, Intake, MessagePair, Problem, decoded
 from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.pair_stream import Codec, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.bags.source import BagError, BagSource
-from vi_fusion_ros.health import Camera
+from vi_fusion_ros.sync.health import Camera
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Replay:
         self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
-        self.intake = Intake(rig_offset_ns)
+        self.intake = PairStream(rig_offset_ns)
 
     @property
     def expected_pairs(self) -> int:
@@ -71,23 +71,23 @@ class Replay:
     def message_pairs(self) -> Iterator[MessagePair]:
         """Every pair, not decoded, in order."""
         for event in self._events():
-            if isinstance(event, Problem):
+            if isinstance(event, StreamProblem):
                 self.intake.note(event)
             else:
                 yield event
 
-    def _decoded(self, outcomes: Iterable[DecodedPair | Problem]) -> Iterator[DecodedPair]:
+    def _decoded(self, outcomes: Iterable[DecodedPair | StreamProblem]) -> Iterator[DecodedPair]:
         for outcome in outcomes:
-            if isinstance(outcome, Problem):
+            if isinstance(outcome, StreamProblem):
                 self.intake.note(outcome)  # here, in the order of the bag
             else:
                 yield outcome
 
-    def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | Problem] | Problem]:
+    def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | StreamProblem] | StreamProblem]:
         for event in self._events():
-            yield event if isinstance(event, Problem) else decoders.submit(decoded, event)
+            yield event if isinstance(event, StreamProblem) else decoders.submit(decoded, event)
 
-    def _events(self) -> Iterator[MessagePair | Problem]:
+    def _events(self) -> Iterator[MessagePair | StreamProblem]:
         now_ns = 0
         for record in self._source.records(list(self._topics)):
             now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
@@ -95,7 +95,7 @@ class Replay:
             read = partial(reader_of(kind, self._codecs), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
             outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
-            if isinstance(outcome, Problem):
+            if isinstance(outcome, StreamProblem):
                 yield outcome
             else:
                 yield from outcome
@@ -111,8 +111,8 @@ def _by_definition(kind: str, data: bytes | memoryview) -> Any:
     return typestore().deserialize_cdr(data, kind)
 
 
-def _decode_here(event: MessagePair | Problem) -> DecodedPair | Problem:
-    return event if isinstance(event, Problem) else decoded(event)
+def _decode_here(event: MessagePair | StreamProblem) -> DecodedPair | StreamProblem:
+    return event if isinstance(event, StreamProblem) else decoded(event)
 
 
 def _image_type(source: BagSource, topic: str, codecs: Mapping[str, Codec]) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from rosbags.rosbag2 import ReaderError
 
 from vi_fusion_ros.bags.reader import BagReader
-from vi_fusion_ros.bags.salvage import Salvaged, salvaged
+from vi_fusion_ros.bags.recovery import Salvaged, salvaged
 
 _SUFFIXES = (".mcap", ".db3")
 

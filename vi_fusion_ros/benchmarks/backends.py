@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.inference.engine import INPUTS, Engine
+from vi_fusion_ros.engines.engine import INPUTS, Engine
 
 Size = tuple[int, int]
 Call = Callable[[], Any]
@@ -74,13 +74,13 @@ def load(case: Case) -> Ready:
 
 
 def _onnxruntime(case: Case) -> Ready:
-    from vi_fusion_ros.inference.onnx_engine import OnnxRuntimeEngine
+    from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 
     return _engine(OnnxRuntimeEngine(case.model, case.threads), case.size)
 
 
 def _onnxruntime_cuda(case: Case) -> Ready:
-    from vi_fusion_ros.inference.onnx_engine import CUDA, OnnxRuntimeEngine, cuda_is_installed
+    from vi_fusion_ros.engines.onnx_engine import CUDA, OnnxRuntimeEngine, cuda_is_installed
 
     if not cuda_is_installed():
         raise BackendMissingError("the installed ONNX Runtime has no CUDA provider (package onnxruntime-gpu)")
@@ -91,10 +91,10 @@ def _onnxruntime_cuda(case: Case) -> Ready:
 
 
 def _tensorrt(case: Case) -> Ready:
-    from vi_fusion_ros.inference import engine_cache
-    from vi_fusion_ros.inference.compiling import target_for
-    from vi_fusion_ros.inference.manifest import Manifest
-    from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
+    from vi_fusion_ros.engines import engine_cache
+    from vi_fusion_ros.engines.compile.compiling import target_for
+    from vi_fusion_ros.engines.manifest import Manifest
+    from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 
     try:
         platform = probe()
@@ -106,7 +106,7 @@ def _tensorrt(case: Case) -> Ready:
     found = engine_cache.find(folder, target)
     if found.path is None:
         raise BackendMissingError(f"{found.reason}; build it: {target.command(folder)}")
-    from vi_fusion_ros.inference.trt.runtime import TensorRTEngine
+    from vi_fusion_ros.engines.trt.runtime import TensorRTEngine
 
     return _engine(TensorRTEngine(*engine_cache.read(found.path), graph=case.graph), case.size)
 
@@ -158,7 +158,7 @@ def _torch_on(case: Case, device: str) -> Ready:
 
 def _network(model: Path) -> Any:
     """The network of the model's sizes. Its weights are random: they do not change what it costs."""
-    from vi_fusion_ros.inference.manifest import Manifest
+    from vi_fusion_ros.engines.manifest import Manifest
     from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 
     training = Manifest.load(model.with_suffix(".json")).training
@@ -171,7 +171,7 @@ def _network(model: Path) -> Any:
 def _openvino(case: Case) -> Ready:
     if importlib.util.find_spec("openvino") is None:
         raise BackendMissingError("the package openvino is not installed (docs/gpu.md)")
-    from vi_fusion_ros.inference.openvino_engine import OpenVinoEngine
+    from vi_fusion_ros.engines.openvino_engine import OpenVinoEngine
 
     return _engine(OpenVinoEngine(case.model, case.threads), case.size)
 

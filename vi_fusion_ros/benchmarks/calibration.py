@@ -12,13 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.matching import Pair, vertex
-from vi_fusion_ros.registration.planar import corner_error, equal_width, inverse
+from vi_fusion_ros.registration.estimate.matching import ImagePair, vertex
+from vi_fusion_ros.registration.estimate.planar import corner_error, equal_width, inverse
+from vi_fusion_ros.registration.estimate.scene import calibrate
+from vi_fusion_ros.registration.estimate.time import Motion, time_offset
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
-from vi_fusion_ros.registration.scene import calibrate
-from vi_fusion_ros.registration.timing import Motion, time_offset
 from vi_fusion_ros.sources.clip import Video
+from vi_fusion_ros.types import Image
 
 TOGETHER = 20
 """Pairs that share a rig."""
@@ -37,7 +37,7 @@ RIG = np.array([[0.93, 0.03, 0.025], [-0.025, 0.95, 0.03], [0.01, -0.005, 1]])
 
 
 @dataclass(frozen=True)
-class Frame:
+class RoadScenePair:
     """A pair of RoadScene.
 
     Attributes:
@@ -57,7 +57,7 @@ class Frame:
     full_to_raw: Matrix
 
 
-def roadscene(archive_path: Path) -> Iterator[Frame]:
+def roadscene(archive_path: Path) -> Iterator[RoadScenePair]:
     """The frames of ``roadscene_dev.zip``.
 
     Raises:
@@ -88,14 +88,14 @@ def m3svd_stills(archive_path: Path) -> list[tuple[str, Image, Image]]:
         raise ValueError(f"{archive_path} cannot be used as M3SVD's stills: {error}") from error
 
 
-def alone(frame: Frame) -> dict[str, Any]:
+def alone(frame: RoadScenePair) -> dict[str, Any]:
     """Calibrate from a single pair; a refused one keeps its start, plain rescaling to equal width.
 
     Returns:
         ``start_px`` and ``end_px``: mean distance of the corners of the visible image from the given registration,
         pixels of ``thermal_raw``; ``refused``.
     """
-    pair = Pair.of(frame.visible_full, frame.thermal_raw, frame.name)
+    pair = ImagePair.of(frame.visible_full, frame.thermal_raw, frame.name)
     start = inverse(equal_width(pair.visible_size, pair.thermal_size))
     try:
         found, refused = inverse(calibrate([pair]).H_thermal_to_visible), False
@@ -132,7 +132,7 @@ def together(pairs: Sequence[tuple[str, Image, Image]]) -> dict[str, Any]:
     rig = scaling((1, 1), (size[0], size[0])) @ RIG @ scaling((size[0], size[0]), (1, 1))
     rig /= rig[2, 2]
     plain, moved = (
-        calibrate([Pair.of(visible, _seen_by(thermal, known), name) for name, visible, thermal in pairs])
+        calibrate([ImagePair.of(visible, _seen_by(thermal, known), name) for name, visible, thermal in pairs])
         for known in (np.eye(3), rig)
     )
     return {
@@ -146,7 +146,7 @@ def together(pairs: Sequence[tuple[str, Image, Image]]) -> dict[str, Any]:
     }
 
 
-def middle(frame: Frame) -> tuple[str, Image, Image] | None:
+def middle(frame: RoadScenePair) -> tuple[str, Image, Image] | None:
     """The middle of the registered images in the size ``ROADSCENE_CROP``; None where they are smaller."""
     (width, height), (h, w) = ROADSCENE_CROP, frame.visible.shape[:2]
     if w < width or h < height:
@@ -243,13 +243,13 @@ def _seen_by(thermal: Image, rig: Matrix) -> Image:
     return np.asarray(cv2.warpPerspective(thermal, rig, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP))
 
 
-def _frame(archive: zipfile.ZipFile, entry: dict[str, Any]) -> Frame:
+def _frame(archive: zipfile.ZipFile, entry: dict[str, Any]) -> RoadScenePair:
     name = entry["frame"]
     folders = {"visible": "jpg", "thermal": "jpg", "visible_full": "jpg", "thermal_raw": "png"}
     images = {folder: _image(archive, f"{folder}/{name}.{suffix}") for folder, suffix in folders.items()}
     full = images["visible_full"]
     to_registered = scaling((full.shape[1], full.shape[0]), tuple(entry["size_wh"]))
-    return Frame(name, **images, full_to_raw=np.array(entry["H_thermal_to_thermal_raw"]) @ to_registered)
+    return RoadScenePair(name, **images, full_to_raw=np.array(entry["H_thermal_to_thermal_raw"]) @ to_registered)
 
 
 def _image(archive: zipfile.ZipFile, name: str) -> Image:

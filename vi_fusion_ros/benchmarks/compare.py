@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vi_fusion_ros.documents import is_finite_number, read_json
+from vi_fusion_ros.yaml_files import is_finite_number, read_json
 
 _TELLING = ("backend", "precision", "size", "threads", "setting", "cuda_graph")
 """What tells the rows of a measurement apart."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
+from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 
 
 def machine() -> dict[str, Any]:

@@ -42,7 +42,7 @@ def _peak_mb() -> float:
 
 
 def _gpu_mb() -> float | None:
-    from vi_fusion_ros.inference.trt import cuda
+    from vi_fusion_ros.engines.trt import cuda
 
     with contextlib.suppress(cuda.CudaError):
         return cuda.load().memory_used() / 2**20

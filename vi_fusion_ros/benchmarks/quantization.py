@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from vi_fusion_ros.benchmarks.backends import BackendMissingError, Case, load
 from vi_fusion_ros.benchmarks.timing import interleaved, summary
-from vi_fusion_ros.evaluation.fusion_evaluation import RANKED
-from vi_fusion_ros.evaluation.fusion_metrics import fusion_metrics, to_gray
+from vi_fusion_ros.engines.engine_manifest import Size, size_text
+from vi_fusion_ros.evaluation.fusion.evaluation import RANKED
+from vi_fusion_ros.evaluation.metrics.fusion import fusion_metrics, to_gray
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
-from vi_fusion_ros.frames import Image
-from vi_fusion_ros.inference.engine_manifest import Size, size_text
+from vi_fusion_ros.types import Image
 
 Pair = tuple[Image, Image]
 
@@ -54,8 +54,8 @@ def fusion_loss(model: Path, quantized: Path, pairs: list[Pair]) -> dict[str, An
 
 def classification_loss(model: Path, quantized: Path, root: Path, layout: str, jobs: int) -> dict[str, Any]:
     """Macro F1 and accuracy of both models on a labelled dataset: ``float``, ``int8`` and ``difference``."""
-    from vi_fusion_ros.evaluation.classification import figures
-    from vi_fusion_ros.evaluation.judging import judge
+    from vi_fusion_ros.evaluation.metrics.classification import figures
+    from vi_fusion_ros.evaluation.prediction import judge
 
     results = {}
     for name, path in (("float", model), ("int8", quantized)):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from vi_fusion_ros.doctor.findings import Finding, Level
-from vi_fusion_ros.inference.engine import INPUTS
-from vi_fusion_ros.inference.load import load_engine
-from vi_fusion_ros.inference.trt.platform import TensorRTUnavailableError, probe
+from vi_fusion_ros.engines.engine import INPUTS
+from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 from vi_fusion_ros.registration.rig import Rig
 
 _HW = (480, 640)

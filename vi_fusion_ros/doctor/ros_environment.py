@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vi_fusion_ros.doctor.findings import Finding, Level
-from vi_fusion_ros.share import share_path
+from vi_fusion_ros.resources import share_path
 
 DISTROS = ("humble", "iron", "jazzy", "kilted", "rolling")
 DEFAULT_RMW = "rmw_fastrtps_cpp"

@@ -1,4 +1,4 @@
-"""What a live look at the cameras' topics means. The look itself is vi_fusion_ros.ros.topic_look."""
+"""What a live look at the cameras' topics means. The look itself is vi_fusion_ros.tools.topic_probe."""
 
 from __future__ import annotations
 

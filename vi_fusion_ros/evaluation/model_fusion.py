@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from vi_fusion_ros.frames import Frame, FramePair, FusionResult, Image
-from vi_fusion_ros.inference.engine import Engine
-from vi_fusion_ros.inference.load import load_engine
+from vi_fusion_ros.engines.engine import Engine
+from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
 from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image
 
 
 @cache

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.judging import network_view
+from vi_fusion_ros.evaluation.prediction import network_view
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import PairDataset

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from vi_fusion_ros.frames import Image
-from vi_fusion_ros.inference.manifest import Manifest
+from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.onnx_export import TOLERANCE, largest_difference
 from vi_fusion_ros.training.warm_start import start_from
+from vi_fusion_ros.types import Image
 
 Floats = npt.NDArray[np.float32]
 

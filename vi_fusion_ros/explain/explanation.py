@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.explain.differentiable import Floats, load_classifier, network_inputs
 from vi_fusion_ros.explain.maps import Saliency, class_activation, saliency
 from vi_fusion_ros.explain.scores import Answer, agreement, contributions, deletion_and_insertion, random_order
-from vi_fusion_ros.frames import FramePair, FusionResult, Image
-from vi_fusion_ros.inference.load import load_engine
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.training.datasets.base import Box
+from vi_fusion_ros.types import FramePair, FusionResult, Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.drawing import attention_color, grey8, overlay, titled
-from vi_fusion_ros.evaluation.page import Page, Table
+from vi_fusion_ros.evaluation.reports.html_report import Page, Table
 from vi_fusion_ros.explain.explanation import Explanation
 from vi_fusion_ros.explain.maps import Floats
-from vi_fusion_ros.frames import Image
+from vi_fusion_ros.types import Image
 
 _TILE_WIDTH = 400
 _BOX_COLOUR = (60, 230, 60)

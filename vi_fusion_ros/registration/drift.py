@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.frames import Image
-from vi_fusion_ros.registration.evidence import (
+from vi_fusion_ros.registration.estimate.evidence import (
     LEVEL_WIDTH,
     LIMITS,
     SMOOTHING_PX,
-    Evidence,
+    MotionEvidence,
     Values,
     motion_matrix,
     patch_scores,
 )
-from vi_fusion_ros.registration.planar import corner_error
+from vi_fusion_ros.registration.estimate.planar import corner_error
+from vi_fusion_ros.registration.estimate.structure import Structure, grey8, structure
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size
-from vi_fusion_ros.registration.structure import Structure, grey8, structure
 from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.types import Image
 
 _MEMORY_S = 4.0  # older frames fade: after a knock the new position outweighs the old one in three seconds
 _LEAST_EVIDENCE = 0.5  # nats a patch, held back; docs/registration.md has what pairs that fit and that do not reach
@@ -126,7 +126,7 @@ class DriftMonitor:
         fresh = 1.0 if self._scores is None else 1 - math.exp(-(stamp_s - self._stamp_s) / _MEMORY_S)
         self._scores = newest if self._scores is None else self._scores + fresh * (newest - self._scores)
         self._stamp_s = stamp_s
-        together, alone = (Evidence(scores, shape, self._pause) for scores in (self._scores, newest))
+        together, alone = (MotionEvidence(scores, shape, self._pause) for scores in (self._scores, newest))
         return self._judge(together, alone, shape)
 
     def corrected(self) -> Rig:
@@ -150,7 +150,7 @@ class DriftMonitor:
         self._pause()
         return patch_scores(seen, _without_edge(registered, mask), inside, self._pause)
 
-    def _judge(self, together: Evidence, newest: Evidence, shape: tuple[int, int]) -> DriftReport:
+    def _judge(self, together: MotionEvidence, newest: MotionEvidence, shape: tuple[int, int]) -> DriftReport:
         held_back = together.held_back()
         if held_back < _LEAST_EVIDENCE:
             self._streak = _Streak()
@@ -163,7 +163,7 @@ class DriftMonitor:
             state = DriftState.DRIFTED
         return replace(self._report(state, off, held_back), changed=changed, out_of_reach=_at_limit(proposal))
 
-    def _take_back(self, together: Evidence) -> bool:
+    def _take_back(self, together: MotionEvidence) -> bool:
         """Never worse than the file."""
         worse = self._in_force.any() and together.of(np.zeros(4)) >= together.of(self._in_force)
         self._worse = self._worse + 1 if worse else 0
@@ -172,7 +172,9 @@ class DriftMonitor:
         self._in_force, self._worse = np.zeros(4), 0
         return True
 
-    def _propose(self, proposal: Values, together: Evidence, newest: Evidence, shape: tuple[int, int]) -> bool:
+    def _propose(
+        self, proposal: Values, together: MotionEvidence, newest: MotionEvidence, shape: tuple[int, int]
+    ) -> bool:
         better = (
             _distance(proposal, self._in_force, shape) > _TOLERANCE
             and together.of(proposal) > _LEAST_GAIN * max(together.of(self._in_force), 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from vi_fusion_ros.documents import is_finite_number, read_yaml, shown
+from vi_fusion_ros.yaml_files import is_finite_number, read_yaml, shown
 
 Size = tuple[int, int]
 Matrix = npt.NDArray[np.float64]

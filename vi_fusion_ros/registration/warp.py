@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.frames import Image
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
+from vi_fusion_ros.types import Image
 
 Mask = npt.NDArray[np.uint8]
 

@@ -1,1 +1,4 @@
-"""Where frames come from when there is no camera: videos, folders and a synthetic scene. Free of ROS."""
+"""Where frames come from when there is no camera: videos, folders and a synthetic scene.
+
+No ROS; ``tools/`` publishes what is drawn here.
+"""

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import cv2
 
-from vi_fusion_ros.frames import Image
-from vi_fusion_ros.sources.images import images_by_stem, read_image
+from vi_fusion_ros.images.files import images_by_stem, read_image
+from vi_fusion_ros.types import Image
 
 FOLDER_RATE_HZ = 30.0
 """Rate at which a folder of images plays where none is asked for."""

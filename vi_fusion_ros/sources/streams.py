@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from vi_fusion_ros.frames import Image
 from vi_fusion_ros.sources.clip import Clip, Folder, Video, sampled
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN, SyntheticScene, Truth
+from vi_fusion_ros.types import Image
 
 GREY_KELVIN = (273.15, 323.15)
 """The temperatures that grey levels 0 and 255 of an 8-bit source stand for where it is played as 16 bit."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.frames import Image
+from vi_fusion_ros.types import Image
 
 COUNTS_PER_KELVIN = 100.0
 """Thermal counts are 0.01 K each, as FLIR's TLinear high-resolution mode sends them."""

@@ -1,16 +1,16 @@
-"""Thermal images: what a count is worth, repairs, the way to 8 bit, and streams that stand still. Free of ROS."""
+"""Thermal images: what a count is worth, non-uniformity correction, AGC to 8 bit; noise of low light.
 
+No ROS, no pairing and no health of streams: those lie in ``sync/``.
+"""
+
+from vi_fusion_ros.thermal.agc import ToneMapper
 from vi_fusion_ros.thermal.camera import ThermalCamera
-from vi_fusion_ros.thermal.defects import Destriper, dead_pixels, flat_field, without_dead_pixels
+from vi_fusion_ros.thermal.nuc import Destriper, dead_pixels, flat_field, without_dead_pixels
 from vi_fusion_ros.thermal.radiometry import Radiometry
-from vi_fusion_ros.thermal.stream import StreamMonitor, StreamState
-from vi_fusion_ros.thermal.tone_mapping import ToneMapper
 
 __all__ = [
     "Destriper",
     "Radiometry",
-    "StreamMonitor",
-    "StreamState",
     "ThermalCamera",
     "ToneMapper",
     "dead_pixels",

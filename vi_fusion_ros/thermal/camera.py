@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.frames import Image
-from vi_fusion_ros.thermal.defects import Destriper, without_dead_pixels
+from vi_fusion_ros.thermal.agc import ToneMapper
+from vi_fusion_ros.thermal.nuc import Destriper, without_dead_pixels
 from vi_fusion_ros.thermal.radiometry import Radiometry
-from vi_fusion_ros.thermal.tone_mapping import ToneMapper
+from vi_fusion_ros.types import Image
 
 _MOST_COUNT = {"raw14": 16383}
 _DTYPES = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.frames import Image
+from vi_fusion_ros.types import Image
 
 _ZERO_CELSIUS = 273.15
 

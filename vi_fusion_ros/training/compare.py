@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.intervals import bootstrap
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import fit_temperature, presence_report, sigmoid

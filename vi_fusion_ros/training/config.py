@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vi_fusion_ros.documents import read_yaml
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
 from vi_fusion_ros.training.patches import PatchConfig
 from vi_fusion_ros.training.scenes import SceneConfig
 from vi_fusion_ros.training.losses import FusionWeights
+from vi_fusion_ros.yaml_files import read_yaml
 
 _T = TypeVar("_T")
 MODALITIES = ("both", "visible", "thermal")

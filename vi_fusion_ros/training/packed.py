@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.frames import Image
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
+from vi_fusion_ros.types import Image
 
 _LOG = logging.getLogger(__name__)
 _VERSION = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.evaluation.output import write_json
-from vi_fusion_ros.evaluation.plots import new_figure
+from vi_fusion_ros.evaluation.reports.plots import new_figure
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, load_config

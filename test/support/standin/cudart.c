@@ -1,6 +1,6 @@
 // A CUDA runtime without a GPU: device memory is host memory, a stream is a list of what has to be done.
 //
-// It does what vi_fusion_ros/inference/trt/cuda.py counts on, and is strict about it: work on a stream happens when
+// It does what vi_fusion_ros/engines/trt/cuda.py counts on, and is strict about it: work on a stream happens when
 // the stream is waited for, not before; a copy has to go between pinned memory and device memory, in the direction that
 // it says; while a stream is captured its work is recorded and not done; and what is alive is counted.
 

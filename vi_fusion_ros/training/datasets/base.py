@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vi_fusion_ros.frames import Image
 from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.types import Image
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 

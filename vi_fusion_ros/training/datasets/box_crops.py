@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vi_fusion_ros.frames import Image
 from vi_fusion_ros.training.datasets.base import Box, DatasetError, PairDataset, Sample
 from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.types import Image
 
 SMALLEST = 12.0
 """Pixels of the longer side of a box, below which it is left out."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vi_fusion_ros.frames import Image
 from vi_fusion_ros.training.datasets.base import Box, DatasetError, PairDataset, Problem, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
+from vi_fusion_ros.types import Image
 
 
 @dataclass

@@ -12,11 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.bags.intake import Codec
+from vi_fusion_ros.bags.pair_stream import Codec
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagSource, open_bag
-from vi_fusion_ros.frames import FramePair, Image
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Problem, Sample
+from vi_fusion_ros.types import FramePair, Image
 
 _SUFFIXES = (".mcap", ".db3")
 _THERMAL_WORDS = ("thermal", "infrared", "lwir", "flir", "boson", "lepton")

@@ -1,7 +1,7 @@
 """A TensorRT without a GPU: a plan is the ONNX graph that it was built from, and ONNX Runtime runs it.
 
-It has what vi_fusion_ros/inference/trt/ calls, as far as the version of STANDIN_VERSION has it by its signatures
-(test/inference/data/tensorrt/). STANDIN_BUILD makes its builder ``slow`` (it waits for the file STANDIN_GO), ``hang``,
+It has what vi_fusion_ros/engines/trt/ calls, as far as the version of STANDIN_VERSION has it by its signatures
+(test/engines/data/tensorrt/). STANDIN_BUILD makes its builder ``slow`` (it waits for the file STANDIN_GO), ``hang``,
 ``fail``, or ``wrong`` (what it builds computes something else).
 """
 

@@ -1,0 +1,194 @@
+import itertools
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed")
+
+import tf2_messages
+from harness import PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
+from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import Trigger
+
+from vi_fusion_ros.images.encodings import decode_image
+from vi_fusion_ros.msg import FusionStatus
+from vi_fusion_ros.node.live_rig import lens_of
+from vi_fusion_ros.node.transforms import Transforms
+from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.registration.rig import Camera, Extrinsics
+
+pytestmark = pytest.mark.ros
+
+SIZE = (128, 96)
+FRAMES = {"visible": "visible_optical_frame", "thermal": "thermal_optical_frame"}
+K = {"visible": [110.0, 0, 63, 0, 111, 47, 0, 0, 1], "thermal": [100.0, 0, 64, 0, 100, 48, 0, 0, 1]}
+D = {"visible": [-0.05, 0.01, 0, 0, 0], "thermal": [-0.2, 0.04, 0.001, 0, 0]}
+SHIFT_M, TURN = (0.3, 0.02, -0.01), (0.0, 0.0087265, 0.0, 0.99996192)  # one degree about y
+
+
+def info(camera, **fields):
+    message = CameraInfo(width=SIZE[0], height=SIZE[1], k=K[camera], d=D[camera], distortion_model="plumb_bob")
+    message.header.frame_id = FRAMES[camera]
+    for field, value in fields.items():
+        setattr(message, field, value)
+    return message
+
+
+def stamped(parent, child, shift=(0, 0, 0), turn=(0, 0, 0, 1)):
+    numbers = [SimpleNamespace(**dict(zip("xyzw", map(float, value), strict=False))) for value in (shift, turn)]
+    transform = SimpleNamespace(translation=numbers[0], rotation=numbers[1])
+    return SimpleNamespace(header=SimpleNamespace(frame_id=parent), child_frame_id=child, transform=transform)
+
+
+def test_transforms_are_chained_up_and_down_a_tree():
+    half = np.sqrt(0.5)
+    tree = Transforms()
+    tree.add([
+        stamped("base", "mast", (0, 0, 2)),
+        stamped("mast", "/visible", (1, 0, 0), (0, 0, half, half)),  # turned left by a quarter
+        stamped("base", "thermal", (1, 3, 2)),
+        stamped("thermal", "wrong", (0, 0, 0), (0, 0, 0, 0)),
+        stamped("elsewhere", "else", (5, 5, 5)),
+    ])  # fmt: skip
+    found = tree.between("visible", "thermal")
+    np.testing.assert_allclose(found.translation_m, (3, 0, 0), atol=1e-12)
+    np.testing.assert_allclose(found.rotation @ (1, 0, 0), (0, -1, 0), atol=1e-12)
+    back = tree.between("thermal", "/visible")
+    np.testing.assert_allclose(back.rotation @ found.translation_m + back.translation_m, 0, atol=1e-12)
+    np.testing.assert_allclose(tree.between("thermal", "thermal").rotation, np.eye(3))
+    assert tree.between("visible", "else") is None
+    assert tree.between("visible", "wrong") is None
+    tree.add([stamped("a", "b"), stamped("b", "a")])
+    assert tree.between("a", "visible") is None
+
+
+def test_region_and_binning_of_camera_info_count():
+    message = info("thermal", binning_x=2, binning_y=2)
+    message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 10, 20, 100, 60
+    lens, size = lens_of(message, rectified=False)
+    assert size == (50, 30)
+    np.testing.assert_allclose(lens.matrix, [[50, 0, 27], [0, 50, 14], [0, 0, 1]])
+
+
+def test_rectified_images_have_the_matrix_p_and_no_distortion():
+    message = info("visible", p=[99.0, 0, 60, -9.9, 0, 98, 40, 0, 0, 0, 1, 0], distortion_model="equidistant")
+    lens, _ = lens_of(message, rectified=True)
+    np.testing.assert_array_equal(lens.matrix, [[99, 0, 60], [0, 98, 40], [0, 0, 1]])
+    assert not lens.distortion.any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"k": [0.0] * 9}, "all zeros"),
+        ({"k": [-1.0, 0, 5, 0, 5, 5, 0, 0, 1]}, "fx and fy above 0"),
+        ({"k": [np.nan] * 9}, "fx and fy above 0"),
+        ({"width": 0}, "size of the images"),
+        ({"distortion_model": "equidistant"}, "Rectify the images first"),
+        ({"d": [0.1, 0.2]}, "2 distortion coefficients"),
+    ],
+)
+def test_camera_info_that_is_no_calibration(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        lens_of(info("thermal", **fields), rectified=False)
+
+
+@pytest.fixture(scope="module")
+def tf2(tmp_path_factory):
+    """The environment of processes that need tf2_msgs."""
+    return tf2_messages.environment(tmp_path_factory.mktemp("tf2"))
+
+
+def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
+    for name, value in tf2.items():
+        monkeypatch.setenv(name, value)
+    domain = next_domain()
+    probe = Probe(domain, topics={"thermal_registered": Image})
+    parameters = {"status_rate": 20.0, "model": str(model), "rig": "camera_info", "plane_distance": 6.0}
+    processes = [NodeProcess("vi_fusion_ros.node.fusion_node", domain, parameters)]
+    stamps = (START_NS + number * PERIOD_NS for number in itertools.count())
+
+    def tell(condition, what, **infos):
+        def told():
+            for camera, message in infos.items():
+                probe.camera_info[camera].publish(message)
+            return condition(probe.status.registration)
+
+        wait_until(told, what)
+
+    try:
+        probe.wait_active()
+        tell(lambda said: said.startswith("none: no camera_info of the visible camera yet"), "the lack of camera_info")
+        stamp = next(stamps)
+        probe.send_pair(stamp)
+        assert probe.wait_for_result(stamp).mode == FusionStatus.MODE_VISIBLE_ONLY
+        wait_until(lambda: probe.drops().get("unregistered") == 1, "the thermal image to be left out")
+        blank = info("thermal", k=[0.0] * 9)
+        tell(lambda said: "thermal camera: K is all zeros" in said, "zeros", visible=info("visible"), thermal=blank)
+        both = {camera: info(camera) for camera in FRAMES}
+        tell(lambda said: "no transform from thermal_optical_frame to visible_opt" in said, "the lack of TF", **both)
+        messages = [s for s in probe.received["diagnostics"][-1].status if s.name == "fusion_node: registration"]
+        assert (messages[0].level, messages[0].message[:16]) == (b"\2", "not registered: ")
+        publisher = Path(tf2_messages.__file__).with_name("static_transform.py")
+        numbers = [str(value) for value in (*SHIFT_M, *TURN)]
+        processes.append(Process([sys.executable, str(publisher), *FRAMES.values(), *numbers], domain))
+        tell(lambda said: said == "camera_info", "the registration")
+        stamp = next(stamps)
+        probe.received["thermal_registered"].clear()
+        wait_until(lambda: probe.node.count_subscribers("/fusion_node/thermal_registered"), "the subscription")
+
+        def registered():
+            stamp = next(stamps)
+            probe.send_pair(stamp)
+            assert probe.wait_for_result(stamp).mode == FusionStatus.MODE_BOTH
+            return probe.received["thermal_registered"]
+
+        wait_until(registered, "registered thermal images")
+        got = decode_image(probe.received["thermal_registered"][-1])
+        np.testing.assert_array_equal(got[1:, 1:], expected(6.0)[1:, 1:])  # the first pixel is never the same
+        changed = info("thermal", k=[120.0, 0, 64, 0, 120, 48, 0, 0, 1])
+        probe.camera_info["thermal"].publish(changed)
+        wait_until(
+            lambda: registered() and not np.array_equal(decode_image(registered()[-1])[1:], got[1:]), "the change"
+        )
+        answer = probe.call(Trigger, "reload_rig", Trigger.Request())
+        assert not answer.success
+        assert "no rig file" in answer.message
+    finally:
+        for process in reversed(processes):
+            process.stop()
+        probe.close()
+
+
+def expected(distance_m):
+    """The thermal scene in the visible frame, from the numbers above."""
+    lenses = [Camera(np.array(K[camera]).reshape(3, 3), np.array(D[camera])) for camera in ("thermal", "visible")]
+    axis = np.array(TURN[:3])
+    rotation = cv2.Rodrigues(axis / np.linalg.norm(axis) * 2 * np.arctan2(np.linalg.norm(axis), TURN[3]))[0]
+    rig = Rig(np.eye(3), SIZE, SIZE, "truth", *lenses, Extrinsics(rotation, np.array(SHIFT_M)))
+    return Registration(rig.at(distance_m)).apply(scene("thermal"), SIZE)[0]
+
+
+def test_without_tf2_msgs_the_node_says_so(model):
+    try:
+        import tf2_msgs  # noqa: F401
+
+        pytest.skip("tf2_msgs is installed")
+    except ImportError:
+        pass
+    domain = next_domain()
+    probe = Probe(domain)
+    node = NodeProcess(
+        "vi_fusion_ros.node.fusion_node", domain, {"status_rate": 20.0, "model": str(model), "rig": "camera_info"}
+    )
+    try:
+        wait_until(
+            lambda: probe.status is not None and "needs the package tf2_msgs" in probe.status.engine_reason, "the fault"
+        )
+    finally:
+        node.stop()
+        probe.close()

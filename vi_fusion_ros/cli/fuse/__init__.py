@@ -1,0 +1,4 @@
+"""``vi-fusion fuse``: the node's pipeline on files.
+
+Reading and writing alone; no step of the pipeline is written twice.
+"""

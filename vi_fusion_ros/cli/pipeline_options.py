@@ -1,0 +1,38 @@
+"""The node's pipeline for commands: the same settings, from the same parameter file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vi_fusion_ros.engines.engine import Engine
+    from vi_fusion_ros.pipeline import FusionPipeline
+    from vi_fusion_ros.registration import Rig
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add ``--parameters``."""
+    parser.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="the fusion node's parameter file; its thermal.* and visible.denoise apply here as there",
+    )
+
+
+def make_pipeline(engine: Engine, rig: Rig, parameters: Path | None) -> FusionPipeline:
+    """The pipeline as a node with these parameters runs it.
+
+    Raises:
+        ValueError: the file or a value in it cannot be used; one sentence.
+    """
+    from vi_fusion_ros.node.parameters import schema
+    from vi_fusion_ros.pipeline import FusionPipeline
+    from vi_fusion_ros.registration import Registration
+    from vi_fusion_ros.thermal import ThermalCamera
+
+    settings = schema.defaults() if parameters is None else schema.from_file(parameters)
+    camera = ThermalCamera(settings, rig.radiometry)
+    return FusionPipeline(engine, Registration(rig), camera.tone_mapper(), camera, settings["visible.denoise"])

@@ -1,1 +1,0 @@
-"""The commands of ``vi-fusion``, one module each; cli.py imports the one that is asked for."""

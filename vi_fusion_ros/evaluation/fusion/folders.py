@@ -1,0 +1,154 @@
+"""Evaluate fusion on folders of registered visible and thermal images: trivial fusions, others' results, our model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEvaluation, Gray8, trivial_fusions
+from vi_fusion_ros.evaluation.metrics.fusion import metrics_of_methods, to_gray
+from vi_fusion_ros.evaluation.model_fusion import fuse_pair
+from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.training.datasets.base import DatasetError, image_files, pair_by_stem, read_image
+from vi_fusion_ros.types import FusionResult
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The images of one frame.
+
+    Attributes:
+        name: file stem, the same for all.
+        visible: grey or colour, 8 bit.
+        thermal: registered to the visible image, 8 bit.
+        fused: results of other methods, by name of the method.
+    """
+
+    name: str
+    visible: Path
+    thermal: Path
+    fused: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class FrameImages:
+    """One frame, grey, all (H, W) uint8.
+
+    Attributes:
+        visible: luma.
+        thermal: as read.
+        fused: result of each method.
+        ours: what our pipeline said, where it ran.
+    """
+
+    visible: Gray8
+    thermal: Gray8
+    fused: dict[str, Gray8]
+    ours: FusionResult | None
+
+
+def find_frames(visible: Path, thermal: Path, fused: Mapping[str, Path]) -> tuple[list[FrameFiles], list[str]]:
+    """Pair the images of the folders by file stem.
+
+    Args:
+        visible: folder of visible images.
+        thermal: folder of thermal images, registered.
+        fused: folders of other methods' results by the name of the method.
+
+    Returns:
+        Frames in order of their names, and a sentence for each image without partner.
+
+    Raises:
+        ValueError: if a folder is missing or holds no frame of the others, a method's folder lacks a frame, or its name
+            is taken.
+    """
+    for name in fused:
+        if name in (*TRIVIAL, OURS) or not name:
+            raise ValueError(f"--fused {name}=…: expected a name other than {', '.join((*TRIVIAL, OURS))}")
+    pairs, problems = pair_by_stem(visible, thermal)
+    if not pairs:
+        raise ValueError(f"{visible} and {thermal} share no image name; expected pairs of the same file stem")
+    results = {name: image_files(folder) for name, folder in fused.items()}
+    for name, files in results.items():
+        missing = [stem for stem, _, _ in pairs if stem not in files]
+        if missing:
+            raise ValueError(
+                f"{fused[name]}: no result for {len(missing)} of {len(pairs)} frames, the first is '{missing[0]}'; "
+                "expected an image of the same file stem for each"
+            )
+    frames = [
+        FrameFiles(stem, left, right, {name: files[stem] for name, files in results.items()})
+        for stem, left, right in pairs
+    ]
+    return frames, [str(problem) for problem in problems]
+
+
+def evaluate_folders(
+    frames: list[FrameFiles], model: Path | None, jobs: int, problems: list[str] | None = None
+) -> FusionEvaluation:
+    """Compute every metric of every method on every frame.
+
+    Args:
+        frames: as ``find_frames`` gives them; all with the same methods.
+        model: ONNX file of our model; without it only the other methods are evaluated.
+        jobs: number of processes.
+        problems: sentences about what was left out so far.
+
+    Raises:
+        ValueError: if no frame can be read, or the model cannot be loaded.
+    """
+    rows = map_in_order(partial(_evaluate_frame, model=model), frames, jobs, "fusion metrics")
+    kept = [(frame.name, row) for frame, row in zip(frames, rows, strict=True) if not isinstance(row, str)]
+    left_out = [*(problems or []), *(row for row in rows if isinstance(row, str))]
+    if not kept:
+        raise ValueError(f"none of the {len(frames)} frames can be evaluated; the first problem: {left_out[0]}")
+    methods = tuple(kept[0][1])
+    values = np.array([[list(row[method].values()) for method in methods] for _, row in kept])
+    return FusionEvaluation(methods, [name for name, _ in kept], values, left_out)
+
+
+def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
+    """Read one frame and run or read every method's result.
+
+    Raises:
+        DatasetError: if an image cannot be read, is not 8 bit or has another size.
+    """
+    colour = _read(frame.visible)
+    visible, thermal = to_gray(colour), to_gray(_read(frame.thermal))
+    _check_size(frame.thermal, thermal, visible)
+    ours = None if model is None else fuse_pair(model, colour, thermal)
+    fused = {} if ours is None else {OURS: to_gray(ours.fused.astype(np.uint8, copy=False))}
+    fused |= trivial_fusions(visible, thermal)
+    for name, path in frame.fused.items():
+        fused[name] = to_gray(_read(path))
+        _check_size(path, fused[name], visible)
+    return FrameImages(visible, thermal, fused, ours)
+
+
+def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str, float]] | str:
+    try:
+        images = fused_images(frame, model)
+        return metrics_of_methods(images.fused, images.visible, images.thermal)
+    except DatasetError as error:
+        return str(error)
+    except ValueError as error:  # of the metrics, which do not know the file
+        return f"{frame.visible}: {error}"
+
+
+def _read(path: Path) -> npt.NDArray[np.uint8]:
+    image = read_image(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if image.dtype != np.uint8:
+        raise DatasetError(f"{path}: {image.dtype} values; expected an 8-bit image")
+    return image.astype(np.uint8, copy=False)
+
+
+def _check_size(path: Path, image: Gray8, visible: Gray8) -> None:
+    if image.shape != visible.shape:
+        (height, width), (rows, columns) = image.shape, visible.shape
+        raise DatasetError(f"{path}: {width}x{height}, the visible image is {columns}x{rows}; expected the same size")

@@ -1,0 +1,428 @@
+"""fusion_node: the managed (lifecycle) node that pairs, registers, fuses and classifies two camera streams."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from vi_fusion_ros.engines.engine import Engine
+from vi_fusion_ros.engines.select import Wanted, select_engine
+from vi_fusion_ros.msg import FusionStatus
+from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, services
+from vi_fusion_ros.node.drift_watch import DriftWatch
+from vi_fusion_ros.node.live_rig import LiveRig
+from vi_fusion_ros.node.messages import to_plain
+from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.publishers import ResultPublishers
+from vi_fusion_ros.node.session import Session
+from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
+from vi_fusion_ros.node.status.graph_checks import Surroundings
+from vi_fusion_ros.node.status.statistics import Statistics
+from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration.rig import Rig
+from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.resources import default_model
+from vi_fusion_ros.sync.health import CAMERAS
+from vi_fusion_ros.thermal import ThermalCamera
+
+_LOG_AGAIN_AFTER_S = 5.0
+_TONE_PARAMETERS = frozenset({"thermal.tone_mapping", "thermal.range", "thermal.min_span"})
+
+
+class FusionNode(LifecycleNode):
+    """Subscribes to a visible and a thermal camera and publishes fused images and classifications.
+
+    Unconfigured it only reports its status; configuring loads the engine and the rig; activating subscribes. A
+    transition that cannot be made fails with one logged sentence and leaves the node alive to be tried again.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("fusion_node", **kwargs)
+        self._settings = declaration.declare(self)
+        self._state = "unconfigured"
+        self._fault = ""
+        self._logged: dict[str, float] = {}
+        self._statistics = Statistics()
+        self._fusing = threading.Lock()
+        self._engine: Engine | None = None
+        self._engine_state = "unloaded"
+        self._rig: Rig | None = None
+        self._live_rig: LiveRig | None = None
+        self._pipeline: FusionPipeline | None = None
+        self._outputs: ResultPublishers | None = None
+        self._session: Session | None = None
+        self._diagnostics = Diagnostics(self.get_fully_qualified_name())
+        self._status_publisher = self.create_publisher(FusionStatus, "~/status", qos.copy_of(qos.OUT))
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", qos.copy_of(qos.OUT))
+        # On the steady clock: status has to flow while simulated time stands still.
+        self._status_timer = self.create_timer(
+            1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        services.offer(self, self)
+        self._refuse_impossible_transitions()
+
+    def autostart(self) -> None:
+        """Configure and activate, where the parameter says so."""
+        if self._settings["autostart"] and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Load engine and rig, and offer the output topics."""
+        return self._transition(self._configure, "inactive")
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start fusing; counters start again."""
+        return self._transition(self._activate, "active", then=lambda: super(FusionNode, self).on_activate(state))
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and finish the pair in hand."""
+        return self._transition(self._deactivate, "inactive", then=lambda: super(FusionNode, self).on_deactivate(state))
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of engine and output topics."""
+        return self._transition(self._clean_up, "unconfigured")
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Deactivate and clean up from whatever state."""
+        return self._transition(self._shut_down, "finalized")
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Clean up and be ready to be configured again."""
+        return self._transition(self._shut_down, "unconfigured")
+
+    def set_enabled(self, enabled: bool) -> str:
+        """Stop or resume taking images; the engine stays loaded.
+
+        Raises:
+            ValueError: the node is not active.
+        """
+        self._active_session().enabled = enabled
+        return "enabled" if enabled else "disabled: no images are taken until ~/set_enabled is called with true"
+
+    def reset_registration(self) -> str:
+        """Go back to the rig file: what the drift monitor has corrected is forgotten.
+
+        Raises:
+            ValueError: the node is not configured.
+        """
+        if self._rig is None:
+            raise ValueError(f"there is no registration while the node is {self._state}; configure it first")
+        self._put_rig_in_force(self._rig)
+        return f"registration is that of {self._rig.source} again"
+
+    def reload_rig(self) -> str:
+        """Read the rig file again; the one in force stays where the file cannot be used.
+
+        Raises:
+            ValueError: the file cannot be used, or the node is not configured.
+            OSError: the file cannot be read.
+        """
+        if self._rig is None:
+            raise ValueError(f"there is no rig while the node is {self._state}; configure it first")
+        if self._settings["rig"] == live_rig.SOURCE:
+            raise ValueError("there is no rig file to read: the rig is that of camera_info and TF, and follows them")
+        self._put_rig_in_force(self._load_rig())
+        return f"rig reloaded from {self._rig.source}"
+
+    def reload_engine(self) -> str:
+        """Load the model again; the engine in force serves meanwhile, and stays where the model cannot be loaded.
+
+        Raises:
+            ValueError: the model cannot be used, or the node is not configured.
+            OSError: it cannot be read.
+        """
+        old = self._engine
+        if old is None or self._pipeline is None or self._outputs is None:
+            raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
+        engine = self._load_engine()
+        self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
+        self._engine, self._outputs.model_id = engine, engine.manifest.model_id
+        old.close()
+        return f"engine: {engine.description} ({engine.manifest.model_id})"
+
+    def capture(self) -> str:
+        """Write the latest pair, its result and the status below ``capture.folder``.
+
+        Raises:
+            ValueError: there is no result yet.
+            OSError: it cannot be written.
+        """
+        result = self._statistics.last_result
+        if result is None:
+            raise ValueError("there is nothing to capture: no result has been made since the node became active")
+        folder = Path(self._settings["capture.folder"] or capture.default_folder())
+        return f"captured {capture.write_capture(folder, result, to_plain(self._status()))}"
+
+    def count_error(self, sentence: str) -> None:
+        """Count an error and log it, the same sentence at most every few seconds."""
+        self._statistics.error(sentence)
+        now = time.monotonic()
+        if now - self._logged.get(sentence, -_LOG_AGAIN_AFTER_S) >= _LOG_AGAIN_AFTER_S:
+            self._logged = {s: t for s, t in self._logged.items() if now - t < _LOG_AGAIN_AFTER_S} | {sentence: now}
+            self.get_logger().error(sentence)
+
+    def _refuse_impossible_transitions(self) -> None:
+        # rclpy (Humble to Jazzy) lets the exception of an impossible transition out of its service's callback, which
+        # ends the process and leaves the client without an answer.
+        service = self._service_change_state
+        change_state = service.callback
+
+        def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change_state(request, response)
+            except Exception as error:
+                self.get_logger().error(f"transition {request.transition.id} refused while {self._state}: {error}")
+                response.success = False
+                return response
+
+        service.callback = answer
+
+    def _transition(
+        self, work: Callable[[], None], state: str, then: Callable[[], Any] | None = None
+    ) -> TransitionCallbackReturn:
+        try:
+            work()
+            if then is not None:
+                then()
+        except Exception as error:  # rclpy answers an exception here by finalising the node
+            self._fault = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"cannot become {state}: {self._fault}")
+            return TransitionCallbackReturn.FAILURE
+        self._fault = ""
+        self._state = state
+        self.get_logger().info(state)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        settings = self._settings
+        rig = self._load_rig()
+        camera = ThermalCamera(settings, rig.radiometry)
+        self._engine_state = "failed"
+        engine = self._load_engine()
+        self._engine_state = "ready"
+        self._rig, self._engine = rig, engine
+        self._pipeline = self._new_pipeline(engine, Registration(rig), rig)
+        self._outputs = ResultPublishers(
+            self, engine.manifest.model_id, settings["output.compressed"], camera.radiometry, self.count_error
+        )
+        self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
+
+    def _activate(self) -> None:
+        assert self._pipeline is not None
+        assert self._outputs is not None
+        assert self._rig is not None
+        self._statistics = Statistics()
+        self._session = Session(
+            self,
+            self._pipeline,
+            self._outputs,
+            self._settings,
+            self._statistics,
+            self.count_error,
+            self._rig.time_offset_ns,
+            self._drift_watch(self._rig),
+            self._fusing,
+        )
+        if self._settings["rig"] == live_rig.SOURCE:
+            self._follow_topics(self._session)
+
+    def _follow_topics(self, session: Session) -> None:
+        """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
+        session.registered = False
+
+        def put_in_force(rig: Rig) -> None:
+            self._put_rig_in_force(rig)
+            session.registered = True
+            self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
+
+        plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
+        self._live_rig = LiveRig(self, session.topics, plane_m, put_in_force)
+        session.on_camera_info = self._live_rig.on_camera_info
+
+    def _load_rig(self) -> Rig:
+        name, plane_m = self._settings["rig"], self._settings["plane_distance"]
+        if name == live_rig.SOURCE:
+            live_rig.require_packages()
+            return replace(Rig.identity(), source=name)  # until there is one
+        rig = Rig.load(name) if name else Rig.identity()
+        return rig.at(plane_m) if name and plane_m else rig
+
+    def _load_engine(self) -> Engine:
+        logger = self.get_logger()
+        model = Path(self._settings["model"] or default_model())
+        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning)
+
+    def _drift_watch(self, rig: Rig) -> DriftWatch | None:
+        def put_in_force(registration: Registration) -> None:
+            if self._pipeline is not None:
+                self._pipeline.registration = registration
+
+        put_in_force(Registration(rig))  # what was corrected before is forgotten
+        mode = self._settings["drift.mode"]
+        if mode == "off":
+            return None
+        return DriftWatch(rig, mode, self._settings["drift.rate"], self._fusing, put_in_force, self._on_drift_error)
+
+    def _put_rig_in_force(self, rig: Rig) -> None:
+        self._rig = rig
+        session = self._session
+        if session is not None and session.drift is not None:
+            session.drift.close()
+        drift = self._drift_watch(rig)
+        if session is not None:
+            session.drift = drift
+            session.replace_rig_offset(rig.time_offset_ns)
+
+    def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
+        camera = ThermalCamera(self._settings, rig.radiometry if rig else None)
+        return FusionPipeline(engine, registration, camera.tone_mapper(), camera, self._settings["visible.denoise"])
+
+    def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
+        self._pipeline = pipeline
+        if self._session is not None:
+            self._session.replace_pipeline(pipeline)
+
+    def _active_session(self) -> Session:
+        if self._session is None:
+            raise ValueError(f"the node is {self._state}; activate it first")
+        return self._session
+
+    def _on_drift_error(self, error: Exception) -> None:
+        self.count_error(f"drift monitor: {error}")
+
+    def _deactivate(self) -> None:
+        if self._live_rig is not None:
+            self._live_rig.close()
+            self._live_rig = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _clean_up(self) -> None:
+        if self._outputs is not None:
+            self._outputs.destroy()
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._rig = self._pipeline = self._outputs = None
+        self._engine_state = "unloaded"
+
+    def _shut_down(self) -> None:
+        self._deactivate()
+        self._clean_up()
+
+    def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
+        try:
+            changed = declaration.changes(requested, configured=self._state in ("inactive", "active"))
+            if self._rig is not None:
+                ThermalCamera({**self._settings, **changed}, self._rig.radiometry)  # refuses what cannot be
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._settings.update(changed)
+        if self._pipeline is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
+            self._replace_pipeline(self._new_pipeline(self._engine, self._pipeline.registration, self._rig))
+        if self._session is not None:
+            self._session.apply(self._settings)
+        return SetParametersResult(successful=True)
+
+    def _publish_status(self) -> None:
+        status = self._status()
+        self._status_publisher.publish(status)
+        around = self._session.surroundings() if self._session else Surroundings()
+        self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault, self._expected(), around))
+
+    def _expected(self) -> Expectations:
+        rates = {camera: self._settings[f"{camera}.expected_rate"] for camera in CAMERAS}
+        return Expectations(rates, self._settings["latency_budget"])
+
+    def _status(self) -> FusionStatus:
+        status = FusionStatus(state=self._state)
+        status.header.stamp = self.get_clock().now().to_msg()
+        session = self._session
+        if session is None:
+            self._statistics.fill(status, {})
+        else:
+            self._statistics.fill(status, session.pairing_drops, session.held)
+            status.pairs, status.time_resets = session.pairs, session.time_resets
+            status.enabled = session.enabled
+            if session.enabled:
+                health = session.health.describe(time.monotonic())
+                status.visible_health, status.thermal_health = health["visible"], health["thermal"]
+        drift_watch.fill(status, session.drift if session else None)
+        status.engine_state = self._engine_state
+        if self._engine is not None:
+            status.engine_state = self._engine.state
+            status.engine, status.engine_reason = self._engine.description, self._engine.reason
+            status.model_id = self._engine.manifest.model_id
+        else:
+            status.engine_reason = self._fault
+        status.registration = self._registration()
+        return status
+
+    def _registration(self) -> str:
+        if self._rig is None:
+            return ""
+        if self._session is not None and not self._session.registered and self._live_rig is not None:
+            return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
+        return self._rig.source
+
+    def destroy_node(self) -> None:
+        """Stop fusing, then take the node off the graph."""
+        self._shut_down()
+        super().destroy_node()
+
+
+def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+    cache = settings["engine.cache_dir"]
+    return Wanted(
+        backend=settings["backend"],
+        threads=settings["threads"],
+        precision=settings["engine.precision"],
+        cache=Path(cache).expanduser() if cache else None,
+        build=settings["engine.build"],
+        build_timeout_s=settings["engine.build_timeout"],
+    )
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is interrupted."""
+    rclpy.init(args=args)
+    node = FusionNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        node.autostart()
+        spin(executor, node.count_error)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
+    """Spin until shutdown; an exception from a callback is reported and spinning goes on."""
+    while rclpy.ok():
+        try:
+            executor.spin_once()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            raise
+        except Exception as error:
+            report(f"{type(error).__name__} in a callback: {error}")
+
+
+if __name__ == "__main__":
+    main()

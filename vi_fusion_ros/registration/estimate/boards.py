@@ -1,0 +1,179 @@
+"""Calibration boards: checkerboard, asymmetric circles and ChArUco, found in images of either contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.registration.estimate.planar import Points
+from vi_fusion_ros.registration.estimate.structure import grey8
+from vi_fusion_ros.types import Image
+
+KINDS = ("checkerboard", "circles", "charuco")
+
+_LEAST_CORNERS = 6
+_SMALL = 500  # pixels of width; smaller images are doubled for ChArUco, whose markers need some pixels a cell
+
+
+@dataclass(frozen=True)
+class Board:
+    """A flat board.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        columns: inner corners of a checkerboard in a row; circles in a row; squares of a ChArUco board in a row.
+        rows: the same from top to bottom.
+        square_m: side of a square; of circles the distance of neighbours in x within a row is twice that (OpenCV's
+            asymmetric grid). Metres.
+        marker_m: side of a ChArUco marker, metres.
+        dictionary: of the ChArUco markers, as OpenCV names it, for example ``DICT_4X4_50``.
+
+    Raises:
+        ValueError: a board that cannot be.
+    """
+
+    kind: str
+    columns: int
+    rows: int
+    square_m: float
+    marker_m: float = 0.0
+    dictionary: str = "DICT_4X4_50"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"board '{self.kind}' is unknown; expected {', '.join(KINDS)}")
+        if min(self.columns, self.rows) < 3:
+            raise ValueError(f"a board of {self.columns}x{self.rows} is too small; expected 3x3 or more")
+        if self.kind == "checkerboard" and self.columns == self.rows:
+            raise ValueError(
+                f"a checkerboard of {self.columns}x{self.rows} looks the same turned by 90 degrees; expected columns "
+                "and rows that differ (they count inner corners)"
+            )
+        if not (np.isfinite(self.square_m) and self.square_m > 0):
+            raise ValueError(f"the board's square is {self.square_m} m; expected more than 0")
+        if self.kind == "charuco":
+            if not 0 < self.marker_m < self.square_m:
+                raise ValueError(
+                    f"the board's marker is {self.marker_m} m; expected more than 0 and less than a square"
+                )
+            if not (self.dictionary.startswith("DICT_") and hasattr(_aruco(), self.dictionary)):
+                raise ValueError(f"marker dictionary '{self.dictionary}' is unknown; expected for example DICT_4X4_50")
+
+    @property
+    def points_m(self) -> Points:
+        """All its points, (n, 3), metres, z = 0, x along the rows; a point's index is its id."""
+        if self.kind == "charuco":
+            columns, rows = self.columns - 1, self.rows - 1
+        else:
+            columns, rows = self.columns, self.rows
+        row, column = np.divmod(np.arange(columns * rows), columns)
+        x = 2 * column + row % 2 if self.kind == "circles" else column
+        return np.stack([x, row, np.zeros(len(row))], 1) * self.square_m
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A board found in an image.
+
+    Attributes:
+        ids: (n,), which of the board's points.
+        points: (n, 2), (x, y) in pixels of the image, to a fraction of a pixel.
+        inverted: whether it was found in the negative: a heated board, dark where the visible one is bright.
+    """
+
+    ids: npt.NDArray[np.int64]
+    points: Points
+    inverted: bool
+
+
+def detect(board: Board, image: Image) -> Detection | None:
+    """Find a board in an image of any depth: as it is, as negative, and both with the local contrast raised.
+
+    The ids of a checkerboard may be those of the board turned by 180 degrees: it looks the same. ``turned`` puts that
+    right.
+    """
+    grey = grey8(image).astype(np.uint8)
+    zoom = 2 if board.kind == "charuco" and grey.shape[1] < _SMALL else 1
+    if zoom > 1:
+        grey = np.asarray(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
+    for candidate, inverted in _variants(grey):
+        found = _FINDERS[board.kind](board, candidate)
+        if found is not None and len(found[0]) >= _LEAST_CORNERS:
+            # Pixels are areas: the doubled image's pixel 2x + 0.5 is the middle of pixel x.
+            return Detection(found[0], (found[1].astype(np.float64) + 0.5) / zoom - 0.5, inverted)
+    return None
+
+
+def turned(board: Board, detection: Detection, like: Detection) -> Detection:
+    """A checkerboard's detection with its ids in the sense that another camera sees it in.
+
+    The cameras must not be turned by more than 90 degrees about their axes against each other.
+    """
+    if board.kind != "checkerboard":
+        return detection
+    along, other = (each.points[-1] - each.points[0] for each in (detection, like))
+    if along @ other >= 0:
+        return detection
+    return Detection(detection.ids, np.asarray(detection.points[::-1]), detection.inverted)
+
+
+def _variants(grey: npt.NDArray[np.uint8]) -> Iterator[tuple[npt.NDArray[np.uint8], bool]]:
+    yield grey, False
+    yield 255 - grey, True
+    clear = np.asarray(cv2.createCLAHE(4.0, (4, 4)).apply(grey))
+    yield clear, False
+    yield 255 - clear, True
+
+
+Found = tuple[npt.NDArray[np.int64], Points]
+
+
+def _checkerboard(board: Board, grey: npt.NDArray[np.uint8]) -> Found | None:
+    # Without CALIB_CB_NORMALIZE_IMAGE: it loses faint boards before bright surroundings, which thermal ones are.
+    found, corners = cv2.findChessboardCornersSB(grey, (board.columns, board.rows), flags=cv2.CALIB_CB_ACCURACY)
+    return (np.arange(len(corners)), _refined(board, grey, corners)) if found else None
+
+
+def _refined(board: Board, grey: npt.NDArray[np.uint8], corners: npt.NDArray[np.float32]) -> Points:
+    """Corners moved to where the gradients around them meet: on tilted boards the detector is off by 0.2 pixels."""
+    grid = corners.reshape(board.rows, board.columns, 2)
+    sides = [np.linalg.norm(np.diff(grid, axis=axis), axis=2).min() for axis in (0, 1)]
+    reach = max(2, int(min(sides) / 3))
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-3)
+    return np.asarray(cv2.cornerSubPix(grey, corners, (reach, reach), (-1, -1), stop).reshape(-1, 2))
+
+
+def _circles(board: Board, grey: npt.NDArray[np.uint8]) -> Found | None:
+    flags = cv2.CALIB_CB_ASYMMETRIC_GRID | cv2.CALIB_CB_CLUSTERING
+    found, centres = cv2.findCirclesGrid(grey, (board.columns, board.rows), flags=flags)
+    return (np.arange(len(centres)), centres.reshape(-1, 2)) if found else None
+
+
+def _charuco(board: Board, grey: npt.NDArray[np.uint8]) -> Found | None:
+    aruco = _aruco()
+    size = (board.columns, board.rows)
+    dictionary = aruco.getPredefinedDictionary(getattr(aruco, board.dictionary))
+    if hasattr(aruco, "CharucoDetector"):
+        detector = aruco.CharucoDetector(aruco.CharucoBoard(size, board.square_m, board.marker_m, dictionary))
+        corners, ids, _, _ = detector.detectBoard(grey)
+    else:  # OpenCV before 4.7, as on Ubuntu 22.04 and 24.04
+        plan = aruco.CharucoBoard_create(*size, board.square_m, board.marker_m, dictionary)
+        markers, marker_ids, _ = aruco.detectMarkers(grey, dictionary)
+        if marker_ids is None:
+            return None
+        _, corners, ids = aruco.interpolateCornersCharuco(markers, marker_ids, grey, plan)
+    return None if ids is None else (ids.ravel().astype(np.int64), corners.reshape(-1, 2))
+
+
+def _aruco() -> Any:
+    if not hasattr(cv2, "aruco"):
+        raise ValueError("this OpenCV has no aruco module; install opencv-contrib-python, or use another board")
+    return cv2.aruco
+
+
+_FINDERS = {"checkerboard": _checkerboard, "circles": _circles, "charuco": _charuco}

@@ -1,0 +1,287 @@
+"""Calibration from ordinary scenes: the one map that all pairs of a rig agree on. docs/registration.md explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.registration.estimate.matching import Correspondences, ImagePair, Patches, match, search, similarity
+from vi_fusion_ros.registration.estimate.planar import MODELS, Points, corner_error, equal_width, fit, inverse
+from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
+
+Figures = npt.NDArray[np.float64]
+
+LEAST_SUPPORT = 5.0
+"""Mixed-up RoadScene pairs reached up to 3.1, pairs registered rightly 7 and more; see docs/registration.md."""
+
+_CANDIDATES = 3
+_COARSE = (Patches(320, 48, 14, 24), Patches(320, 48, 10, 16))
+_FINE = (Patches(640, 64, 12, 32), Patches(640, 64, 8, 24))
+_WIDTHS_PX = {"coarse": (8.0, 5.0), "fine": (6.0, 4.0)}
+_FOLDS = 5
+_WIN = 1.01  # more freedom has to explain that much more of the pairs held back
+_RESAMPLES = 30
+_CELLS = (6, 5)  # columns and rows of places in the image that are resampled with all that lies in them
+_SEARCHED = 8  # pairs that are searched alone, which is what takes time; refined is on all
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What one pair says about the rig.
+
+    Attributes:
+        name: of the pair.
+        support: how much structure of it agrees with the rig; below ``LEAST_SUPPORT`` it says nothing.
+        residual_px: median distance of its correspondences from the rig, thermal pixels; None without any.
+    """
+
+    name: str
+    support: float
+    residual_px: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class SceneCalibration:
+    """The outcome.
+
+    Attributes:
+        H_thermal_to_visible: (3, 3).
+        thermal_size: (width, height).
+        visible_size: (width, height).
+        model: which of ``planar.MODELS`` won on the correspondences held back.
+        uncertainty_px: standard deviation of the corners, over resampled pairs and places in the image, visible pixels.
+        held_back: similarity of each pair under the map fitted without it (a single pair: with it), -1 to 1.
+        fitted: the same under the map fitted with it.
+        start: the same for plain rescaling to equal width.
+        pairs: what each says.
+    """
+
+    H_thermal_to_visible: Matrix
+    thermal_size: Size
+    visible_size: Size
+    model: str
+    uncertainty_px: float
+    held_back: Figures
+    fitted: Figures
+    start: Figures
+    pairs: tuple[PairReport, ...]
+
+    @property
+    def similarity(self) -> float:
+        """Mean of ``held_back``."""
+        return float(self.held_back.mean())
+
+    @property
+    def similarity_at_start(self) -> float:
+        """Mean of ``start``."""
+        return float(self.start.mean())
+
+    @property
+    def residual_px(self) -> float | None:
+        """Median over the pairs of their residuals, thermal pixels; None where no pair has one."""
+        residuals = [pair.residual_px for pair in self.pairs if pair.residual_px is not None]
+        return float(np.median(residuals)) if residuals else None
+
+
+def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
+    """Find the map from thermal to visible pixels that all pairs agree on.
+
+    Each pair is searched and roughly fitted alone; the candidate that most pairs like is refined on all together.
+
+    Args:
+        pairs: of one rig, all of the same sizes.
+
+    Raises:
+        ValueError: no pairs, sizes that differ, or too little common structure.
+    """
+    if not pairs:
+        raise ValueError("there is no pair to calibrate from; expected at least one")
+    sizes = {(pair.visible_size, pair.thermal_size) for pair in pairs}
+    if len(sizes) > 1:
+        raise ValueError(f"the pairs have {len(sizes)} different sizes; expected those of one rig")
+    visible_size, thermal_size = next(iter(sizes))
+    rough = _most_liked(pairs, [_alone(pair) for pair in pairs[:: -(-len(pairs) // _SEARCHED)]])
+    found = [Correspondences(*(np.zeros((0, 2)),) * 2, np.zeros(0)) for _ in pairs]
+    for patches in (*_COARSE[1:], *_FINE):
+        found = [match(pair, rough, patches) for pair in pairs]
+        if not any(one.weights.any() for one in found):
+            raise ValueError("the images share too little structure: nothing in one was found in the other")
+        rough = _fit(_group(found), rough, visible_size, "homography", "fine")[0]
+    groups = found if len(pairs) > 1 else _split(found[0])
+    model = _best_model(groups, rough, visible_size)
+    final, support = _fit(_group(groups), rough, visible_size, model, "fine")
+    if support / len(pairs) < LEAST_SUPPORT:
+        raise ValueError(
+            f"the images share too little structure (support {support / len(pairs):.1f}, expected {LEAST_SUPPORT:g} or "
+            "more); are they of the same scene and moment?"
+        )
+    start = inverse(equal_width(visible_size, thermal_size))
+    back = inverse(final)
+    return SceneCalibration(
+        back / back[2, 2],
+        thermal_size,
+        visible_size,
+        model,
+        _uncertainty(groups, final, thermal_size, visible_size, model),
+        np.array(_held_back(pairs, found, final, model)),
+        np.array([similarity(pair, final) for pair in pairs]),
+        np.array([similarity(pair, start) for pair in pairs]),
+        tuple(_report(pair, one, final) for pair, one in zip(pairs, found, strict=True)),
+    )
+
+
+def rig_similarity(pairs: Sequence[ImagePair], rig: Rig) -> Figures:
+    """How well the pairs agree under a rig, its lenses included: (n,), each -1 to 1.
+
+    Raises:
+        ValueError: the pairs' sizes do not fit the rig.
+    """
+    return np.array([similarity(*_straight(pair, rig)) for pair in pairs])
+
+
+def _straight(pair: ImagePair, rig: Rig) -> tuple[ImagePair, Matrix]:
+    """A pair with its lenses' distortion taken out, and its map from visible to thermal pixels."""
+    back = inverse(rig.homography(pair.thermal_size, pair.visible_size))
+    images = []
+    for image, camera, made_for in (
+        (pair.visible, rig.visible_camera, rig.visible_size),
+        (pair.thermal, rig.thermal_camera, rig.thermal_size),
+    ):
+        if camera is not None and made_for is not None:
+            matrix = scaling(made_for, (image.shape[1], image.shape[0])) @ camera.matrix
+            image = np.asarray(cv2.undistort(image, matrix, camera.distortion))
+        images.append(image)
+    return ImagePair(images[0], images[1], pair.name), back
+
+
+def _alone(pair: ImagePair) -> tuple[float, Matrix]:
+    """The best map for a pair by itself, visible to thermal, and its support."""
+    best = (0.0, inverse(equal_width(pair.visible_size, pair.thermal_size)))
+    for candidate in search(pair, _CANDIDATES):
+        support = 0.0
+        for patches, model in zip(_COARSE, ("shift_scale", "similarity"), strict=True):
+            try:
+                candidate, support = _fit(
+                    match(pair, candidate, patches), candidate, pair.visible_size, model, "coarse"
+                )
+            except ValueError:  # too few patches: no candidate
+                support = 0.0
+                break
+        if support > best[0]:
+            best = (support, candidate)
+    return best
+
+
+def _most_liked(pairs: Sequence[ImagePair], alone: list[tuple[float, Matrix]]) -> Matrix:
+    candidates = sorted(alone, key=lambda entry: -entry[0])[:_FOLDS]
+    jury = pairs[:: max(1, len(pairs) // 10)]
+    return max(candidates, key=lambda entry: sum(similarity(pair, entry[1], 160) for pair in jury))[1]
+
+
+def _group(groups: Iterable[Correspondences]) -> Correspondences:
+    several = list(groups)
+    return Correspondences(
+        np.concatenate([one.visible for one in several]),
+        np.concatenate([one.thermal for one in several]),
+        np.concatenate([one.weights for one in several]),
+    )
+
+
+def _split(one: Correspondences) -> list[Correspondences]:
+    """A single pair in interleaved parts, which then stand for pairs."""
+    parts = [slice(first, None, _FOLDS) for first in range(_FOLDS)]
+    return [Correspondences(one.visible[part], one.thermal[part], one.weights[part]) for part in parts]
+
+
+def _fit(some: Correspondences, start: Matrix, size: Size, model: str, width: str) -> tuple[Matrix, float]:
+    # What holds one pair back from flying away at empty corners is not needed where many fill each other's gaps.
+    ridge = min(0.03, 10 / max(1, len(some.weights)))
+    return fit(some.visible, some.thermal, some.weights, start, size, model, _WIDTHS_PX[width], ridge)
+
+
+def _support(some: Correspondences, visible_to_thermal: Matrix) -> float:
+    if not len(some.weights):
+        return 0.0
+    off = _distances(some, visible_to_thermal)
+    return float((some.weights / (1 + (off / _WIDTHS_PX["fine"][1]) ** 2) ** 2).sum())
+
+
+def _distances(some: Correspondences, visible_to_thermal: Matrix) -> np.ndarray:
+    mapped = np.c_[some.visible, np.ones(len(some.visible))] @ visible_to_thermal.T
+    return np.asarray(np.linalg.norm(mapped[:, :2] / mapped[:, 2:] - some.thermal, axis=1))
+
+
+def _folds(count: int) -> list[list[int]]:
+    folds = [list(range(first, count, _FOLDS)) for first in range(_FOLDS)]
+    return [fold for fold in folds if fold]
+
+
+def _best_model(groups: Sequence[Correspondences], start: Matrix, size: Size) -> str:
+    """The model of the lowest degree that explains held-back groups as well as any."""
+    best, best_support = MODELS[0], 0.0
+    for model in MODELS:
+        support = 0.0
+        for fold in _folds(len(groups)):
+            kept = [group for index, group in enumerate(groups) if index not in fold] or list(groups)
+            try:
+                fitted = _fit(_group(kept), start, size, model, "fine")[0]
+            except ValueError:
+                continue
+            support += sum(_support(groups[index], fitted) for index in fold)
+        if support > best_support * _WIN:
+            best, best_support = model, support
+    return best
+
+
+def _held_back(pairs: Sequence[ImagePair], found: list[Correspondences], final: Matrix, model: str) -> list[float]:
+    """Similarity of each pair under the map fitted without its fold."""
+    if len(pairs) == 1:
+        return [similarity(pairs[0], final)]
+    scores = []
+    for fold in _folds(len(pairs)):
+        kept = [one for index, one in enumerate(found) if index not in fold]
+        fitted = _fit(_group(kept), final, pairs[0].visible_size, model, "fine")[0]
+        scores += [similarity(pairs[index], fitted) for index in fold]
+    return scores
+
+
+def _uncertainty(groups: Sequence[Correspondences], final: Matrix, thermal: Size, visible: Size, model: str) -> float:
+    """Standard deviation of the corners, pairs and places in the image both resampled.
+
+    Pairs alone would not do: those of a rig that stands still all show one scene and are wrong together.
+    """
+    random = np.random.default_rng(0)
+    back = inverse(final)
+    cells = [_cells(group.visible, visible) for group in groups]
+    square = []
+    for _ in range(_RESAMPLES):
+        of_pair, of_cell = (
+            np.bincount(random.integers(0, n, n), minlength=n) for n in (len(groups), _CELLS[0] * _CELLS[1])
+        )
+        drawn = [
+            Correspondences(group.visible, group.thermal, group.weights * times * of_cell[cell])
+            for group, times, cell in zip(groups, of_pair, cells, strict=True)
+        ]
+        try:
+            fitted = _fit(_group(drawn), final, visible, model, "fine")[0]
+        except ValueError:
+            continue
+        square.append(corner_error(inverse(fitted), back, thermal) ** 2)
+    return float(np.sqrt(np.mean(square))) if square else float("inf")
+
+
+def _cells(points: Points, size: Size) -> npt.NDArray[np.int64]:
+    """In which of the ``_CELLS`` of an image of (width, height) points (n, 2) lie, (n,)."""
+    across, down = (
+        np.clip(points[:, axis] * _CELLS[axis] / size[axis], 0, _CELLS[axis] - 1).astype(np.int64) for axis in (0, 1)
+    )
+    return np.asarray(down * _CELLS[0] + across)
+
+
+def _report(pair: ImagePair, some: Correspondences, final: Matrix) -> PairReport:
+    residual = float(np.median(_distances(some, final))) if len(some.weights) else None
+    return PairReport(pair.name, _support(some, final), residual)

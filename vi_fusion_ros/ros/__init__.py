@@ -1,1 +1,0 @@
-"""Nodes, messages and everything else that knows ROS. Nothing outside this package imports rclpy or messages."""

@@ -1,0 +1,292 @@
+"""evaluation_node: what ``vi-fusion evaluate bag`` says, live from topics, for example during ``ros2 bag play``.
+
+It has its own pairing and pipeline and fuses every pair of the two image topics, also where it falls behind. So it says
+what a bag of these topics would give; what a running fusion_node skips or leaves out is in that node's ``~/status``.
+docs/evaluation.md has parameters, topics and keys.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vi_fusion_ros.bags.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
+from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.evaluation.fusion.evaluation import FusionEvaluation
+from vi_fusion_ros.evaluation.output import json_text, write_json
+from vi_fusion_ros.evaluation.streams.stream_evaluation import (
+    StreamEvaluator,
+    fusion_of,
+    fusion_so_far,
+    measure_one,
+    percentiles,
+    summary,
+)
+from vi_fusion_ros.images import encodings
+from vi_fusion_ros.node import qos
+from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.resources import default_model
+from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.thermal import ToneMapper
+
+PARAMETERS: dict[str, tuple[Any, str]] = {
+    "model": ("", "path of the model (.onnx); empty: the one that the package ships"),
+    "threads": (2, "CPU threads of the engine"),
+    "rig": ("", "path of the rig file; empty: the images are registered"),
+    "visible.compressed": (False, "subscribe to visible/image/compressed"),
+    "thermal.compressed": (False, "subscribe to thermal/image/compressed"),
+    "json": ("", "file for the result, written at the end and at each call of ~/evaluate; empty: none"),
+    "backlog": (200, "pairs that may wait to be fused; beyond it the newest is skipped, and the result is partial"),
+}
+_CODECS = {
+    False: Codec(encodings.check_image, encodings.decode_image),
+    True: Codec(encodings.check_compressed, encodings.decode_compressed),
+}
+_STATISTICS_PERIOD_S = 1.0
+_QUEUE_SIZE = 100  # of one camera; what has piled up in DDS comes by turns, whatever the rates
+_END = None
+
+
+class EvaluationNode(Node):
+    """Subscribes to ``visible/image`` and ``thermal/image``; says ``~/statistics`` and, when asked, ``~/evaluate``.
+
+    Raises:
+        ValueError: a parameter, the model or the rig file cannot be used; one sentence.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("evaluation_node", **kwargs)
+        values = {name: self._declare(name, *entry) for name, entry in PARAMETERS.items()}
+        self._json = Path(values["json"]) if values["json"] else None
+        self._compressed: dict[Camera, bool] = {camera: values[f"{camera}.compressed"] for camera in CAMERAS}
+        rig = Rig.load(values["rig"]) if values["rig"] else Rig.identity()
+        self._rig_source = rig.source
+        self._engine = load_engine(values["model"] or default_model(), values["threads"])
+        pipeline = FusionPipeline(self._engine, Registration(rig), ToneMapper())
+        # Where both are needed, the one of the evaluation comes first.
+        self._evaluation_lock, self._intake_lock = threading.Lock(), threading.Lock()
+        self._intake = PairStream(rig.time_offset_ns, _QUEUE_SIZE)
+        # By the wall clock, a busy machine would pair differently.
+        self._clock_of_stamps = StampClock()
+        self._evaluator = StreamEvaluator(pipeline, self._engine.manifest.labels, False)
+        self._ages_ms: list[float] = []
+        self._first_arrival_s: float | None = None
+        self._pairs: queue.Queue[MessagePair | None] = queue.Queue(max(values["backlog"], 1))
+        self._worker = threading.Thread(target=self._work, name="evaluation_worker")
+        self._worker.start()
+        self._topics: dict[Camera, str] = {}
+        self._image_subscriptions: dict[Camera, Subscription] = {}
+        for camera in CAMERAS:
+            self._subscribe(camera, ReliabilityPolicy.RELIABLE)
+        self._statistics = self.create_publisher(String, "~/statistics", qos.copy_of(qos.OUT))
+        self.create_service(Trigger, "~/evaluate", self._on_evaluate)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self.create_timer(_STATISTICS_PERIOD_S, self._publish_statistics, clock=steady)
+
+    def finish(self) -> dict[str, Any] | None:
+        """Fuse what waits and write the result; None where there was no pair. The node takes no image any more."""
+        with self._intake_lock:
+            left = self._intake.flush(self._clock_of_stamps.now_ns)
+        for pair in left:
+            self._pairs.put(pair)
+        self._pairs.put(_END)
+        self._worker.join()
+        if not self._evaluator.evaluation.stamps_ns:
+            return None
+        fusion_of(self._evaluator.evaluation, 1)
+        return self._result()
+
+    def why_nothing(self) -> str:
+        """Why there is no result, one sentence."""
+        return self._intake.why_nothing(None)
+
+    def _declare(self, name: str, default: Any, description: str) -> Any:
+        try:
+            return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
+        except Exception as error:  # rclpy raises different classes, varying with the release
+            raise ValueError(f"parameter {name}: {error}") from error
+
+    def _subscribe(self, camera: Camera, reliability: ReliabilityPolicy) -> None:
+        compressed = self._compressed[camera]
+        topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
+        self._topics[camera] = self.resolve_topic_name(topic)
+
+        def on_incompatible(sentence: str) -> None:
+            if reliability == ReliabilityPolicy.RELIABLE:
+                self.get_logger().info(f"{self._topics[camera]}: its publisher is best effort, and so are we now")
+                self.destroy_subscription(self._image_subscriptions[camera])
+                self._subscribe(camera, ReliabilityPolicy.BEST_EFFORT)
+            else:
+                self.get_logger().error(sentence)
+
+        self._image_subscriptions[camera] = self.create_subscription(
+            CompressedImage if compressed else Image,
+            topic,
+            lambda message: self._on_image(camera, message),
+            QoSProfile(depth=100, reliability=reliability),
+            event_callbacks=qos.on_incompatible_subscription(on_incompatible, self._topics[camera]),
+        )
+
+    def _on_image(self, camera: Camera, message: Any) -> None:
+        codec = _CODECS[self._compressed[camera]]
+        if self._first_arrival_s is None:
+            self._first_arrival_s = time.perf_counter()
+        with self._intake_lock:
+            outcome = self._intake.add(camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps)
+        if isinstance(outcome, StreamProblem):
+            self._note(outcome)
+            return
+        for pair in outcome:
+            try:
+                self._pairs.put_nowait(pair)
+            except queue.Full:
+                stamp = pair.pair.visible.stamp_ns
+                self._note(StreamProblem("skipped", f"pair of stamp {stamp}: skipped, the backlog of pairs is full"))
+
+    def _note(self, problem: StreamProblem) -> None:
+        with self._intake_lock:
+            self._intake.note(problem)
+        self.get_logger().warning(problem.sentence, throttle_duration_sec=5.0)
+
+    def _work(self) -> None:
+        """Fuse the pairs; while none waits, measure the fusion of the samples, so that the end comes quickly."""
+        evaluation = self._evaluator.evaluation
+        while True:
+            try:
+                pair = self._pairs.get_nowait()
+            except queue.Empty:
+                with self._evaluation_lock:
+                    busy = measure_one(evaluation)
+                if busy:
+                    continue
+                pair = self._pairs.get()
+            if pair is _END:
+                return
+            self._fuse(pair)
+
+    def _fuse(self, pair: MessagePair) -> None:
+        images = decoded(pair)
+        if isinstance(images, StreamProblem):
+            self._note(images)
+            return
+        stamp_ns = images.pair.reference.stamp_ns
+        with self._evaluation_lock:
+            try:
+                self._evaluator.take(images)
+            except ValueError as error:
+                self._note(StreamProblem("failed", f"pair of stamp {stamp_ns}: {error}"))
+                return
+            assert self._first_arrival_s is not None  # it came with an image
+            self._evaluator.evaluation.wall_s = time.perf_counter() - self._first_arrival_s
+            now_ns = self.get_clock().now().nanoseconds
+            if now_ns:  # simulated time is 0 until the first /clock
+                self._ages_ms.append((now_ns - stamp_ns) / 1e6)
+
+    def _result(self) -> dict[str, Any]:
+        """The result so far, written where it shall be; the evaluation's lock is held, or the worker has ended."""
+        manifest = self._engine.manifest
+        result = {
+            "topics": dict(self._topics),
+            "rig": self._rig_source,
+            **self._summary(fusion_so_far(self._evaluator.evaluation)),
+            "model": {"model_id": manifest.model_id, "onnx_sha256": manifest.onnx_sha256},
+        }
+        if self._json is not None:
+            write_json(self._json, result)
+        return result
+
+    def _summary(self, fusion: FusionEvaluation | None) -> dict[str, Any]:
+        with self._intake_lock:
+            result = summary(self._intake, self._evaluator.evaluation, fusion)
+        if self._ages_ms:  # none before the first /clock
+            result["timings"]["age_ms"] = percentiles(self._ages_ms)
+        return result
+
+    def _on_evaluate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        with self._evaluation_lock:
+            if not self._evaluator.evaluation.stamps_ns:
+                response.success, response.message = False, self.why_nothing()
+                return response
+            try:
+                result = self._result()
+            except OSError as error:
+                response.success, response.message = False, f"the result cannot be written: {error}"
+                return response
+        response.success, response.message = True, json_text(_short(result))
+        return response
+
+    def _publish_statistics(self) -> None:
+        with self._evaluation_lock:
+            if not self._evaluator.evaluation.stamps_ns:
+                return
+            result = self._summary(None)
+        result["waiting"] = self._pairs.qsize()
+        self._statistics.publish(String(data=json_text(_short(result))))
+
+
+def _short(result: dict[str, Any]) -> dict[str, Any]:
+    """Without what grows with the stream."""
+    fusion = {key: value for key, value in result["fusion"].items() if key not in ("frames", "per_frame")}
+    return {**{key: value for key, value in result.items() if key != "timeline"}, "fusion": fusion}
+
+
+def main(args: list[str] | None = None) -> None:
+    """Evaluate until interrupted; exits with status 2 and one sentence where there is nothing to evaluate."""
+    # With rclpy's own handlers an interrupt would end the context before the result is written.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        node = EvaluationNode()
+    except ValueError as error:
+        sys.stderr.write(f"evaluation_node: {error}\n")
+        rclpy.try_shutdown()
+        sys.exit(2)
+    spinner = Spinner(node)
+    stop.wait()
+    spinner.stop()
+    status = _close(node)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    sys.exit(status)
+
+
+def _close(node: EvaluationNode) -> int:
+    try:
+        result = node.finish()
+    except OSError as error:
+        sys.stderr.write(f"evaluation_node: the result cannot be written: {error}\n")
+        return 2
+    if result is None:
+        sys.stderr.write(f"evaluation_node: {node.why_nothing()}\n")
+        return 2
+    pairing = result["pairing"]
+    print(
+        f"{result['n']} pairs of {pairing['visible_received']} visible and {pairing['thermal_received']} thermal images"
+        + (f", partial: {result['problems'][0]}" if result["partial"] else ""),
+        flush=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    main()
