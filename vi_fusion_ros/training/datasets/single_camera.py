@@ -11,7 +11,7 @@ import numpy as np
 
 from vi_fusion_ros.training.datasets.base import Box, DatasetError, PairDataset, Sample, image_files, read_image
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS, canonical_label
-from vi_fusion_ros.frames import Image
+from vi_fusion_ros.types import Image
 
 IGNORE = "ignore"
 """Class of an object that counts neither way."""
