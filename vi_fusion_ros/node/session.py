@@ -86,8 +86,8 @@ class _Account:
 
     def published(self, result: FusionResult, latency_ms: dict[str, float], age_s: float) -> None:
         """The result that was made of the others has gone out."""
-        self._left -= result.pair.images
         self._statistics.published(result, latency_ms, age_s)
+        self._left -= result.pair.images
 
     def close(self) -> None:
         """What has not been settled could not be used."""
