@@ -1,20 +1,24 @@
 """Faults inside the fusion node: an engine, a publisher, a subscription, a thread that raises. It gives way to none."""
 
+import threading
+
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+import rclpy
 from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, wait_until
 from lifecycle_msgs.msg import Transition
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from vi_fusion_ros.node.fusion_node import FusionNode
 from vi_fusion_ros.tools.soak_checks import balance
 
 pytestmark = pytest.mark.ros
 
 FAULTY = "vi_fusion_ros.tools.faulty_node"
-NODE = "vi_fusion_ros.node.fusion_node"
 COUNTERS = (
     "visible_received", "thermal_received", "published_both", "published_visible_only", "published_thermal_only",
     "pending",
@@ -24,10 +28,10 @@ COUNTERS = (
 class Graph:
     """A fusion node that can be made to fail, and a probe."""
 
-    def __init__(self, module, parameters):
+    def __init__(self, parameters):
         domain = next_domain()
         self.probe = Probe(domain, topics={"overlay": Image})
-        self.node = NodeProcess(module, domain, {**PATIENCE, "status_rate": 20.0, **parameters})
+        self.node = NodeProcess(FAULTY, domain, {**PATIENCE, "status_rate": 20.0, **parameters})
         self.stamp = START_NS
         self.sent = 0
 
@@ -74,8 +78,8 @@ def start(model):
     """Starts a graph with parameters; closed after the test."""
     graphs = []
 
-    def _start(parameters=None, module=FAULTY, active=True):
-        graph = Graph(module, {"model": str(model), **(parameters or {})})
+    def _start(parameters=None, active=True):
+        graph = Graph({"model": str(model), **(parameters or {})})
         graphs.append(graph)
         if active:
             graph.probe.wait_active()
@@ -232,6 +236,28 @@ def test_counts_stay_when_the_node_is_deactivated(start):
     wait_until(lambda: graph.probe.status.state == "inactive", "the status")
     assert graph.unaccounted() == 0
     assert graph.probe.status.pairs >= 1
+
+
+def test_destroying_an_active_node_ends_every_thread_even_where_a_step_raises(model, monkeypatch):
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=next_domain())
+    before = set(threading.enumerate())
+    settings = {"model": str(model), "threads": 1, "drift.mode": "monitor"}
+    node = FusionNode(context=context, parameter_overrides=[Parameter(name, value=v) for name, v in settings.items()])
+    node.autostart()
+    work = node._background.run(lambda: "done")
+    wait_until(work.done, "the background thread to have worked")
+    names = {thread.name for thread in set(threading.enumerate()) - before}
+    assert names == {"fusion_worker", "background_work_0"}  # the drift monitor's is a fusion_worker, too
+
+    def fail(_subscription):
+        raise RuntimeError("cannot be destroyed")
+
+    monkeypatch.setattr(node, "destroy_subscription", fail)
+    node.destroy_node()
+    assert set(threading.enumerate()) <= before
+    assert "cannot be destroyed" in node._status().last_error
+    rclpy.shutdown(context=context)
 
 
 class Call:

@@ -37,6 +37,9 @@ from vi_fusion_ros.sync.health import HealthMonitor
 PROMOTED = "second "
 """How the description of the engine begins that takes over and can fail."""
 
+INJECTED = "a fault was injected"
+"""How the text of every error begins that is raised here."""
+
 POINTS: dict[str, list[tuple[Any, str]]] = {
     "activation": [
         (session, "make_synchronizer"), (FusionNode, "create_subscription"), (Worker, "start"),
@@ -91,7 +94,7 @@ class Faults:
             self._changed.wait_for(lambda: self._fault != f"hold {point}")
             self._calls[point] += 1
             if point == self._point and self._at in (0, self._calls[point]):
-                raise InjectedError(f"a fault was injected: {point}")
+                raise InjectedError(f"{INJECTED}: {point}")
 
 
 def wire(faults: Faults) -> None:
