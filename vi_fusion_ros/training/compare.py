@@ -58,8 +58,8 @@ def compare(fused: Path, visible: Path, thermal: Path) -> dict[str, Any]:
             networks,
             lambda network, modality: np.concatenate([predict_presence(network, f, modality)[0] for f in sets]),
         )
-        truth = [np.concatenate(column) for column in zip(*(frames.presence() for frames in sets), strict=True)]
-        result["frames"] = {name: presence_report(values, *truth, LABELS) for name, values in scores.items()}
+        present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
+        result["frames"] = {name: presence_report(values, present, known, LABELS) for name, values in scores.items()}
     return result
 
 

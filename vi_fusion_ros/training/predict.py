@@ -52,7 +52,8 @@ def predict_presence(
     device = next(network.parameters()).device
     rows = []
     for index in range(len(frames)):
-        images = blackened(*(image.to(device) for image in padded_tensors(frames[index])), modality)
+        visible, thermal = padded_tensors(frames[index])
+        images = blackened(visible.to(device), thermal.to(device), modality)
         output = network.perception(*(halved(image) for image in images))
         rows.append((output.logits.float().cpu().numpy(), output.illumination.float().cpu().numpy()))
     network.train(was_training)

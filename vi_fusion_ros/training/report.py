@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.metrics.fusion import fusion_metrics
-from vi_fusion_ros.evaluation.metrics.gray_image import to_gray
+from vi_fusion_ros.evaluation.metrics.fusion import fusion_metrics, to_gray
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training import classification as figures
 from vi_fusion_ros.training.config import TrainConfig
