@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from domains import next_domain  # noqa: F401 (the tests take it from here)
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
@@ -36,13 +37,6 @@ START_NS = 1_700_000_000_000_000_000
 # On a busy machine there may be pauses between the images that a test sends, which are often the same ones: no faults.
 # One thread: those of ONNX Runtime wait for each other, which takes long where processors are scarce.
 PATIENCE = {"single_camera_timeout": 10.0, "health.fault_time": 10.0, "threads": 1}
-
-_domains = itertools.count(100 + os.getpid() % 100)
-
-
-def next_domain() -> int:
-    """A DDS domain that no other test of this process uses; 102 to 201 are free of ephemeral ports."""
-    return 102 + next(_domains) % 100
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
