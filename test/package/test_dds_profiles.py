@@ -63,12 +63,7 @@ def test_fast_dds_reads_the_profile_without_complaint(tmp_path: Path):
 def start_a_node_with(profile: Path) -> str:
     """What a process that makes a node with this profile writes."""
     variables = dict.fromkeys(("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"), str(profile))
-    environment = {
-        **os.environ,
-        **variables,
-        "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
-        "ROS_DOMAIN_ID": str(next_domain()),
-    }
+    variables |= {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "ROS_DOMAIN_ID": str(next_domain())}
     code = "import rclpy; rclpy.init(); rclpy.create_node('profile'); rclpy.shutdown()"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60
