@@ -242,6 +242,11 @@ class FusionNode(LifecycleNode):
         )
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session)
+        unused = declaration.unused_qos(self)
+        if unused:
+            self.get_logger().warning(
+                f"qos_overrides of {', '.join(unused)} change nothing: there is no such topic here"
+            )
 
     def _follow_topics(self, session: Session) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.node import qos, runner
+from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.synchronizer import make_synchronizer
 from vi_fusion_ros.sync.pairing import PairingPolicy
 
@@ -108,6 +109,7 @@ class PairCollector(Node):
     def _declare(self, name: str, default: Any, description: str, low: float = 0, high: float = 0) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)
         if isinstance(default, float):
+            declaration.take_integer(self, name)
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
         elif isinstance(default, int) and not isinstance(default, bool):
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]

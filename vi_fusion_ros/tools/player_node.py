@@ -36,6 +36,7 @@ from vi_fusion_ros.images.encodings import fill_compressed, fill_image
 from vi_fusion_ros.node import qos, runner
 from vi_fusion_ros.node.background_executor import Spinner
 from vi_fusion_ros.node.messages import to_time
+from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
 from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count, seen_aside
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN
@@ -374,6 +375,7 @@ class PlayerNode(Node):
     def _declare(self, name: str, default: Any, low: float | None, high: float | None, description: str) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)
         if isinstance(default, float):
+            declaration.take_integer(self, name)
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
         elif low is not None:
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
