@@ -171,9 +171,9 @@ def test_the_codec_needs_no_ros():
     [
         (
             "raise AttributeError('_ARRAY_API not found')",
-            "which cannot be loaded (AttributeError: _ARRAY_API not found)",
+            "cannot be loaded (AttributeError: _ARRAY_API not found)",
         ),
-        ("import no_such_thing", "which cannot be loaded (ModuleNotFoundError: No module named 'no_such_thing')"),
+        ("import no_such_thing", "cannot be loaded (ModuleNotFoundError: No module named 'no_such_thing')"),
         (
             "class CvBridge:\n    def imgmsg_to_cv2(self, *_, **__): raise SystemError('initialization failed')",
             "cannot be decoded by cv_bridge: SystemError: initialization failed",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-packages = pytest.importorskip("ament_index_python.packages", reason="ROS 2 is not sourced")
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+from ament_index_python.packages import get_package_prefix
 from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, wait_until
 
 pytestmark = pytest.mark.ros
@@ -101,7 +101,7 @@ def test_ending_while_images_flow_is_quiet(node, number):
 
 @pytest.mark.parametrize("name", NODES)
 def test_ctrl_c_at_any_time_of_the_start_leaves_no_traceback(name, tmp_path):
-    executable = Path(packages.get_package_prefix("vi_fusion_ros")) / "lib" / "vi_fusion_ros" / name
+    executable = Path(get_package_prefix("vi_fusion_ros")) / "lib" / "vi_fusion_ros" / name
     arguments = ["--ros-args", "-p", f"out:={tmp_path}"] if name == "pair_collector" else []
     for _ in range(2):
         process = Process([sys.executable, "-X", "importtime", str(executable), *arguments], next_domain())
@@ -149,4 +149,5 @@ def test_what_yaml_reads_as_another_type_is_taken_as_it_was_meant(tmp_path):
 
 def test_the_player_takes_an_integer_for_a_float():
     done = run("player_node", "--ros-args", "-p", "duration:=1", "-p", "wait_for_subscribers:=false")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert "played 30 visible" in done.stderr
