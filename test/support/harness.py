@@ -53,13 +53,15 @@ class Process:
     Args:
         command: program and arguments.
         domain: the DDS domain.
+        environment: what is added to the environment; a variable that is empty is taken away.
     """
 
-    def __init__(self, command: list[str], domain: int) -> None:
+    def __init__(self, command: list[str], domain: int, environment: dict[str, str] | None = None) -> None:
+        variables = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (lives as long as the process)
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"},
+            env={name: value for name, value in variables.items() if value},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
