@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,11 +22,12 @@ from rclpy.parameter import Parameter
 from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.select import Wanted, select_engine
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, services
+from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, runner, services
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
 from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
@@ -39,6 +41,7 @@ from vi_fusion_ros.sync.health import CAMERAS
 from vi_fusion_ros.thermal import ThermalCamera
 
 _LOG_AGAIN_AFTER_S = 5.0
+_LOOK_EVERY_S = 0.1
 _TONE_PARAMETERS = frozenset({"thermal.tone_mapping", "thermal.range", "thermal.min_span"})
 
 
@@ -239,6 +242,11 @@ class FusionNode(LifecycleNode):
         )
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session)
+        unused = declaration.unused_qos(self)
+        if unused:
+            self.get_logger().warning(
+                f"qos_overrides of {', '.join(unused)} change nothing: there is no such topic here"
+            )
 
     def _follow_topics(self, session: Session) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
@@ -397,32 +405,31 @@ def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
     )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    node = FusionNode()
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; returns the exit status."""
+    entries = [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
+    description = "Pairs, registers, fuses and classifies the images of a visible and a thermal camera."
+    return runner.run("fusion_node", description, entries, args, FusionNode, _serve)
+
+
+def _serve(node: FusionNode, stop: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        node.autostart()
-        spin(executor, node.count_error)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    node.autostart()
+    spin(executor, node.count_error, stop)
+    return 0
 
 
-def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
-    """Spin until shutdown; an exception from a callback is reported and spinning goes on."""
-    while rclpy.ok():
+def spin(executor: SingleThreadedExecutor, report: Callable[[str], None], stop: threading.Event) -> None:
+    """Spin until ``stop`` or shutdown; an exception from a callback is reported and spinning goes on."""
+    while rclpy.ok() and not stop.is_set():
         try:
-            executor.spin_once()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            raise
+            executor.spin_once(timeout_sec=_LOOK_EVERY_S)  # a signal is taken between two of them
+        except ExternalShutdownException:
+            return
         except Exception as error:
             report(f"{type(error).__name__} in a callback: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
