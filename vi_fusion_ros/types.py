@@ -111,3 +111,8 @@ class FusionResult:
     def thermal_attention(self) -> float:
         """Mean thermal share over the image, 0 to 1."""
         return float(self.attention.mean())
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Calibrated probability of presence by label, 0 to 1."""
+        return {score.label: score.probability for score in self.scores}
