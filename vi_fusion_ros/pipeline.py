@@ -276,7 +276,7 @@ def _frame(camera: str, image: Image | None) -> Frame | None:
     if image is None:
         return None
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"the {camera} image is of type {type(image).__name__}; expected a NumPy array")
+        raise ValueError(f"the {camera} image is of type {type(image).__name__}; expected a NumPy array")  # noqa: TRY004
     return Frame(image)
 
 

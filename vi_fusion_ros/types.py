@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[Any]
+
+Camera = Literal["visible", "thermal"]
+
+CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
+
+OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
 class Mode(enum.IntEnum):

@@ -7,7 +7,7 @@ import pytest
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.node.parameters import schema
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline, feather, load_pipeline
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair, Mode
@@ -307,5 +307,5 @@ def test_load_pipeline_takes_model_rig_and_settings(model, tmp_path):
     assert result.thermal_grey.max() == 128  # 300 K, half way
     with pytest.raises(ValueError, match="missing"):
         load_pipeline(model, tmp_path / "missing.yaml")
-    with pytest.raises(ValueError, match="missing.onnx"):
+    with pytest.raises(ValueError, match=r"missing\.onnx"):
         load_pipeline(tmp_path / "missing.onnx")

@@ -131,7 +131,7 @@ class _Runs:
 
     def bare(self) -> float:
         """Pairs a second of decoding and fusing alone."""
-        from vi_fusion_ros.bags.pair_stream import DecodedPair, decoded
+        from vi_fusion_ros.sync.pair_stream import DecodedPair, decoded
 
         self._pipeline.reset()
         start = time.perf_counter()
