@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[Any]
+
+Camera = Literal["visible", "thermal"]
+
+CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
+
+OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
 class Mode(enum.IntEnum):
@@ -111,3 +117,8 @@ class FusionResult:
     def thermal_attention(self) -> float:
         """Mean thermal share over the image, 0 to 1."""
         return float(self.attention.mean())
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Calibrated probability of presence by label, 0 to 1."""
+        return {score.label: score.probability for score in self.scores}

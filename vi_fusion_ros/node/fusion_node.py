@@ -33,7 +33,7 @@ from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import Surroundings
 from vi_fusion_ros.node.status.statistics import Statistics
-from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
 from vi_fusion_ros.resources import default_model
@@ -296,8 +296,7 @@ class FusionNode(LifecycleNode):
             session.replace_rig_offset(rig.time_offset_ns)
 
     def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
-        camera = ThermalCamera(self._settings, rig.radiometry if rig else None)
-        return FusionPipeline(engine, registration, camera.tone_mapper(), camera, self._settings["visible.denoise"])
+        return build_pipeline(engine, rig, self._settings, registration)
 
     def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
         self._pipeline = pipeline

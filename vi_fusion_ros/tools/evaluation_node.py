@@ -23,7 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.bags.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
+from vi_fusion_ros.sync.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.evaluation.fusion.evaluation import FusionEvaluation
 from vi_fusion_ros.evaluation.output import json_text, write_json

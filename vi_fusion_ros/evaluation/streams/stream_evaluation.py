@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.bags.pair_stream import DecodedPair, PairStream
+from vi_fusion_ros.sync.pair_stream import DecodedPair, PairStream
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEvaluation, trivial_fusions
 from vi_fusion_ros.evaluation.metrics.fusion import MIN_SIZE, metrics_of_methods, to_gray
@@ -239,14 +239,10 @@ def _metrics(sample: Sample) -> list[list[float]]:
 def _out_of_order(intake: PairStream) -> list[str]:
     """A sentence where images were lost because stamps do not rise."""
     lost = intake.pairing.drops[Drop.late] + intake.pairing.drops[Drop.time_reset]
-    steps = sum(_steps_back(stamps) for stamps in intake.stamps.values())
+    steps = sum(track.steps_back for track in intake.stamps.values())
     if not (lost and steps):
         return []
     return [f"the stamps step back {steps} times; {lost} images came too late to be paired or were held at a jump back"]
-
-
-def _steps_back(stamps_ns: list[int]) -> int:
-    return int(np.count_nonzero(np.diff(stamps_ns) < 0))
 
 
 def _pairing(intake: PairStream, evaluation: StreamEvaluation) -> dict[str, Any]:
@@ -255,25 +251,19 @@ def _pairing(intake: PairStream, evaluation: StreamEvaluation) -> dict[str, Any]
     return {
         "visible_received": intake.received["visible"],
         "thermal_received": intake.received["thermal"],
-        "visible_rate_hz": _rate(intake.stamps["visible"]),
-        "thermal_rate_hz": _rate(intake.stamps["thermal"]),
+        "visible_rate_hz": intake.stamps["visible"].rate_hz,
+        "thermal_rate_hz": intake.stamps["thermal"].rate_hz,
         "pairs": intake.pairing.pairs,
         "drops": {drop.value: count for drop, count in intake.pairing.drops.items()},
         "invalid": dict(sorted(intake.invalid.items())),
         "time_resets": intake.pairing.time_resets,
-        "steps_back": {camera: _steps_back(stamps) for camera, stamps in intake.stamps.items()},
+        "steps_back": {camera: track.steps_back for camera, track in intake.stamps.items()},
         "mean_skew_ms": float(skews.mean()),
         "mean_abs_skew_ms": float(np.abs(skews).mean()),
         "max_abs_skew_ms": float(np.abs(skews).max()),
         "skew_histogram": {"edges_ms": edges.tolist(), "counts": counts.tolist()},
         "sync_wait_ms": percentiles(evaluation.sync_waits_ms),
     }
-
-
-def _rate(stamps_ns: list[int]) -> float | None:
-    gaps = np.diff(stamps_ns)
-    gaps = gaps[gaps > 0]
-    return float(1e9 / np.median(gaps)) if len(gaps) else None
 
 
 def _label(evaluation: StreamEvaluation, k: int) -> dict[str, Any]:
