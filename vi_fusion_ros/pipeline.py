@@ -159,7 +159,7 @@ class FusionPipeline:
         buffers = self._engine.buffers(*self._inputs.padded)
         self._inputs.fill(visible, thermal, *buffers)
         output = self._engine.infer(*buffers)
-        if not (np.isfinite(output.logits).all() and np.isfinite(output.illumination).all()):
+        if not output.finite:
             raise ValueError(f"model {self._engine.manifest.model_id} gave scores that are not finite for this pair")
         return EngineOutput(
             output.fused[0, 0, :height, :width],

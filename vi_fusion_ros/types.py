@@ -67,6 +67,11 @@ class FramePair:
         return Mode.THERMAL_ONLY if self.visible is None else Mode.BOTH
 
     @property
+    def images(self) -> int:
+        """How many frames are there, 1 or 2."""
+        return (self.visible is not None) + (self.thermal is not None)
+
+    @property
     def reference(self) -> Frame:
         """The frame that the result is drawn in: the visible one, else the thermal one."""
         frame = self.visible or self.thermal

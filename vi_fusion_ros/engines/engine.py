@@ -40,6 +40,11 @@ class EngineOutput:
     logits: Tensor
     illumination: Tensor
 
+    @property
+    def finite(self) -> bool:
+        """Whether the scores are numbers: without, there is no result."""
+        return bool(np.isfinite(self.logits).all() and np.isfinite(self.illumination).all())
+
 
 class Engine(Protocol):
     """A loaded model. Not thread-safe.
@@ -49,7 +54,7 @@ class Engine(Protocol):
         description: backend, version and device, for people.
         reason: why this backend serves the model, one phrase.
         state: ``ready``; ``building`` while this engine serves until a faster one is built; ``fallback`` where the
-            faster one was wanted and cannot be had.
+            faster one was wanted and cannot be had, or has failed.
     """
 
     @property
@@ -113,8 +118,3 @@ def to_bytes(plane: Plane) -> npt.NDArray[np.uint8]:
     if plane.dtype == np.uint8:
         return plane
     return np.rint(np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, without the line breaks and indents that libraries put into it."""
-    return " ".join(str(error).split())

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from vi_fusion_ros.engines.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, one_line, to_unit
+from vi_fusion_ros.engines.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
 from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.errors import one_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
