@@ -101,8 +101,8 @@ def test_missing_partners_and_corrupt_images_are_named_and_counted(folders, fuse
     reasons = {problem["name"]: problem["reason"] for problem in result(folders)["problems"]}
     assert reasons["f0"] == "its thermal image is missing"
     assert reasons["extra"] == "its visible image is missing"
-    assert "f1.png cannot be read" in reasons["f1"]
-    assert "empty.png cannot be read" in reasons["empty"]
+    assert "f1.png: corrupt or not an image" in reasons["f1"]
+    assert "empty.png: corrupt or not an image" in reasons["empty"]
     assert result(folders)["totals"]["problems"] == 4
     said = capsys.readouterr()
     assert "1 fused, 4 skipped" in said.out
@@ -129,14 +129,15 @@ def test_a_rig(folders, fuse):
     np.testing.assert_array_equal(fused[:, :16], image(0)[:, :16])
 
 
-def test_videos_of_one_rate_pair_by_number(tmp_path, fuse):
+def test_frames_of_videos_of_one_rate_pair_in_order(tmp_path, fuse):
     video(tmp_path / "v.mp4", 12, 30)
     video(tmp_path / "t.mp4", 10, 30)
     assert fuse("v.mp4", "t.mp4") == 0
     assert files(tmp_path / "out") == ["fused.mp4"]
     assert len(frames_of(tmp_path / "out" / "fused.mp4")) == 10
     totals = result(tmp_path)["totals"]
-    assert (totals["fused"], totals["unpaired"]) == (10, {"no_partner": 2})
+    assert (totals["fused"], sum(totals["unpaired"].values())) == (10, 2)
+    assert [frame["skew_ms"] for frame in result(tmp_path)["frames"]] == [0] * 10
 
 
 def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
@@ -157,7 +158,7 @@ def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
         ("visible", "empty", "empty has no image"),
         ("visible", "thermal/f0.png", "expected two of one kind"),
         ("text.txt", "text.txt", "text.txt cannot be read as a video"),
-        ("twice", "thermal", "both f0.bmp and f0.png"),
+        ("twice", "thermal", "both f0.bmp and f0.png; expected one a stem"),
     ],
 )
 def test_wrong_inputs_are_one_sentence(folders, fuse, capsys, visible, thermal, sentence):

@@ -10,7 +10,7 @@ from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.estimate.acceptance import require_surer_offset
 from vi_fusion_ros.registration.estimate.time import Motion, time_offset
-from vi_fusion_ros.sources.clip import Video
+from vi_fusion_ros.sources.video import Video
 
 
 def walker(times_s, inverted=False, seed=0):
@@ -64,7 +64,8 @@ def test_no_delay_without_motion_or_with_too_few_frames():
 
 
 def clip_frames(data_dir, name):
-    return [list(Video(data_dir / "m3svd" / f"{name}_{camera}.mp4")) for camera in ("visible", "thermal")]
+    videos = (Video(data_dir / "m3svd" / f"{name}_{camera}.mp4") for camera in ("visible", "thermal"))
+    return [[frame.image for frame in video] for video in videos]
 
 
 @pytest.mark.data
