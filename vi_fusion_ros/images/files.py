@@ -62,7 +62,7 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
     images: dict[str, Path] = {}
     for path in image_paths(folder):
         if path.stem in images:
-            raise ValueError(f"{folder}: both {images[path.stem].name} and {path.name}; expected one a stem")
+            raise ValueError(f"{folder}: two images of one stem, {images[path.stem].name} and {path.name}")
         images[path.stem] = path
     return images
 
