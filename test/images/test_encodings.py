@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.images.encodings import ImageError, decode_compressed, decode_image, fill_compressed, fill_image
+from vi_fusion_ros.images.encodings import ImageError, check_compressed, decode_compressed, decode_image, fill_compressed, fill_image
 
 HEIGHT, WIDTH = 5, 7
 RNG = np.random.default_rng(1)
@@ -99,11 +99,17 @@ def test_contradictory_messages_are_refused_in_a_sentence(change, expected):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv_bridge") is not None, reason="cv_bridge is installed")
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422", "", "nonsense"])
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422", "yuyv"])
 def test_other_encodings_name_the_missing_package(encoding):
     with pytest.raises(ImageError, match="needs the package cv_bridge") as caught:
         decode_image(message(GREY8, encoding))
     assert f"'{encoding}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["", "nonsense", "64FC1", "16SC1", "32SC1", "rgb16", "bayer_rggb16", "8UC4"])
+def test_encodings_that_nothing_reads_whole_are_refused_with_or_without_cv_bridge(encoding):
+    with pytest.raises(ImageError, match=f"image encoding '{encoding}' is not supported; expected mono8, "):
+        decode_image(message(GREY8, encoding))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv_bridge") is None, reason="cv_bridge is not installed here")
@@ -114,8 +120,6 @@ def test_bayer_goes_through_cv_bridge():
     image = decode_image(fill_image(Image(), mosaic, "bayer_rggb8"))
     assert image.shape == (16, 16, 3)
     np.testing.assert_array_equal(image[8, 8], (10, 50, 200))
-    with pytest.raises(ImageError, match="cannot be decoded by cv_bridge"):
-        decode_image(fill_image(Image(), mosaic, "nonsense"))
 
 
 @pytest.mark.parametrize("image", [GREY8, GREY16, FLOAT, COLOR, COLOR[:, ::-1]])
@@ -154,6 +158,26 @@ def test_compressed_alpha_is_dropped():
 def test_garbage_compressed_images_are_refused_in_a_sentence(data, format_, expected):
     with pytest.raises(ImageError, match=expected):
         decode_compressed(SimpleNamespace(format=format_, data=data))
+
+
+@pytest.mark.parametrize("format_", ["16UC1; jpeg compressed ", "mono16; jpeg compressed mono8", "32FC1; jpeg compressed"])
+def test_a_jpeg_of_a_deep_image_is_refused_before_it_is_decoded(format_):
+    data = cv2.imencode(".jpg", GREY8)[1].tobytes()
+    for check in (check_compressed, decode_compressed):
+        with pytest.raises(ImageError, match=f"'{format_}' has kept 8 of the (16|32) bits of .*expected PNG"):
+            check(SimpleNamespace(format=format_, data=data))
+
+
+def test_a_png_of_less_depth_than_its_format_says_is_refused():
+    data = cv2.imencode(".png", GREY8)[1].tobytes()
+    with pytest.raises(ImageError, match="has kept 8 of the 16 bits of mono16"):
+        decode_compressed(SimpleNamespace(format="mono16; png compressed mono16", data=data))
+
+
+@pytest.mark.parametrize("format_", ["jpeg", "mono8; jpeg compressed mono8", "bgr8; jpeg compressed bgr8"])
+def test_other_jpegs_are_taken(format_):
+    data = cv2.imencode(".jpg", GREY8)[1].tobytes()
+    assert decode_compressed(SimpleNamespace(format=format_, data=data)).shape == GREY8.shape
 
 
 def test_compressed_16_bit_color_is_refused():

@@ -1,8 +1,8 @@
 """Between ROS image messages and numpy arrays, without copies where the encoding allows.
 
 Works on anything shaped like ``sensor_msgs/Image`` or ``CompressedImage`` (rclpy's classes and those that the rosbags
-library reads alike), so this module imports no ROS package. Encodings beyond ``PLAIN_ENCODINGS`` (Bayer, YUV, ...) go
-through cv_bridge where it is installed. cv_bridge is not used for the plain ones because it rescales mono16 and, built
+library reads alike), so this module imports no ROS package. ``CV_BRIDGE_ENCODINGS`` (Bayer, YUV) go through cv_bridge
+where it is installed. Nothing is reduced to 8 bits: what cannot be had with its depth is refused. cv_bridge is not used for the plain ones because it rescales mono16 and, built
 against NumPy 1, crashes under NumPy 2 (ros-perception/vision_opencv#535).
 """
 
@@ -48,6 +48,16 @@ PLAIN_ENCODINGS: dict[str, _Layout] = {
     "bgra8": _Layout(np.uint8, 4, cv2.COLOR_BGRA2BGR),
     "rgba8": _Layout(np.uint8, 4, cv2.COLOR_RGBA2BGR),
 }
+
+CV_BRIDGE_ENCODINGS = frozenset(
+    {
+        "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8", "yuv422", "uyvy", "yuv422_yuy2", "yuyv",
+    }
+)  # fmt: skip
+"""What cv_bridge turns into 8-bit colour without a loss; of 16-bit encodings it would keep 8 bits."""
+
+_DEEP_ENCODINGS = {"mono16": 16, "16UC1": 16, "16SC1": 16, "32FC1": 32, "64FC1": 64}
+"""Bits of single-channel encodings that a JPEG cannot hold."""
 
 MAX_PIXELS = 2**25
 """The most pixels that a compressed image may stand for: 8K video has fewer."""
@@ -110,12 +120,14 @@ def check_compressed(msg: Any) -> None:
     """Check what can be known of a ``sensor_msgs/CompressedImage`` before decoding it.
 
     Raises:
-        ImageError: if it is empty or of the compressedDepth transport.
+        ImageError: if it is empty, of the compressedDepth transport, or a JPEG of an image with more than 8 bits.
     """
     if len(msg.data) == 0:
         raise ImageError("compressed image without data; expected a JPEG, PNG or TIFF stream")
     if "compressedDepth" in msg.format:
         raise ImageError(f"compressed format '{msg.format}' is not supported; use the 'compressed' or raw transport")
+    if "jpeg" in msg.format.partition(";")[2]:
+        _require_depth(msg, 8)
 
 
 def decode_compressed(msg: Any) -> Image:
@@ -135,6 +147,7 @@ def decode_compressed(msg: Any) -> Image:
         pixels = None
     if pixels is None:
         raise ImageError(f"compressed image of {len(msg.data)} bytes and format '{msg.format}' cannot be decoded")
+    _require_depth(msg, pixels.dtype.itemsize * 8)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if (pixels.dtype.name, _channels(pixels)) not in _ENCODING_OF:
@@ -143,6 +156,16 @@ def decode_compressed(msg: Any) -> Image:
             "8-bit colour, or 8-bit, 16-bit or float grey"
         )
     return pixels
+
+
+def _require_depth(msg: Any, bits: int) -> None:
+    """Compare with the encoding that the image had before it was compressed, as the format of the transport names it."""
+    before = msg.format.partition(";")[0].strip()
+    if bits < _DEEP_ENCODINGS.get(before, 0):
+        raise ImageError(
+            f"compressed format '{msg.format}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of {before}; "
+            "expected PNG: set the publisher's parameter …compressed.format to png, or use the raw transport"
+        )
 
 
 def _check_pixels(msg: Any) -> None:
@@ -209,6 +232,11 @@ def _byte_array(contiguous: Image) -> array.array[int]:
 
 
 def _cv_bridge(encoding: str) -> Any:
+    if encoding not in CV_BRIDGE_ENCODINGS:
+        others = f"with cv_bridge {', '.join(sorted(CV_BRIDGE_ENCODINGS))}"
+        raise ImageError(
+            f"image encoding '{encoding}' is not supported; expected {', '.join(PLAIN_ENCODINGS)}; {others}"
+        )
     cv_bridge, fault = _load_cv_bridge()
     if cv_bridge is None:
         raise ImageError(

@@ -211,6 +211,8 @@ class PlayerNode(Node):
         super().__init__("player_node", **kwargs)
         self._values = {name: self._declare(name, *entry) for name, entry in PARAMETERS.items()}
         self._streams = self._open()
+        for note in self._streams.notes:
+            self.get_logger().warning(note)
         compressed = self._values["compressed"]
         self.cameras = [
             _Camera(self, name, self._timing(name), self._encoding(name), compressed) for name in self._camera_names()
