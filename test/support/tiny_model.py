@@ -35,6 +35,7 @@ def write_model(
     visible_shape: tuple[Any, ...] = (1, 3, "H", "W"),
     outputs: tuple[str, ...] = OUTPUTS,
     logits_factor: float = 4.0,
+    place: int = 8,
 ) -> Path:
     """Write the model to ``path`` and its manifest beside it, with ``changes`` made to the manifest."""
     constants = {
@@ -55,7 +56,7 @@ def write_model(
         helper.make_node("Sub", ["scaled", "shift"], ["logits"]),
     ]
     if "objects" in outputs:
-        nodes += _OBJECT_NODES
+        nodes += _object_nodes(place)
         constants |= {
             "object_factor": np.array(16, np.float32),
             "object_shift": np.array(8, np.float32),
@@ -87,14 +88,16 @@ def write_model(
     return path
 
 
-_OBJECT_NODES = [
-    helper.make_node("Concat", ["luma", "thermal"], ["pixels"], axis=1),
-    helper.make_node("AveragePool", ["pixels"], ["places"], kernel_shape=[8, 8], strides=[8, 8]),
-    helper.make_node("Mul", ["places", "object_factor"], ["scaled_places"]),
-    helper.make_node("Sub", ["scaled_places", "object_shift"], ["object_scores"]),
-    helper.make_node("Conv", ["places", "no_weights", "box_sides"], ["sides"]),
-    helper.make_node("Concat", ["object_scores", "sides"], ["objects"], axis=1),
-]
+def _object_nodes(place: int) -> list[onnx.NodeProto]:
+    square = [place, place]
+    return [
+        helper.make_node("Concat", ["luma", "thermal"], ["pixels"], axis=1),
+        helper.make_node("AveragePool", ["pixels"], ["places"], kernel_shape=square, strides=square),
+        helper.make_node("Mul", ["places", "object_factor"], ["scaled_places"]),
+        helper.make_node("Sub", ["scaled_places", "object_shift"], ["object_scores"]),
+        helper.make_node("Conv", ["places", "no_weights", "box_sides"], ["sides"]),
+        helper.make_node("Concat", ["object_scores", "sides"], ["objects"], axis=1),
+    ]
 
 
 def _value(name: str, shape: tuple[Any, ...]) -> onnx.ValueInfoProto:

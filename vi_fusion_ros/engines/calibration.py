@@ -24,6 +24,10 @@ class Calibration:
     bias: Floats
     thresholds: Floats
 
+    def of(self, label: npt.NDArray[np.intp]) -> Calibration:
+        """Of the labels at these indices, (N,), one for each of N scores."""
+        return Calibration(self.temperature[label], self.bias[label], self.thresholds[label])
+
     def probabilities(self, scores: npt.NDArray[np.floating]) -> Floats:
         """Raw scores, (..., C), to probabilities, (..., C) float64."""
         return sigmoid((scores.astype(np.float64) - self.bias) / self.temperature)

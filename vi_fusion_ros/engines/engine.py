@@ -18,7 +18,7 @@ Plane = npt.NDArray[Any]
 INPUTS = {"visible": 3, "thermal": 1}
 """Names and channels of a model's inputs: float32 [1, channels, H, W], 0 to 1."""
 
-OUTPUTS = ("fused", "attention", "logits", "illumination")
+OUTPUTS: tuple[str, ...] = ("fused", "attention", "logits", "illumination")
 """Names of the outputs that every model has, in the order of ``EngineOutput``."""
 
 OBJECTS = "objects"
