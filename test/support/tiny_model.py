@@ -35,6 +35,7 @@ def write_model(
     visible_shape: tuple[Any, ...] = (1, 3, "H", "W"),
     outputs: tuple[str, ...] = OUTPUTS,
     logits_factor: float = 4.0,
+    object_factor: float = 16.0,
     place: int = 8,
 ) -> Path:
     """Write the model to ``path`` and its manifest beside it, with ``changes`` made to the manifest."""
@@ -58,7 +59,7 @@ def write_model(
     if "objects" in outputs:
         nodes += _object_nodes(place)
         constants |= {
-            "object_factor": np.array(16, np.float32),
+            "object_factor": np.array(object_factor, np.float32),
             "object_shift": np.array(8, np.float32),
             "no_weights": np.zeros((8, 2, 1, 1), np.float32),
             "box_sides": np.array([side for sides in SIDES.values() for side in sides], np.float32),
