@@ -244,7 +244,7 @@ except ValueError as error:
 
 
 def test_objects_are_served_where_the_model_has_them(python, compile_, tmp_path, object_model):
-    done = compile_(tmp_path / "engines", model=object_model)
+    done = compile_(tmp_path / "engines", "--precision", "fp32", model=object_model)
     assert (done.returncode, done.stderr) == (0, "")
     [path] = (tmp_path / "engines").glob("*.engine")
     verification = json.loads(path.with_suffix(".json").read_text())["engine"]["verification"]
