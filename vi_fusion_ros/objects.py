@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,6 +66,41 @@ def with_temperatures(
         radiometry: of the counts.
     """
     return tuple(_with_temperature(found, thermal, mask, radiometry) for found in objects)
+
+
+def message_fields(found: DetectedObject) -> dict[str, Any]:
+    """The fields of a ``vi_fusion_ros/DetectedObject`` message by name."""
+    return {
+        "label": found.label,
+        "probability": found.probability,
+        "x": found.x0,
+        "y": found.y0,
+        "width": found.x1 - found.x0,
+        "height": found.y1 - found.y0,
+        "mean_temperature": found.mean_kelvin,
+        "max_temperature": found.max_kelvin,
+    }
+
+
+def of_message(message: Any) -> DetectedObject:
+    """The object that a ``vi_fusion_ros/DetectedObject`` message tells of."""
+    right, lower = message.x + message.width, message.y + message.height
+    temperatures = (message.mean_temperature, message.max_temperature)
+    return DetectedObject(message.label, message.probability, message.x, message.y, right, lower, *temperatures)
+
+
+def as_json(found: DetectedObject) -> dict[str, Any]:
+    """``label``, ``probability``, ``box`` as [x0, y0, x1, y1], ``mean_kelvin`` and ``max_kelvin``, null where unknown."""
+    mean, highest = (
+        round(kelvin, 3) if math.isfinite(kelvin) else None for kelvin in (found.mean_kelvin, found.max_kelvin)
+    )
+    return {
+        "label": found.label,
+        "probability": round(found.probability, 6),
+        "box": [round(edge, 2) for edge in found.box],
+        "mean_kelvin": mean,
+        "max_kelvin": highest,
+    }
 
 
 def _with_temperature(
