@@ -23,7 +23,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.sync.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.evaluation.fusion.evaluation import FusionEvaluation
 from vi_fusion_ros.evaluation.output import json_text, write_json
@@ -43,6 +42,7 @@ from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.sync.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
 from vi_fusion_ros.thermal import ToneMapper
 
 DESCRIPTION = (
