@@ -7,10 +7,8 @@ from pathlib import Path
 
 from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.load import load_engine
-from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.registration.rig import Rig
-from vi_fusion_ros.registration.warp import Registration
-from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image
 
 
@@ -38,8 +36,7 @@ def still_pipeline(model: Path, rig: Path | None = None) -> FusionPipeline:
     Raises:
         ValueError: the model or the rig file cannot be used.
     """
-    registration = Registration(Rig.load(rig) if rig else Rig.identity())
-    return FusionPipeline(still_engine(model), registration, ToneMapper())
+    return build_pipeline(still_engine(model), Rig.load(rig) if rig else None)
 
 
 def fuse_pair(model: Path, visible: Image, thermal: Image, rig: Path | None = None) -> FusionResult:

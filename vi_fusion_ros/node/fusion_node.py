@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,20 +23,21 @@ from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.select import Wanted, select_engine
 from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, services
+from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, runner, services
 from vi_fusion_ros.node.background_executor import spin_once
 from vi_fusion_ros.node.background_work import BackgroundWork
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
 from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import Surroundings
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
-from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
 from vi_fusion_ros.resources import default_model
@@ -271,6 +273,11 @@ class FusionNode(LifecycleNode):
         self._session.drift = self._drift_watch(self._rig)
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session)
+        unused = declaration.unused_qos(self)
+        if unused:
+            self.get_logger().warning(
+                f"qos_overrides of {', '.join(unused)} change nothing: there is no such topic here"
+            )
 
     def _follow_topics(self, session: Session) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
@@ -320,8 +327,7 @@ class FusionNode(LifecycleNode):
             session.replace_rig_offset(rig.time_offset_ns)
 
     def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
-        camera = ThermalCamera(self._settings, rig.radiometry if rig else None)
-        return FusionPipeline(engine, registration, camera.tone_mapper(), camera, self._settings["visible.denoise"])
+        return build_pipeline(engine, rig, self._settings, registration)
 
     def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
         self._pipeline = pipeline
@@ -436,27 +442,29 @@ def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
     )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    node = FusionNode()
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; returns the exit status."""
+    entries = [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
+    description = "Pairs, registers, fuses and classifies the images of a visible and a thermal camera."
+    return runner.run("fusion_node", description, entries, args, FusionNode, _serve)
+
+
+def _serve(node: FusionNode, stop: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        node.autostart()
-        spin(executor, node.count_error)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    node.autostart()
+    spin(executor, node.count_error, stop)
+    return 0
 
 
-def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
-    """Spin until shutdown; an exception from a callback is reported and spinning goes on."""
-    while rclpy.ok():
-        spin_once(executor, report)
+def spin(executor: SingleThreadedExecutor, report: Callable[[str], None], stop: threading.Event) -> None:
+    """Spin until ``stop`` or shutdown; an exception from a callback is reported and spinning goes on."""
+    while rclpy.ok() and not stop.is_set():
+        try:
+            spin_once(executor, report)  # a signal is taken between two of them
+        except ExternalShutdownException:
+            return
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

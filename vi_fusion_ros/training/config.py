@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
+from vi_fusion_ros.training.losses import FusionWeights
 from vi_fusion_ros.training.patches import PatchConfig
 from vi_fusion_ros.training.scenes import SceneConfig
-from vi_fusion_ros.training.losses import FusionWeights
 from vi_fusion_ros.yaml_files import read_yaml
 
 _T = TypeVar("_T")
@@ -130,6 +130,7 @@ class TrainConfig:
         modality: ``both``, ``visible`` or ``thermal``.
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
+        calibration: JSON of ``leave_one_out`` whose calibration an export takes, or null for the selection parts.
         network: sizes.
         scenes: batches of whole frames for the perception part.
         patches: batches of patches for the fusion decoder.
@@ -145,6 +146,7 @@ class TrainConfig:
     modality: str = "both"
     runs: Path = Path("runs")
     start_from: Path | None = None
+    calibration: Path | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
     patches: PatchConfig = field(default_factory=PatchConfig)

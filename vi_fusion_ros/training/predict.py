@@ -52,7 +52,8 @@ def predict_presence(
     device = next(network.parameters()).device
     rows = []
     for index in range(len(frames)):
-        images = blackened(*(image.to(device) for image in padded_tensors(frames[index])), modality)
+        visible, thermal = padded_tensors(frames[index])
+        images = blackened(visible.to(device), thermal.to(device), modality)
         output = network.perception(*(halved(image) for image in images))
         rows.append((output.logits.float().cpu().numpy(), output.illumination.float().cpu().numpy()))
     network.train(was_training)
@@ -95,9 +96,7 @@ def frame_losses(
         fused, attention = predict_fused(network, frames[index])
         visible, thermal = to_tensors(np.asarray(frames[index])[None])
         both = torch.ones(1, dtype=torch.bool)
-        terms = losses.fusion_loss(
-            fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights
-        )
+        terms = losses.fusion_loss(fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights)
         rows.append({name: float(value) for name, value in terms.items()})
     network.train(was_training)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
