@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from vi_fusion_ros.engines.engine import IMAGES, INPUTS
+from vi_fusion_ros.engines.engine import IMAGES, INPUTS, OBJECTS, PLACE
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _QUANTISED = {"QuantizeLinear", "DequantizeLinear"}
@@ -34,7 +34,7 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
 
     Returns:
         The same graph with ``visible`` (1, 3, H, W) RGB and ``thermal`` (1, 1, H, W) as uint8, ``fused`` and
-        ``attention`` (1, 1, H, W) as uint8, rounded to the nearest, and ``logits`` and ``illumination`` as float32.
+        ``attention`` (1, 1, H, W) as uint8, rounded to the nearest, and the other outputs as float32.
 
     Raises:
         ValueError: the file and the precision do not go together; one sentence.
@@ -131,8 +131,10 @@ def _biases_to_float(model: onnx.ModelProto) -> None:
 
 
 def _fix_size(model: onnx.ModelProto, size: tuple[int, int]) -> None:
+    shapes = dict.fromkeys((*INPUTS, *IMAGES), size[::-1])
+    shapes[OBJECTS] = (size[1] // PLACE, size[0] // PLACE)
     for value in (*model.graph.input, *model.graph.output):
-        sides = (1, *size[::-1]) if value.name in (*INPUTS, *IMAGES) else (1,)
+        sides = (1, *shapes.get(value.name, ()))
         dimensions = value.type.tensor_type.shape.dim
         for dimension, side in zip([dimensions[0], *dimensions[2:]], sides, strict=True):
             dimension.Clear()
