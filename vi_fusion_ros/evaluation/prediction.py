@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,14 +12,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.model_fusion import NOTHING, Found, found_objects, still_engine, still_pipeline
+from vi_fusion_ros.evaluation.model_fusion import (
+    NOTHING,
+    Found,
+    finds_objects,
+    found_objects,
+    judged_pipeline,
+    still_engine,
+    still_pipeline,
+)
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
-from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image, Mode
 
 LAYOUTS = {name: layout.open for name, layout in layouts.LABELLED.items()}
-MODALITIES = ("both", "visible_black", "thermal_black")
+MODALITIES = {"both": Mode.BOTH, "visible_black": Mode.THERMAL_ONLY, "thermal_black": Mode.VISIBLE_ONLY}
+"""Conditions under which a sample is judged, and the cameras that the pipeline then has."""
 
 _ALONE = {"visible": "thermal_black", "thermal": "visible_black"}
 """The only condition under which a sample of one camera alone can be judged."""
@@ -56,7 +65,7 @@ class Judged:
     Attributes:
         layout: key of ``LAYOUTS``.
         labels: C labels of the model.
-        thresholds: (C,), probability from which a label counts as present.
+        thresholds: (conditions, C), probability from which a label counts as present.
         samples: N samples.
         verdicts: one a sample.
         problems: sentences about samples that were left out.
@@ -70,7 +79,7 @@ class Judged:
     samples: list[Sample]
     verdicts: list[Verdict]
     problems: list[str] = field(default_factory=list)
-    conditions: tuple[str, ...] = MODALITIES
+    conditions: tuple[str, ...] = tuple(MODALITIES)
     rig: Path | None = None
 
     @property
@@ -101,7 +110,11 @@ class Judged:
         probability = self.probability(condition)
         if self.exclusive:
             return np.asarray(np.eye(len(self.labels), dtype=bool)[probability.argmax(axis=1)])
-        return np.asarray(probability >= self.thresholds)
+        return np.asarray(probability >= self.thresholds_under(condition))
+
+    def thresholds_under(self, condition: str) -> npt.NDArray[np.float64]:
+        """(C,) under one of ``conditions``."""
+        return np.asarray(self.thresholds[self.conditions.index(condition)])
 
 
 def guess_layout(root: Path) -> str:
@@ -173,7 +186,7 @@ def judged_of(
     model: Path,
     rows: Sequence[tuple[Sample, Verdict]],
     problems: list[str],
-    conditions: tuple[str, ...] = MODALITIES,
+    conditions: Mapping[str, Mode] = MODALITIES,
 ) -> Judged:
     """The verdicts on some samples, with what their figures need of the model.
 
@@ -182,12 +195,12 @@ def judged_of(
         model: the ONNX file.
         rows: samples and verdicts.
         problems: sentences about samples that were left out.
-        conditions: the rows of each verdict.
+        conditions: the rows of each verdict, and the cameras that the pipeline had.
     """
     manifest = still_engine(model).manifest
-    thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
+    thresholds = np.array([manifest.calibration(mode).thresholds for mode in conditions.values()])
     samples, verdicts = [sample for sample, _ in rows], [verdict for _, verdict in rows]
-    return Judged(layout, manifest.labels, thresholds, samples, verdicts, problems, conditions)
+    return Judged(layout, manifest.labels, thresholds, samples, verdicts, problems, tuple(conditions))
 
 
 def is_known(sample: Sample, model: Path) -> bool:
@@ -248,9 +261,8 @@ def judge_pair(
     """
     pair = FramePair(Frame(visible), Frame(thermal))
     pairs = (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None))
-    pipeline = still_pipeline(model, rig)
-    size = (visible.shape[1], visible.shape[0])
-    unknown = np.full(len(still_engine(model).manifest.labels), np.nan)
+    pipeline, labels = judged_pipeline(model, rig), still_engine(model).manifest.labels
+    unknown = np.full(len(labels), np.nan)
     probabilities, objects, results = [], [], []
     for condition, given in zip(MODALITIES, pairs, strict=True):
         if camera != "both" and condition != _ALONE[camera]:
@@ -260,6 +272,7 @@ def judge_pair(
         pipeline.reset()
         results.append(pipeline.process(given))
         probabilities.append(np.array([score.probability for score in results[-1].scores]))
-        objects.append(found_objects(model, size))
-    found = tuple(objects) if still_engine(model).finds_objects else ()
+        objects.append(found_objects(results[-1], labels))
+    size = (visible.shape[1], visible.shape[0])
+    found = tuple(objects) if finds_objects(model) else ()
     return Verdict(np.array(probabilities), results[0].illumination, size, found), results[0]

@@ -161,7 +161,7 @@ def threshold_table(judged: Judged) -> dict[str, list[dict[str, float]]]:
         there = judged.known[:, k]
         table[label] = [
             {"threshold": threshold, **_decision_figures(judged.present[there, k], probability[there, k] >= threshold)}
-            for threshold in sorted({*THRESHOLDS, float(judged.thresholds[k])})
+            for threshold in sorted({*THRESHOLDS, float(judged.thresholds_under("both")[k])})
         ]
     return table
 
