@@ -96,7 +96,9 @@ def match(scenes: Sequence[Scene], labels: Sequence[str]) -> AllMatches:
     entries = iter(coco.evalImgs)
     return {
         label: {
-            area: _matches([next(entries) for _ in scenes], np.array([label in scene.complete for scene in scenes], bool))
+            area: _matches(
+                [next(entries) for _ in scenes], np.array([label in scene.complete for scene in scenes], bool)
+            )
             for area in AREAS
         }
         for label in labels
@@ -193,7 +195,9 @@ def _intervals(matches: AllMatches, frames: npt.NDArray[np.bool_]) -> dict[str, 
             weights = np.zeros(len(frames))
             weights[places] = drawn
             every = [by_area["all"] for by_area in matches.values()]
-            found = np.array([[average_precision(m, weights, np.s_[:1])[0], log_average_miss_rate(m, weights)] for m in every])
+            found = np.array(
+                [[average_precision(m, weights, np.s_[:1])[0], log_average_miss_rate(m, weights)] for m in every]
+            )
             rows.append(np.concatenate([*found, known_means(found)]))
         return np.array(rows)
 
@@ -228,7 +232,9 @@ def _truth(scenes: Sequence[Scene], labels: Sequence[str]) -> list[dict[str, Any
     for i, scene in enumerate(scenes):
         width, height = scene.size
         rows += [
-            _annotation(i, labels.index(box.label), _clipped(box, scene.size)) for box in scene.boxes if box.label in labels
+            _annotation(i, labels.index(box.label), _clipped(box, scene.size))
+            for box in scene.boxes
+            if box.label in labels
         ]
         for k, label in enumerate(labels):
             regions = [_clipped(box, scene.size) for box in scene.ignored]
@@ -249,7 +255,13 @@ def _found(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
 def _annotation(frame: int, label: int, box: tuple[float, ...]) -> dict[str, Any]:
     x0, y0, x1, y1 = map(float, box)
     sides = max(x1 - x0, 0.0), max(y1 - y0, 0.0)
-    return {"image_id": frame, "category_id": label, "bbox": [x0, y0, *sides], "area": sides[0] * sides[1], "iscrowd": 0}
+    return {
+        "image_id": frame,
+        "category_id": label,
+        "bbox": [x0, y0, *sides],
+        "area": sides[0] * sides[1],
+        "iscrowd": 0,
+    }
 
 
 def _clipped(box: Box, size: tuple[int, int]) -> tuple[float, float, float, float]:
