@@ -263,7 +263,8 @@ def judge_pair(
     pairs = (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None))
     pipeline, labels = judged_pipeline(model, rig), still_engine(model).manifest.labels
     unknown = np.full(len(labels), np.nan)
-    probabilities, objects, results = [], [], []
+    probabilities: list[npt.NDArray[np.float64]] = []
+    objects, results = [], []
     for condition, given in zip(MODALITIES, pairs, strict=True):
         if camera != "both" and condition != _ALONE[camera]:
             probabilities.append(unknown)

@@ -81,8 +81,8 @@ def _add_presence(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = kinds.add_parser(
         "presence",
         help="how well each label is told to be there, on sets of whole frames",
-        description="ROC-AUC, recall, false alarms and calibration of each label on sets of labelled frames, by day and by "
-        "night, with both cameras and with either one missing.",
+        description="ROC-AUC, recall, false alarms and calibration of each label on sets of labelled frames, by day "
+        "and by night, with both cameras and with either one missing.",
     )
     labelled.add_arguments(parser)
     _add_common(parser)
@@ -93,8 +93,8 @@ def _add_detection(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = kinds.add_parser(
         "detection",
         help="average precision and miss rate of the boxes",
-        description="COCO's average precision and KAIST's log-average miss rate of the objects that our model finds, by "
-        "label, size, day and night, with both cameras and with either one missing.",
+        description="COCO's average precision and KAIST's log-average miss rate of the objects that our model finds, "
+        "by label, size, day and night, with both cameras and with either one missing.",
     )
     labelled.add_arguments(parser)
     _add_common(parser)

@@ -1,8 +1,8 @@
 """Figures of boxes: average precision as COCO has it, and the log-average miss rate of KAIST. pycocotools matches.
 
-A box that is found is a hit where it shares at least so much (intersection over union) with a true box of its label that
-no surer one has taken. Nothing found counts either way inside a place that is marked to be ignored, and of a label that
-is not known everywhere in the frame: there every true box has to be found, but what else is found may be there.
+A box that is found is a hit where it overlaps enough (intersection over union) with a true box of its label that no
+surer one has taken. What is found in a place to be ignored counts neither way. Of a label that is not known everywhere
+in a frame, every true box has to be found, but what else is found counts neither way.
 """
 
 from __future__ import annotations
@@ -94,15 +94,11 @@ def match(scenes: Sequence[Scene], labels: Sequence[str]) -> AllMatches:
         coco.params.iouThrs = IOUS
         coco.evaluate()
     entries = iter(coco.evalImgs)
-    return {
-        label: {
-            area: _matches(
-                [next(entries) for _ in scenes], np.array([label in scene.complete for scene in scenes], bool)
-            )
-            for area in AREAS
-        }
-        for label in labels
-    }
+    result: AllMatches = {}
+    for label in labels:  # in COCOeval's order: labels, then areas, then frames
+        complete = np.array([label in scene.complete for scene in scenes], bool)
+        result[label] = {area: _matches([next(entries) for _ in scenes], complete) for area in AREAS}
+    return result
 
 
 def figures(matches: AllMatches, frames: npt.NDArray[np.bool_], intervals: bool) -> dict[str, Any]:
@@ -114,15 +110,15 @@ def figures(matches: AllMatches, frames: npt.NDArray[np.bool_], intervals: bool)
         intervals: whether to make bootstrap intervals of AP50 and of the miss rate.
 
     Returns:
-        ``n`` (frames); unless that is 0: ``ap50``, ``ap`` (IoU 0.5 to 0.95) and ``log_average_miss_rate``, means over the
-        labels that occur; ``labels``, the same for each, with its number of ``objects``, and by size; ``ci95``. Rates are
-        0 to 1, None where there is no object.
+        ``n`` (frames); unless that is 0: ``ap50``, ``ap`` (IoU 0.5 to 0.95) and ``log_average_miss_rate``, means over
+        the labels that occur; ``labels``, the same for each, with its number of ``objects``, and by size; ``ci95``.
+        Rates are 0 to 1, None where there is no object.
     """
     weights = frames.astype(np.float64)
     if not frames.any():
         return {"n": 0}
     labels = {label: _label_figures(by_area, weights) for label, by_area in matches.items()}
-    result = {
+    result: dict[str, Any] = {
         "n": int(frames.sum()),
         **{key: _mean([row[key] for row in labels.values()]) for key in ("ap50", "ap", "log_average_miss_rate")},
         "labels": labels,

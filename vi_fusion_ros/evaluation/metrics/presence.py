@@ -1,7 +1,7 @@
 """Figures of presence: how well each label's probability tells the frames that show it from those that do not.
 
-Each label with a known presence is a decision of its own, and where it is unknown the frame is left out. A false alarm is
-a frame without the label in which the model says that it is there.
+Each label with a known presence is a decision of its own; where it is unknown the frame is left out. A false alarm is a
+frame without the label in which the model says that it is there.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ def figures(judged: Judged, condition: str, rows: Bools) -> dict[str, Any]:
     shape = (len(judged.labels) + 1, len(STATISTICS))
     value = all_statistics(np.ones((1, count))).reshape(shape)
     low, high = bootstrap_weights(count, all_statistics).reshape(2, *shape)
-    result = [{**_named(value[i]), "ci95": _intervals(low[i], high[i])} for i in range(len(value))]
-    labels = {}
+    result: list[dict[str, Any]] = [
+        {**_named(value[i]), "ci95": _intervals(low[i], high[i])} for i in range(len(value))
+    ]
+    labels: dict[str, dict[str, Any]] = {}
     for k, label in enumerate(judged.labels):
         there = known[:, k]
         shown = present[there, k]

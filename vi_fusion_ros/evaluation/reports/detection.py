@@ -68,9 +68,9 @@ def write_report(folder: Path, sets: Sequence[JudgedSet], result: dict[str, Any]
     page.model(model)
     page.problems(result["problems"])
     page.text(
-        "AP50: average precision where a box is right from half an overlap on; AP50:95: the mean over ten overlaps to 0.95. "
-        "Missed: log-average miss rate at 0.01 to 1 false alarms a frame, lower is better. By size: AP50 (objects), of boxes "
-        "below 32², below 96² pixels, and above. Small print: 95% interval over frames."
+        "AP50: average precision where a box is right from half an overlap on; AP50:95: the mean over ten overlaps to "
+        "0.95. Missed: log-average miss rate at 0.01 to 1 false alarms a frame, lower is better. By size: AP50 "
+        "(objects), of boxes below 32², below 96² pixels, and above. Small print: 95% interval over frames."
     )
     parts = {**result["sets"], **({"all": result["all"]} if len(sets) > 1 else {})}
     for name, part in parts.items():
@@ -84,8 +84,8 @@ def write_report(folder: Path, sets: Sequence[JudgedSet], result: dict[str, Any]
     for one in sets:
         page.heading(f"Frames of {one.chosen.name}, {CAMERAS[most_judged(one.judged)]}")
         page.text(
-            "At the thresholds of the model: green, found; red, missed; orange, a false alarm; grey, counts neither way. The "
-            "frames with most missed, with most false alarms, and some of the middle."
+            "At the thresholds of the model: green, found; red, missed; orange, a false alarm; grey, counts neither "
+            "way. The frames with most missed, with most false alarms, and some of the middle."
         )
         page.picture(frames(one, thresholds), "Visible and thermal image.")
     return page.write(folder)
@@ -101,8 +101,7 @@ def detection_table(part: dict[str, Any]) -> Table:
         for label, row in {**found.get("labels", {}), "mean": found}.items() if found["n"] else ():
             ends = {key: f"{low:.3f} – {high:.3f}" for key, (low, high) in row.get("ci95", {}).items()}
             cells: list[str | tuple[str, str]] = [title, str(found["n"]), label, str(row.get("objects", ""))]
-            for key in ("ap50", "ap", "log_average_miss_rate"):
-                cells.append((number(row[key]), ends.get(key, "")))
+            cells += [(number(row[key]), ends.get(key, "")) for key in ("ap50", "ap", "log_average_miss_rate")]
             by_size = row.get("sizes", {})
             cells += [f"{number(by_size[s]['ap50'])} ({by_size[s]['objects']})" if by_size else "" for s in sizes]
             table.row(cells, ours=label == "mean")

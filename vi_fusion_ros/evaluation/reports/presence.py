@@ -49,14 +49,15 @@ def write_report(folder: Path, sets: Sequence[JudgedSet], result: dict[str, Any]
         Path of the page.
     """
     page = Page("Which labels are there", command)
-    page.text(f"{result['n']} frames in {len(sets)} sets: {', '.join(f'{n} ({r["n"]})' for n, r in result['sets'].items())}."
-              )  # fmt: skip
+    counts = ", ".join(f"{name} ({row['n']})" for name, row in result["sets"].items())
+    page.text(f"{result['n']} frames in {len(sets)} sets: {counts}.")
     page.model(model)
     page.problems(result["problems"])
     page.text(
-        "A false alarm is a frame without the label in which the model says that it is there. Recall and false alarms are "
-        "at the thresholds of the model; recall at 5 % is at the threshold that gives so many false alarms on these very "
-        "frames. Small print: 95% interval over frames. ECE: mean distance of probability and frequency, 15 bins."
+        "A false alarm is a frame without the label in which the model says that it is there. Recall and false alarms "
+        "are at the thresholds of the model; recall at 5 % is at the threshold that gives so many false alarms on "
+        "these very frames. Small print: 95% interval over frames. ECE: mean distance of probability and frequency, "
+        "15 bins."
     )
     parts = {**result["sets"], **({"all": result["all"]} if len(sets) > 1 else {})}
     for name, part in parts.items():

@@ -48,11 +48,11 @@ def detection_of(judged: Judged, intervals: bool = True) -> dict[str, Any]:
     light = np.array([sample.illumination or "" for sample in judged.samples])
     result: dict[str, Any] = {"conditions": {}, **{part: {} for part in LIGHTS}}
     for condition in judged.conditions:
-        there = np.isfinite(judged.probability(condition)).all(axis=1)
+        there = np.asarray(np.isfinite(judged.probability(condition)).all(axis=1))
         matches = match(scenes_of(judged, condition), judged.labels)
         result["conditions"][condition] = figures(matches, there, intervals)
         for part in LIGHTS:
-            result[part][condition] = figures(matches, there & (light == part), False)
+            result[part][condition] = figures(matches, np.asarray(there & (light == part)), False)
     return result
 
 
