@@ -62,7 +62,11 @@ WRONG_OPTIONS = {
     "bias": [1.0, {"both": 1.0}, {"both": {"warm": "high"}}, {"day": {"warm": 1.0}}, None],
     "objects": [[], {"temperature": {"warm": 0}}, {"bias": 1}, {"thresholds": {"warm": 2}}, None],
 }
-BY_MODE = {"both": {"bright": 0.1, "warm": 0.2}, "visible_only": {"bright": 0.3, "warm": 0.4}, "thermal_only": {"bright": 0.5, "warm": 0.6}}
+BY_MODE = {
+    "both": {"bright": 0.1, "warm": 0.2},
+    "visible_only": {"bright": 0.3, "warm": 0.4},
+    "thermal_only": {"bright": 0.5, "warm": 0.6},
+}
 
 
 @pytest.mark.parametrize(

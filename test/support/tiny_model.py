@@ -65,7 +65,13 @@ def write_model(
             "box_sides": np.array([side for sides in SIDES.values() for side in sides], np.float32),
         }
     image = (1, 1, "H", "W")
-    shapes = {"fused": image, "attention": image, "logits": (1, 2), "illumination": (1, 2), "objects": (1, 10, "h", "w")}
+    shapes = {
+        "fused": image,
+        "attention": image,
+        "logits": (1, 2),
+        "illumination": (1, 2),
+        "objects": (1, 10, "h", "w"),
+    }
     graph = helper.make_graph(
         nodes,
         "tiny",

@@ -225,7 +225,9 @@ def _is_temperature(value: Any) -> bool:
 
 
 def _is_bias(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) <= set(MODES) and all(_are(is_finite_number, v) for v in value.values())
+    return (
+        isinstance(value, dict) and set(value) <= set(MODES) and all(_are(is_finite_number, v) for v in value.values())
+    )
 
 
 def _is_objects(value: Any) -> bool:

@@ -16,7 +16,7 @@ from vi_fusion_ros.evaluation.model_fusion import still_engine, still_pipeline
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
-from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image, Mode
 
 LAYOUTS = {name: layout.open for name, layout in layouts.LABELLED.items()}
 MODALITIES = ("both", "visible_black", "thermal_black")
@@ -36,11 +36,14 @@ class Verdict(NamedTuple):
         probabilities: (conditions of the ``Judged``, C), 0 to 1.
         illumination: most probable class with both cameras.
         size: (width, height) of the images, pixels.
+        present: (conditions of the ``Judged``, C), whether the model says that the label is there; its thresholds may
+            differ by mode. None: the thresholds of the ``Judged`` decide.
     """
 
     probabilities: npt.NDArray[np.float64]
     illumination: str
     size: tuple[int, int]
+    present: Bools | None = None
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Judged:
     Attributes:
         layout: key of ``LAYOUTS``.
         labels: C labels of the model.
-        thresholds: (C,), probability from which a label counts as present.
+        thresholds: (C,), probability from which a label counts as present with both cameras.
         samples: N samples.
         verdicts: one a sample.
         problems: sentences about samples that were left out.
@@ -91,7 +94,13 @@ class Judged:
         probability = self.probability(condition)
         if self.exclusive:
             return np.asarray(np.eye(len(self.labels), dtype=bool)[probability.argmax(axis=1)])
-        return np.asarray(probability >= self.thresholds)
+        row = self.conditions.index(condition)
+        return np.array(
+            [
+                probability[n] >= self.thresholds if verdict.present is None else verdict.present[row]
+                for n, verdict in enumerate(self.verdicts)
+            ]
+        )
 
 
 def guess_layout(root: Path) -> str:
@@ -166,7 +175,7 @@ def judged_of(
         conditions: the rows of each verdict.
     """
     manifest = still_engine(model).manifest
-    thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
+    thresholds = manifest.calibration(Mode.BOTH).thresholds
     samples, verdicts = [sample for sample, _ in rows], [verdict for _, verdict in rows]
     return Judged(layout, manifest.labels, thresholds, samples, verdicts, problems, conditions)
 
@@ -225,6 +234,11 @@ def judge_pair(model: Path, visible: Image, thermal: Image, rig: Path | None = N
     for given in (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None)):
         pipeline.reset()
         results.append(pipeline.process(given))
+    return verdict_of(results, (visible.shape[1], visible.shape[0])), results[0]
+
+
+def verdict_of(results: Sequence[FusionResult], size: tuple[int, int]) -> Verdict:
+    """The verdict on a sample from its results, one a condition, the first with both cameras."""
     probabilities = np.array([[score.probability for score in result.scores] for result in results])
-    size = (visible.shape[1], visible.shape[0])
-    return Verdict(probabilities, results[0].illumination, size), results[0]
+    present = np.array([[score.present for score in result.scores] for result in results])
+    return Verdict(probabilities, results[0].illumination, size, present)

@@ -1,16 +1,16 @@
 """What is in the scene: two pretrained branches at half resolution, attention between them, boxes and presence.
 
-    visible (N, 3, H/2, W/2)             thermal (N, 1, H/2, W/2)
-      │ EfficientNet-Lite0, blocks 0 to 10  │ the same, weights of its own
-    24 at H/8, 40 at H/16, 112 at H/32   24 at H/8, 40 at H/16, 112 at H/32
-      └──────────────┬──────────────────────┘   features of a camera that is missing (all zeros) are zeros
-          CrossModalAttention at each stride
-                     │ 1×1 convolutions, top down, added (feature pyramid, Lin et al., CVPR 2017)
-            (N, 96, H/32, W/32) ──> (N, 64, H/16, W/16) ──> (N, 48, H/8, W/8)
-                     │ score map, smooth maximum                 │ RepConv, 1×1
-                     │                                           ├─ C scores of an object's centre (Zhou et al., 2019)
-                     │                                           └─ 4 C distances to the sides of its box
-                     └── presence (N, C) = weighted sum of both maps' smooth maxima
+visible (N, 3, H/2, W/2)             thermal (N, 1, H/2, W/2)
+  │ EfficientNet-Lite0, blocks 0 to 10  │ the same, weights of its own
+24 at H/8, 40 at H/16, 112 at H/32   24 at H/8, 40 at H/16, 112 at H/32
+  └──────────────┬──────────────────────┘   features of a camera that is missing (all zeros) are zeros
+      CrossModalAttention at each stride
+                 │ 1×1 convolutions, top down, added (feature pyramid, Lin et al., CVPR 2017)
+        (N, 96, H/32, W/32) ──> (N, 64, H/16, W/16) ──> (N, 48, H/8, W/8)
+                 │ score map, smooth maximum                 │ RepConv, 1×1
+                 │                                           ├─ C scores of an object's centre (Zhou et al., 2019)
+                 │                                           └─ 4 C distances to the sides of its box
+                 └── presence (N, C) = weighted sum of both maps' smooth maxima
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ class PerceptionNet(nn.Module):
         seen = _where_present(self.visible_branch(visible), visible)
         warm = _where_present(self.thermal_branch(thermal), thermal)
         fine, middle, coarse = (
-            lateral(attend(v, t))
-            for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
+            lateral(attend(v, t)) for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
         )
         coarse = self.coarse(coarse)
         middle = self.middle(middle + _twice(self.to_middle(coarse)))

@@ -105,5 +105,7 @@ def _folder(config: DataConfig, path: Path) -> Path:
                 shutil.copyfile(beside, target.parent / beside.name)
             part.replace(target)
         except (OSError, zipfile.BadZipFile) as error:
-            raise DatasetError(f"{archive}: cannot be unpacked to {target} ({error}); expected a zip archive") from error
+            raise DatasetError(
+                f"{archive}: cannot be unpacked to {target} ({error}); expected a zip archive"
+            ) from error
     return target

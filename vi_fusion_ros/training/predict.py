@@ -95,9 +95,7 @@ def frame_losses(
         fused, attention = predict_fused(network, frames[index])
         visible, thermal = to_tensors(np.asarray(frames[index])[None])
         both = torch.ones(1, dtype=torch.bool)
-        terms = losses.fusion_loss(
-            fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights
-        )
+        terms = losses.fusion_loss(fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights)
         rows.append({name: float(value) for name, value in terms.items()})
     network.train(was_training)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

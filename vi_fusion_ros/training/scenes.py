@@ -236,9 +236,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
 class _Pool:
     """The frames of all sets, and which of them are empty."""
 
-    def __init__(
-        self, sets: dict[str, PackedPairs], weights: dict[str, float], bicycles: float, modality: str
-    ) -> None:
+    def __init__(self, sets: dict[str, PackedPairs], weights: dict[str, float], bicycles: float, modality: str) -> None:
         self._frames: list[tuple[PackedPairs, int]] = []
         weight, self._empty = [], []
         self._complete: dict[bool, list[int]] = {True: [], False: []}

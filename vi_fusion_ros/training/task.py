@@ -60,7 +60,9 @@ class FusionTask(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches of this epoch, a pure function of seed and epoch: a resumed run sees what it would have seen."""
-        return DataLoader(_Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None)
+        return DataLoader(
+            _Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None
+        )
 
     def val_dataloader(self) -> DataLoader[int]:
         """One dummy item: validation reads the selection parts itself."""
@@ -93,7 +95,8 @@ class FusionTask(lightning.LightningModule):
         output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
         objects = output.objects.float()
         return {
-            "presence": optim.presence_weight * perception.presence_loss(output.logits.float(), part.target, part.known),
+            "presence": optim.presence_weight
+            * perception.presence_loss(output.logits.float(), part.target, part.known),
             "centres": optim.centre_weight * perception.centre_loss(objects[:, :classes], part.centres),
             "sides": optim.sides_weight * perception.sides_loss(objects[:, classes:], part.sides, part.sides_weight),
             "illumination": optim.illumination_weight

@@ -33,7 +33,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--visible", type=Path, required=True, metavar="PATH", help="image, folder or video")
     parser.add_argument("--thermal", type=Path, required=True, metavar="PATH", help="the same of the thermal camera")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--gray", action="store_true", help="write 8-bit luma PNGs and nothing else; of a video, one a frame")
+    parser.add_argument(
+        "--gray", action="store_true", help="write 8-bit luma PNGs and nothing else; of a video, one a frame"
+    )
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
     add_parameters(parser)
     parser.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")

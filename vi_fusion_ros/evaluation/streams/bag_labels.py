@@ -14,6 +14,7 @@ from vi_fusion_ros.evaluation.metrics.classification import confusion, figures, 
 from vi_fusion_ros.evaluation.prediction import Judged, Verdict
 from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluation
 from vi_fusion_ros.training.datasets.base import Sample
+from vi_fusion_ros.types import Mode
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,18 @@ def judged_against(evaluation: StreamEvaluation, intervals: list[Interval], mani
         )
     samples, verdicts = [], []
     first_ns = min(evaluation.stamps_ns)
-    for stamp_ns, probabilities, light in zip(
-        evaluation.stamps_ns, evaluation.probabilities, evaluation.illumination, strict=True
+    for stamp_ns, probabilities, said, light in zip(
+        evaluation.stamps_ns, evaluation.probabilities, evaluation.present, evaluation.illumination, strict=True
     ):
         seconds = (stamp_ns - first_ns) / 1e9
         inside = [interval for interval in intervals if interval.from_s <= seconds < interval.to_s]
         if inside:
             present = frozenset[str]().union(*(interval.present for interval in inside))
             samples.append(Sample(str(stamp_ns), Path(), Path(), present, frozenset(manifest.labels)))
-            verdicts.append(Verdict(np.array([probabilities]), light, (0, 0)))
+            verdicts.append(Verdict(np.array([probabilities]), light, (0, 0), np.array([said])))
     if not samples:
         return None
-    thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
-    return Judged("bag", manifest.labels, thresholds, samples, verdicts)
+    return Judged("bag", manifest.labels, manifest.calibration(Mode.BOTH).thresholds, samples, verdicts)
 
 
 def classification(judged: Judged | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from vi_fusion_ros.evaluation.metrics.intervals import bootstrap
 from vi_fusion_ros.evaluation.model_fusion import still_pipeline
 from vi_fusion_ros.evaluation.pairs import PairSet, PairView
 from vi_fusion_ros.evaluation.parallel import map_in_order
-from vi_fusion_ros.evaluation.prediction import Judged, Verdict, is_known, judged_of
+from vi_fusion_ros.evaluation.prediction import Judged, Verdict, is_known, judged_of, verdict_of
 from vi_fusion_ros.evaluation.studies.corruptions import CORRUPTIONS, SEVERITIES, Image8, displaced, generator
 from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.types import Frame, FramePair, FusionResult
@@ -254,11 +254,8 @@ def _measure(pairs: PairSet, model: Path, conditions: Sequence[Condition], seed:
     try:
         view = PairView(pairs, index)
         found = [fused_under(view, condition, seed, model) for condition in conditions]
-        verdict = Verdict(
-            np.array([[score.probability for score in result.scores] for result, _ in found]),
-            found[0][0].illumination,
-            (view.thermal.shape[1], view.thermal.shape[0]),
-        )
+        size = (view.thermal.shape[1], view.thermal.shape[0])
+        verdict = verdict_of([result for result, _ in found], size)
         if pairs.is_crops:
             return Measured(None, verdict)
         images = {f"{i} {method}": image for i, (_, fused) in enumerate(found) for method, image in fused.items()}
