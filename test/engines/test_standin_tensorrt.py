@@ -289,7 +289,7 @@ from vi_fusion_ros.resources import default_model
 cache, go, timeout = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 said, warned, states, rng = [], [], [], np.random.default_rng(0)
 wanted = Wanted("auto", threads=1, cache=cache, build_timeout_s=timeout)
-engine = select_engine(default_model(), wanted, said.append, warned.append)
+engine = select_engine(default_model(), wanted, said.append, warned.append, warned.append)
 end = time.monotonic() + 30
 while engine.state != "fallback" and not engine.description.startswith("tensorrt"):
     assert time.monotonic() < end, engine.reason

@@ -123,7 +123,7 @@ class Manifest:
             if name in document and not holds(document[name]):
                 raise ValueError(f"manifest {path}: {name} is {shown(document[name])}; expected {expected}")
         manifest = cls(**{name: _frozen(value) for name, value in document.items() if name in cls.__annotations__})
-        for where, named, complete in manifest._named():  # noqa: SLF001 (of this class)
+        for where, named, complete in manifest._named():
             missing = [label for label in manifest.labels if label not in named] if complete else []
             if missing:
                 raise ValueError(f"manifest {path}: {where} has no entry for the label '{missing[0]}'")

@@ -16,11 +16,11 @@ from vi_fusion_ros.engines.engine import (
     FloatBuffers,
     Plane,
     Tensor,
-    one_line,
     outputs_of,
     to_unit,
 )
 from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.errors import one_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

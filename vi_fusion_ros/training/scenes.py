@@ -307,7 +307,7 @@ class _Scene:
         )
         known = np.array([label in sample.known for label in LABELS], np.float32)
         target = np.zeros(len(LABELS), np.float32)
-        boxed = bool(sample.boxes) or sample.known == frozenset(LABELS) and not sample.present
+        boxed = bool(sample.boxes) or (sample.known == frozenset(LABELS) and not sample.present)
         present = np.array([label in sample.present for label in LABELS])
         absent_everywhere = known.astype(bool) & (boxed & sample.complete | ~present)
         objects = ObjectMap(size, absent_everywhere)

@@ -142,10 +142,11 @@ class FusionTask(lightning.LightningModule):
 
     def _presence(self) -> dict[str, float]:
         """ROC-AUC of each label over the selection frames of all sets of both cameras."""
-        rows = []
-        for frames in self.splits.select.values():
-            if frames.samples[0].camera == "both":
-                rows.append((predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()))
+        rows = [
+            (predict_presence(self.network, frames, self.config.modality)[0], *frames.presence())
+            for frames in self.splits.select.values()
+            if frames.samples[0].camera == "both"
+        ]
         logits, present, known = (np.concatenate(column) for column in zip(*rows, strict=True))
         report = presence_report(logits, present, known, LABELS)
         return {label: row["auc"] for label, row in report["labels"].items()}

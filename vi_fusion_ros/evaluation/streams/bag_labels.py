@@ -68,18 +68,19 @@ def judged_against(evaluation: StreamEvaluation, intervals: list[Interval], mani
         )
     samples, verdicts = [], []
     first_ns = min(evaluation.stamps_ns)
-    for stamp_ns, probabilities, said, light in zip(
-        evaluation.stamps_ns, evaluation.probabilities, evaluation.present, evaluation.illumination, strict=True
+    for stamp_ns, probabilities, light in zip(
+        evaluation.stamps_ns, evaluation.probabilities, evaluation.illumination, strict=True
     ):
         seconds = (stamp_ns - first_ns) / 1e9
         inside = [interval for interval in intervals if interval.from_s <= seconds < interval.to_s]
         if inside:
             present = frozenset[str]().union(*(interval.present for interval in inside))
             samples.append(Sample(str(stamp_ns), Path(), Path(), present, frozenset(manifest.labels)))
-            verdicts.append(Verdict(np.array([probabilities]), light, (0, 0), np.array([said])))
+            verdicts.append(Verdict(np.array([probabilities]), light, (0, 0)))
     if not samples:
         return None
-    return Judged("bag", manifest.labels, manifest.calibration(Mode.BOTH).thresholds, samples, verdicts)
+    thresholds = manifest.calibration(Mode.BOTH).thresholds[None]
+    return Judged("bag", manifest.labels, thresholds, samples, verdicts)
 
 
 def classification(judged: Judged | None) -> dict[str, Any]:
