@@ -78,7 +78,7 @@ def _draw_box(image: Image, found: DetectedObject, color: Color) -> None:
 
 
 def _draw_name(image: Image, found: DetectedObject, color: Color, taken: list[Strip]) -> None:
-    """Write what it is above the box, or where no strip of an earlier one is in the way, which is added to ``taken``."""
+    """Write what it is above the box, or where no strip of an earlier one is in the way; adds to ``taken``."""
     scale = max(image.shape[0] / 1100.0, 0.35)
     text = f"{found.label} {found.probability:.0%}"
     (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
@@ -124,7 +124,7 @@ def titled(image: Image, title: str) -> Image:
 
 
 def mosaic_row(result: FusionResult) -> Image:
-    """Visible, thermal (registered), fused with objects and labels, and attention, side by side: (H, 4 W, 3) uint8 BGR."""
+    """Visible, registered thermal, fused with objects and labels, attention, side by side: (H, 4 W, 3) uint8 BGR."""
     height, width = result.fused.shape[:2]
     missing = np.zeros((height, width, 3), np.uint8)
     visible = missing if result.pair.visible is None else grey8(result.pair.visible.image)

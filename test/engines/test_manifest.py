@@ -151,7 +151,7 @@ def test_labels_that_are_missing_or_unknown_in_a_calibration(document, tmp_path,
 
 @pytest.mark.parametrize("value", [{"both": {"bright": 0.5, "warm": 0.5}}, {**BY_MODE, "night": BY_MODE["both"]}])
 def test_thresholds_by_mode_name_each_mode(document, tmp_path, value):
-    with pytest.raises(ValueError, match="thresholds is .*; expected .* each of both, visible_only, thermal_only"):
+    with pytest.raises(ValueError, match=r"thresholds is .*; expected .* each of both, visible_only, thermal_only"):
         load(document, tmp_path, thresholds=value)
 
 

@@ -235,7 +235,8 @@ engine = load_engine(path)
 first = engine.infer(*engine.buffers(64, 96))
 print(None if first.objects is None else first.objects.shape)
 plan, manifest = engine_cache.read(path)
-named = replace(manifest, model=replace(manifest.model, outputs=("fused", "attention", "logits", "illumination", "objects")))
+outputs = ("fused", "attention", "logits", "illumination", "objects")
+named = replace(manifest, model=replace(manifest.model, outputs=outputs))
 try:
     runtime.TensorRTEngine(plan, named)
 except ValueError as error:

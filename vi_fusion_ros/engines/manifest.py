@@ -37,8 +37,8 @@ class Manifest:
         thresholds: for each label the probability from which it counts as present, 0 to 1; or that for each mode.
         illumination: illumination classes, in the order of the model's output.
         input: what goes in; ``multiple``: height and width must be multiples of it.
-        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0: one
-            number, or one for each label.
+        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0:
+            one number, or one for each label.
         bias: for each mode and label what is taken off the logit first; what is not named is 0.
         objects: the same three of objects, by label, in ``temperature``, ``bias`` and ``thresholds``; what is not named
             is 1, 0 and 0.3.

@@ -120,8 +120,8 @@ class OnnxRuntimeEngine:
         side, labels = self.manifest.multiple, len(self.manifest.labels)
         if OBJECTS in self.outputs and side % PLACE:
             raise ValueError(
-                f"model {path} has the output {OBJECTS}, and the multiple of its manifest is {side}; expected a multiple "
-                f"of {PLACE}"
+                f"model {path} has the output {OBJECTS}, and the multiple of its manifest is {side}; expected a "
+                f"multiple of {PLACE}"
             )
         expected = {
             "fused": (1, 1, side, 2 * side),

@@ -44,8 +44,8 @@ def model_card(manifest: dict[str, Any]) -> str:
 
 def _splits(training: dict[str, Any]) -> str:
     rows = [
-        "Ranges of frame ids, or of ranks where a set has none; the upper end is excluded. Contiguous blocks, not drawn "
-        "at random: neighbouring frames are nearly the same.\n",
+        "Ranges of frame ids, or of ranks where a set has none; the upper end is excluded. They are contiguous blocks: "
+        "neighbouring frames are nearly the same.\n",
         "| set | trained on | chosen by | tested on |",
         "|---|---|---|---|",
     ]

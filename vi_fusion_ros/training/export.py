@@ -52,7 +52,8 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     network.eval()
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
-    manifest = _manifest(config, path, calibration_of(network, config), measure(network, config), cost, difference)
+    calibration, objects = calibration_of(network, config), object_calibration(network, config)
+    manifest = _manifest(config, path, calibration, objects, measure(network, config), cost, difference)
     _write(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     _write(path.with_suffix(".md"), model_card(manifest))
     return manifest
@@ -62,6 +63,7 @@ def _manifest(
     config: TrainConfig,
     path: Path,
     calibration: dict[str, Any],
+    objects: dict[str, Any],
     measured: dict[str, Any],
     cost: Cost,
     difference: float,
@@ -86,7 +88,7 @@ def _manifest(
         "compute_capability": None,
         "tensorrt": NO_GPU,
         **calibration,
-        "objects": object_calibration(network, config),
+        "objects": objects,
         "training": {
             "date": datetime.date.today().isoformat(),
             "data": list(data["sets"]) + (["FLIR crops"] if config.data.crops else []),
@@ -135,7 +137,7 @@ def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
 
 
 def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
-    """``objects`` of the manifest, from the selection frames whose objects all have boxes; empty where there are none."""
+    """``objects`` of the manifest, from the selection frames whose objects all have boxes; empty without any."""
     neutral = Calibration(*(np.full(len(LABELS), value) for value in (1.0, 0.0, _LEAST)))
     found, truth = [], []
     for frames in frames_of(config.data, "select").values():

@@ -1,4 +1,4 @@
-"""Where results go: PNG files or a video, and the same with labels and boxes. Nothing is at its path before it is whole."""
+"""Where results go: PNG files or a video, and the same with labels and boxes. A file is at its path only when whole."""
 
 from __future__ import annotations
 
