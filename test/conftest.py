@@ -28,3 +28,10 @@ def model(tmp_path_factory) -> Path:
     """A tiny model with the fixed interface; see ``tiny_model``."""
     tiny_model = pytest.importorskip("tiny_model", reason="the package onnx is not installed")
     return tiny_model.write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def object_model(tmp_path_factory) -> Path:
+    """The tiny model with objects."""
+    tiny_model = pytest.importorskip("tiny_model", reason="the package onnx is not installed")
+    return tiny_model.write_model(tmp_path_factory.mktemp("model") / "tiny.onnx", outputs=tiny_model.WITH_OBJECTS)

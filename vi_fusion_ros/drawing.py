@@ -7,11 +7,23 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vi_fusion_ros.types import FusionResult, Image, LabelScore, Mode
+from vi_fusion_ros.types import DetectedObject, FusionResult, Image, LabelScore, Mode
+
+Color = tuple[int, int, int]
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PRESENT = (90, 220, 90)
 _ABSENT = (170, 170, 170)
+_INK = (20, 20, 20)
+# Okabe and Ito's palette, BGR, which the colour-blind can tell apart, without the blue on which dark ink is unreadable.
+_LABEL_COLORS: tuple[Color, ...] = (
+    (0, 159, 230),
+    (233, 180, 86),
+    (66, 228, 240),
+    (167, 121, 204),
+    (115, 158, 0),
+    (0, 94, 213),
+)
 _MODE_NOTE = {Mode.BOTH: "", Mode.VISIBLE_ONLY: "visible only", Mode.THERMAL_ONLY: "thermal only"}
 
 
@@ -36,12 +48,38 @@ def attention_color(result: FusionResult) -> Image:
 
 
 def overlay(result: FusionResult) -> Image:
-    """The fused image with its labels, illumination and mode written on it, (H, W, 3) uint8 BGR."""
+    """The fused image with its objects, labels, illumination and mode on it, (H, W, 3) uint8 BGR."""
     image = grey8(result.fused).copy()
+    draw_objects(image, result)
     light = f"{result.illumination} {result.illumination_probability:.0%}"
     note = _MODE_NOTE[result.pair.mode]
     write_labels(image, result.scores, f"{light}  {note}" if note else light)
     return image
+
+
+def draw_objects(image: Image, result: FusionResult) -> None:
+    """Draw the boxes of a result into a BGR image of its size, each with its label and probability; a colour a label."""
+    labels = [score.label for score in result.scores]
+    for found in reversed(result.objects):  # the surest lies on top
+        _draw_object(image, found, _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)])
+
+
+def _draw_object(image: Image, found: DetectedObject, color: Color) -> None:
+    height, width = image.shape[:2]
+    scale = max(height / 1100.0, 0.35)
+    line = max(round(height / 350), 1)
+    left, top, right, bottom = (round(edge) for edge in found.box)
+    corners = (left, top), (right - 1, bottom - 1)
+    cv2.rectangle(image, *corners, _INK, line + 2)  # so that it shows on bright ground too
+    cv2.rectangle(image, *corners, color, line)
+    text = f"{found.label} {found.probability:.0%}"
+    (text_width, text_height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    margin = max(round(text_height / 3), 2)
+    strip_width, strip_height = text_width + 2 * margin, text_height + 2 * margin
+    x = max(min(left, width - strip_width), 0)
+    y = top - strip_height if top >= strip_height else top
+    cv2.rectangle(image, (x, y), (x + strip_width - 1, y + strip_height - 1), color, cv2.FILLED)
+    _text(image, text, (x + margin, y + margin + text_height), scale, _INK)
 
 
 def write_labels(image: Image, scores: Sequence[LabelScore], footer: str) -> None:
@@ -68,7 +106,7 @@ def titled(image: Image, title: str) -> Image:
 
 
 def mosaic_row(result: FusionResult) -> Image:
-    """Visible, thermal (registered), fused with labels, and attention, side by side: (H, 4 W, 3) uint8 BGR."""
+    """Visible, thermal (registered), fused with objects and labels, and attention, side by side: (H, 4 W, 3) uint8 BGR."""
     height, width = result.fused.shape[:2]
     missing = np.zeros((height, width, 3), np.uint8)
     visible = missing if result.pair.visible is None else grey8(result.pair.visible.image)
@@ -88,5 +126,5 @@ def _darken(image: Image, left: int, top: int, right: int, bottom: int) -> None:
     region[:] = region // 3
 
 
-def _text(image: Image, text: str, origin: tuple[int, int], scale: float, color: tuple[int, int, int]) -> None:
+def _text(image: Image, text: str, origin: tuple[int, int], scale: float, color: Color) -> None:
     cv2.putText(image, text, origin, _FONT, scale, color, 1, cv2.LINE_AA)

@@ -222,6 +222,48 @@ def test_where_no_graph_can_be_recorded_it_serves_without(python, engine):
     assert "no CUDA graph (cudaStreamEndCapture failed with CUDA error 900: operation not permitted" in done.stdout
 
 
+SERVE_OBJECTS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from vi_fusion_ros.engines import engine_cache
+from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.engines.trt import runtime
+
+path = Path(sys.argv[1])
+engine = load_engine(path)
+first = engine.infer(*engine.buffers(64, 96))
+print(None if first.objects is None else first.objects.shape)
+plan, manifest = engine_cache.read(path)
+named = replace(manifest, model=replace(manifest.model, outputs=("fused", "attention", "logits", "illumination", "objects")))
+try:
+    runtime.TensorRTEngine(plan, named)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_objects_are_served_where_the_model_has_them(python, compile_, tmp_path, object_model):
+    done = compile_(tmp_path / "engines", "--precision", "fp32", model=object_model)
+    assert (done.returncode, done.stderr) == (0, "")
+    [path] = (tmp_path / "engines").glob("*.engine")
+    verification = json.loads(path.with_suffix(".json").read_text())["engine"]["verification"]
+    assert verification["verified"] is True
+    assert verification["probability"] < 0.05
+    assert verification["iou"] > 0.99
+    done = python("-c", SERVE_OBJECTS, path)
+    assert (done.returncode, done.stdout) == (0, "(1, 10, 8, 12)\n"), done.stderr
+
+
+def test_an_engine_without_the_objects_that_its_manifest_names_is_refused(python, engine):
+    done = python("-c", SERVE_OBJECTS, engine)
+    assert done.returncode == 0, done.stderr
+    none, sentence = done.stdout.splitlines()
+    assert none == "None"
+    assert sentence.startswith("the engine fp16 96x64 has the tensors attention, fused, ")
+    assert "expected visible, thermal, fused, attention, logits, illumination, objects; build it again" in sentence
+
+
 LOAD = """
 import sys
 from vi_fusion_ros.engines.load import load_engine

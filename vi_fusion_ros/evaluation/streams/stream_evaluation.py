@@ -14,6 +14,7 @@ from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEvaluation, trivial_fusions
 from vi_fusion_ros.evaluation.metrics.fusion import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.objects import as_json
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.pairing import Drop
 from vi_fusion_ros.types import FusionResult, Image
@@ -59,6 +60,7 @@ class StreamEvaluation:
         sync_waits_ms: of the first frame for the second, in the bag's time.
         probabilities: (N, labels).
         present: (N, labels).
+        objects: of each pair, as ``vi_fusion_ros.objects.as_json`` has them.
         illumination: most probable class.
         attention: mean thermal share.
         overlap: share of the visible image that the thermal camera sees.
@@ -74,6 +76,7 @@ class StreamEvaluation:
     sync_waits_ms: list[float] = field(default_factory=list)
     probabilities: list[list[float]] = field(default_factory=list)
     present: list[list[bool]] = field(default_factory=list)
+    objects: list[list[dict[str, Any]]] = field(default_factory=list)
     illumination: list[str] = field(default_factory=list)
     attention: list[float] = field(default_factory=list)
     overlap: list[float] = field(default_factory=list)
@@ -89,6 +92,7 @@ class StreamEvaluation:
         self.sync_waits_ms.append(decoded.sync_wait_ms)
         self.probabilities.append([score.probability for score in result.scores])
         self.present.append([score.present for score in result.scores])
+        self.objects.append([as_json(found) for found in result.objects])
         self.illumination.append(result.illumination)
         self.attention.append(result.thermal_attention)
         self.overlap.append(result.overlap)
@@ -204,6 +208,7 @@ def summary(
             "probability": {
                 label: [row[k] for row in evaluation.probabilities] for k, label in enumerate(evaluation.labels)
             },
+            "objects": evaluation.objects,
         },
         "timings": _timings(evaluation),
     }
