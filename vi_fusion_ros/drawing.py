@@ -58,7 +58,7 @@ def overlay(result: FusionResult) -> Image:
 
 
 def draw_objects(image: Image, result: FusionResult) -> None:
-    """Draw the boxes of a result into a BGR image of its size, each with its label and probability; a colour a label."""
+    """Draw the boxes of a result into a BGR image of its size, with label and probability; a colour a label."""
     labels = [score.label for score in result.scores]
     for found in reversed(result.objects):  # the surest lies on top
         _draw_object(image, found, _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)])
@@ -106,7 +106,7 @@ def titled(image: Image, title: str) -> Image:
 
 
 def mosaic_row(result: FusionResult) -> Image:
-    """Visible, thermal (registered), fused with objects and labels, and attention, side by side: (H, 4 W, 3) uint8 BGR."""
+    """Visible, registered thermal, fused with objects and labels, attention, side by side: (H, 4 W, 3) uint8 BGR."""
     height, width = result.fused.shape[:2]
     missing = np.zeros((height, width, 3), np.uint8)
     visible = missing if result.pair.visible is None else grey8(result.pair.visible.image)

@@ -90,7 +90,7 @@ def of_message(message: Any) -> DetectedObject:
 
 
 def as_json(found: DetectedObject) -> dict[str, Any]:
-    """``label``, ``probability``, ``box`` as [x0, y0, x1, y1], ``mean_kelvin`` and ``max_kelvin``, null where unknown."""
+    """``label``, ``probability``, ``box`` [x0, y0, x1, y1], ``mean_kelvin`` and ``max_kelvin``, null where unknown."""
     mean, highest = (
         round(kelvin, 3) if math.isfinite(kelvin) else None for kelvin in (found.mean_kelvin, found.max_kelvin)
     )

@@ -6,8 +6,10 @@ The node, ``vi-fusion fuse`` and the evaluation run this same object and get the
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.objects import decode, with_temperatures
+from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Mask, Registration
 from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
@@ -75,6 +78,21 @@ class FusionPipeline:
         self._visible_tones.reset()
         if self._thermal_camera is not None:
             self._thermal_camera.reset()
+
+    def __call__(self, visible: Image | None, thermal: Image | None) -> FusionResult:
+        """Fuse two images of one moment, or one alone; ``process`` for arrays that come without a stamp.
+
+        Successive calls are frames of one video: the tone mapping of 16-bit thermal images follows them. Call
+        ``reset`` between images of different scenes.
+
+        Args:
+            visible: (H, W, 3) BGR or (H, W) grey, uint8; uint16 and float32 grey images are tone mapped. None: missing.
+            thermal: (h, w) uint8, uint16 or float32, of any size. None: missing.
+
+        Raises:
+            ValueError: an image cannot be used, or both are missing; one sentence.
+        """
+        return self.process(FramePair(_frame("visible", visible), _frame("thermal", thermal)))
 
     def process(self, pair: FramePair) -> FusionResult:
         """Fuse a pair, or one frame alone.
@@ -144,8 +162,7 @@ class FusionPipeline:
         buffers = self._engine.buffers(*self._inputs.padded[::-1])
         self._inputs.fill(visible, thermal, *buffers)
         output = self._engine.infer(*buffers)
-        scores = (output.logits, output.illumination, output.objects)
-        if not all(np.isfinite(values).all() for values in scores if values is not None):
+        if not output.finite:
             raise ValueError(f"model {self._engine.manifest.model_id} gave scores that are not finite for this pair")
         return EngineOutput(
             output.fused[0, 0, :height, :width],
@@ -266,3 +283,83 @@ def _with_luma(bgr: Image, old: Grey, new: Grey) -> Image:
     brighter = cv2.cvtColor(cv2.subtract(new, old), cv2.COLOR_GRAY2BGR)
     darker = cv2.cvtColor(cv2.subtract(old, new), cv2.COLOR_GRAY2BGR)
     return cast(Image, cv2.subtract(cv2.add(bgr, brighter), darker))
+
+
+def _frame(camera: str, image: Image | None) -> Frame | None:
+    if image is None:
+        return None
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"the {camera} image is of type {type(image).__name__}; expected a NumPy array")  # noqa: TRY004
+    return Frame(image)
+
+
+SETTINGS: Mapping[str, Any] = {
+    "visible.denoise": False,
+    "thermal.radiometry": "rig",
+    "thermal.scale": 0.01,
+    "thermal.offset": 0.0,
+    "thermal.unit": "kelvin",
+    "thermal.tone_mapping": "percentile",
+    "thermal.range": [0.0, 65535.0],
+    "thermal.min_span": 1.0,
+    "thermal.dead_pixels": "",
+    "thermal.flat_field": "",
+    "thermal.destripe": False,
+}
+"""The parameters of the node that shape a pipeline, with their defaults; a test holds them to the node's schema."""
+
+
+def build_pipeline(
+    engine: Engine,
+    rig: Rig | None = None,
+    settings: Mapping[str, Any] | None = None,
+    registration: Registration | None = None,
+) -> FusionPipeline:
+    """Put a pipeline together: the only place where this is done, so that the node and all tools run the same one.
+
+    Args:
+        engine: the network.
+        rig: how the cameras lie to each other, and what thermal counts are worth; None: the images are registered.
+        settings: parameters by name; those of ``SETTINGS`` are used, with their defaults where missing.
+        registration: in force from the start, where it is another one than the rig's.
+
+    Raises:
+        ValueError: settings that cannot be; one sentence.
+    """
+    rig = rig or Rig.identity()
+    settings = {**SETTINGS, **(settings or {})}
+    camera = ThermalCamera(settings, rig.radiometry)
+    return FusionPipeline(
+        engine, registration or Registration(rig), camera.tone_mapper(), camera, settings["visible.denoise"]
+    )
+
+
+def load_pipeline(
+    model: str | Path | None = None,
+    rig: str | Path | None = None,
+    threads: int = 2,
+    settings: Mapping[str, Any] | None = None,
+) -> FusionPipeline:
+    """The pipeline of the fusion node, for use without ROS.
+
+    Example:
+        >>> pipeline = load_pipeline()
+        >>> result = pipeline(visible, thermal)
+        >>> result.fused, result.probabilities
+
+    Args:
+        model: ONNX file with its manifest beside it; None: the model that the package ships.
+        rig: rig file that registers the thermal camera; None: the images are registered, and the thermal one is scaled
+            to the visible one's size.
+        threads: CPU threads of the network.
+        settings: node parameters that shape the pipeline (``SETTINGS``), by name.
+
+    Raises:
+        ValueError: the model, the rig file or a setting cannot be used; one sentence.
+        FileNotFoundError: the package's model is not installed.
+    """
+    from vi_fusion_ros.engines.load import load_engine
+    from vi_fusion_ros.resources import default_model
+
+    engine = load_engine(model or default_model(), threads)
+    return build_pipeline(engine, Rig.load(rig) if rig else None, settings)

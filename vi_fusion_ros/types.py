@@ -5,12 +5,18 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[Any]
+
+Camera = Literal["visible", "thermal"]
+
+CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
+
+OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
 class Mode(enum.IntEnum):
@@ -60,6 +66,11 @@ class FramePair:
         if self.thermal is None:
             return Mode.VISIBLE_ONLY
         return Mode.THERMAL_ONLY if self.visible is None else Mode.BOTH
+
+    @property
+    def images(self) -> int:
+        """How many frames are there, 1 or 2."""
+        return (self.visible is not None) + (self.thermal is not None)
 
     @property
     def reference(self) -> Frame:
@@ -144,3 +155,8 @@ class FusionResult:
     def thermal_attention(self) -> float:
         """Mean thermal share over the image, 0 to 1."""
         return float(self.attention.mean())
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Calibrated probability of presence by label, 0 to 1."""
+        return {score.label: score.probability for score in self.scores}

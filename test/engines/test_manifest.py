@@ -62,7 +62,11 @@ WRONG_OPTIONS = {
     "bias": [1.0, {"both": 1.0}, {"both": {"warm": "high"}}, {"day": {"warm": 1.0}}, None],
     "objects": [[], {"temperature": {"warm": 0}}, {"bias": 1}, {"thresholds": {"warm": 2}}, None],
 }
-BY_MODE = {"both": {"bright": 0.1, "warm": 0.2}, "visible_only": {"bright": 0.3, "warm": 0.4}, "thermal_only": {"bright": 0.5, "warm": 0.6}}
+BY_MODE = {
+    "both": {"bright": 0.1, "warm": 0.2},
+    "visible_only": {"bright": 0.3, "warm": 0.4},
+    "thermal_only": {"bright": 0.5, "warm": 0.6},
+}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_labels_that_are_missing_or_unknown_in_a_calibration(document, tmp_path,
 
 @pytest.mark.parametrize("value", [{"both": {"bright": 0.5, "warm": 0.5}}, {**BY_MODE, "night": BY_MODE["both"]}])
 def test_thresholds_by_mode_name_each_mode(document, tmp_path, value):
-    with pytest.raises(ValueError, match="thresholds is .*; expected .* each of both, visible_only, thermal_only"):
+    with pytest.raises(ValueError, match=r"thresholds is .*; expected .* each of both, visible_only, thermal_only"):
         load(document, tmp_path, thresholds=value)
 
 

@@ -110,13 +110,21 @@ def test_objects_come_where_the_model_has_them(model, object_model):
 def test_objects_of_another_shape(tmp_path):
     path = write_model(tmp_path / "a.onnx", {"input": {"multiple": 12}}, outputs=WITH_OBJECTS)
     refused(path, "multiple of its manifest is 12; expected a multiple of 8")
-    refused(write_model(tmp_path / "b.onnx", outputs=WITH_OBJECTS, place=4), r"objects has the shape \(1, 10, 4, 8\); expected \(1, 10, 2, 4\) by its manifest")
+    refused(
+        write_model(tmp_path / "b.onnx", outputs=WITH_OBJECTS, place=4),
+        r"objects has the shape \(1, 10, 4, 8\); expected \(1, 10, 2, 4\) by its manifest",
+    )
 
 
 def test_outputs_that_only_the_manifest_has(tmp_path):
     path = write_model(tmp_path / "a.onnx", {"outputs": WITH_OBJECTS})
-    refused(path, "a.onnx has no output objects, which its manifest names; it has fused, attention, logits, illumination")
-    assert load_engine(write_model(tmp_path / "b.onnx", {"outputs": OUTPUTS}, outputs=WITH_OBJECTS)).outputs == WITH_OBJECTS
+    refused(
+        path, "a.onnx has no output objects, which its manifest names; it has fused, attention, logits, illumination"
+    )
+    assert (
+        load_engine(write_model(tmp_path / "b.onnx", {"outputs": OUTPUTS}, outputs=WITH_OBJECTS)).outputs
+        == WITH_OBJECTS
+    )
 
 
 def test_threads(model):

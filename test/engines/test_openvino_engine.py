@@ -78,6 +78,6 @@ def test_what_it_cannot_serve_is_one_sentence(tmp_path):
 
 
 def test_it_serves_where_it_is_asked_for(model):
-    engine = select_engine(model, Wanted("openvino", threads=1), print, print)
+    engine = select_engine(model, Wanted("openvino", threads=1), print, print, print)
     assert engine.description.startswith("openvino ")
     assert (engine.state, engine.reason) == ("ready", "backend is openvino; OpenVINO on the CPU")

@@ -235,7 +235,8 @@ engine = load_engine(path)
 first = engine.infer(*engine.buffers(64, 96))
 print(None if first.objects is None else first.objects.shape)
 plan, manifest = engine_cache.read(path)
-named = replace(manifest, model=replace(manifest.model, outputs=("fused", "attention", "logits", "illumination", "objects")))
+outputs = ("fused", "attention", "logits", "illumination", "objects")
+named = replace(manifest, model=replace(manifest.model, outputs=outputs))
 try:
     runtime.TensorRTEngine(plan, named)
 except ValueError as error:
@@ -289,7 +290,7 @@ from vi_fusion_ros.resources import default_model
 cache, go, timeout = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 said, warned, states, rng = [], [], [], np.random.default_rng(0)
 wanted = Wanted("auto", threads=1, cache=cache, build_timeout_s=timeout)
-engine = select_engine(default_model(), wanted, said.append, warned.append)
+engine = select_engine(default_model(), wanted, said.append, warned.append, warned.append)
 end = time.monotonic() + 30
 while engine.state != "fallback" and not engine.description.startswith("tensorrt"):
     assert time.monotonic() < end, engine.reason

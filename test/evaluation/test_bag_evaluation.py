@@ -16,8 +16,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vi_fusion_ros import cli
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.pair_stream import POLICY
 from vi_fusion_ros.evaluation.streams.bag_output import CLASSIFICATION_TOPIC, FUSED_TOPIC
+from vi_fusion_ros.sync.pair_stream import POLICY
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 

@@ -72,7 +72,11 @@ def test_of_boxes_that_are_mostly_one_the_surest_of_a_label_remains():
 
 def test_a_box_that_was_suppressed_suppresses_none():
     objects = empty()
-    for column, score in ((2, 3.0), (4, 2.0), (6, 1.0)):  # each overlaps the next by two thirds, the third the first less
+    for column, score in (
+        (2, 3.0),
+        (4, 2.0),
+        (6, 1.0),
+    ):  # each overlaps the next by two thirds, the third the first less
         put(objects, 0, 5, column, score, (8, 20, 72, 20))
     found = decode(objects, LABELS, calibration(), (1000, 96))
     assert [f.x0 for f in found] == [12, 44]

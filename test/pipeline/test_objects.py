@@ -129,7 +129,10 @@ def test_presence_is_calibrated_by_mode_and_label(make, tmp_path):
     changes = {
         "temperature": {"both": {"bright": 2.0, "warm": 1.0}, "visible_only": 1.0, "thermal_only": 1.0},
         "bias": {"both": {"warm": 1.0}},
-        "thresholds": {mode: {"bright": t, "warm": t} for mode, t in (("both", 0.7), ("visible_only", 0.9), ("thermal_only", 0.5))},
+        "thresholds": {
+            mode: {"bright": t, "warm": t}
+            for mode, t in (("both", 0.7), ("visible_only", 0.9), ("thermal_only", 0.5))
+        },
     }  # fmt: skip
     pipeline = make(write_model(tmp_path / "m.onnx", changes))
     white = np.full(SIZE, 255, np.uint8)  # logits 2

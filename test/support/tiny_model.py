@@ -3,8 +3,8 @@
 fused = max(luma, thermal); attention = 1 where thermal > luma, else 0; logits = (mean luma, mean thermal) * 4 - 2;
 illumination = (mean luma, mean thermal): "day" where the visible image is the brighter one.
 
-Where it is asked for ``objects``: at each place of 8x8 pixels the scores are (mean luma, mean thermal) * 16 - 8, and the
-box reaches SIDES pixels from the middle of the place.
+Where it is asked for ``objects``: at each place of 8x8 pixels the scores are (mean luma, mean thermal) * 16 - 8, and
+the box reaches SIDES pixels from the middle of the place.
 """
 
 from __future__ import annotations
@@ -65,7 +65,13 @@ def write_model(
             "box_sides": np.array([side for sides in SIDES.values() for side in sides], np.float32),
         }
     image = (1, 1, "H", "W")
-    shapes = {"fused": image, "attention": image, "logits": (1, 2), "illumination": (1, 2), "objects": (1, 10, "h", "w")}
+    shapes = {
+        "fused": image,
+        "attention": image,
+        "logits": (1, 2),
+        "illumination": (1, 2),
+        "objects": (1, 10, "h", "w"),
+    }
     graph = helper.make_graph(
         nodes,
         "tiny",

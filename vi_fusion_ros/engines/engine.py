@@ -52,6 +52,12 @@ class EngineOutput:
     illumination: Tensor
     objects: Tensor | None = None
 
+    @property
+    def finite(self) -> bool:
+        """Whether the scores are numbers: without, there is no result."""
+        scores = (self.logits, self.illumination, self.objects)
+        return all(bool(np.isfinite(values).all()) for values in scores if values is not None)
+
 
 class Engine(Protocol):
     """A loaded model. Not thread-safe.
@@ -61,7 +67,7 @@ class Engine(Protocol):
         description: backend, version and device, for people.
         reason: why this backend serves the model, one phrase.
         state: ``ready``; ``building`` while this engine serves until a faster one is built; ``fallback`` where the
-            faster one was wanted and cannot be had.
+            faster one was wanted and cannot be had, or has failed.
     """
 
     @property
@@ -130,8 +136,3 @@ def to_bytes(plane: Plane) -> npt.NDArray[np.uint8]:
     if plane.dtype == np.uint8:
         return plane
     return np.rint(np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, without the line breaks and indents that libraries put into it."""
-    return " ".join(str(error).split())

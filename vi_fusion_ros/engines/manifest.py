@@ -37,8 +37,8 @@ class Manifest:
         thresholds: for each label the probability from which it counts as present, 0 to 1; or that for each mode.
         illumination: illumination classes, in the order of the model's output.
         input: what goes in; ``multiple``: height and width must be multiples of it.
-        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0: one
-            number, or one for each label.
+        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0:
+            one number, or one for each label.
         bias: for each mode and label what is taken off the logit first; what is not named is 0.
         objects: the same three of objects, by label, in ``temperature``, ``bias`` and ``thresholds``; what is not named
             is 1, 0 and 0.3.
@@ -123,7 +123,7 @@ class Manifest:
             if name in document and not holds(document[name]):
                 raise ValueError(f"manifest {path}: {name} is {shown(document[name])}; expected {expected}")
         manifest = cls(**{name: _frozen(value) for name, value in document.items() if name in cls.__annotations__})
-        for where, named, complete in manifest._named():  # noqa: SLF001 (of this class)
+        for where, named, complete in manifest._named():
             missing = [label for label in manifest.labels if label not in named] if complete else []
             if missing:
                 raise ValueError(f"manifest {path}: {where} has no entry for the label '{missing[0]}'")
@@ -225,7 +225,9 @@ def _is_temperature(value: Any) -> bool:
 
 
 def _is_bias(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) <= set(MODES) and all(_are(is_finite_number, v) for v in value.values())
+    return (
+        isinstance(value, dict) and set(value) <= set(MODES) and all(_are(is_finite_number, v) for v in value.values())
+    )
 
 
 def _is_objects(value: Any) -> bool:

@@ -16,11 +16,11 @@ from vi_fusion_ros.engines.engine import (
     FloatBuffers,
     Plane,
     Tensor,
-    one_line,
     outputs_of,
     to_unit,
 )
 from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.errors import one_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -120,8 +120,8 @@ class OnnxRuntimeEngine:
         side, labels = self.manifest.multiple, len(self.manifest.labels)
         if OBJECTS in self.outputs and side % PLACE:
             raise ValueError(
-                f"model {path} has the output {OBJECTS}, and the multiple of its manifest is {side}; expected a multiple "
-                f"of {PLACE}"
+                f"model {path} has the output {OBJECTS}, and the multiple of its manifest is {side}; expected a "
+                f"multiple of {PLACE}"
             )
         expected = {
             "fused": (1, 1, side, 2 * side),

@@ -9,8 +9,9 @@ import numpy as np
 import openvino
 
 from vi_fusion_ros.engines.compile.verify import noise_pairs, verify
-from vi_fusion_ros.engines.engine import INPUTS, EngineOutput, FloatBuffers, Plane, Tensor, one_line, to_unit
+from vi_fusion_ros.engines.engine import INPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.errors import one_line
 
 Size = tuple[int, int]
 

@@ -7,12 +7,14 @@ threshold at which at most a given share of frames without the label is called.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.training.classification import sigmoid
+from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
 
 FALSE_ALARMS = 0.05
@@ -91,3 +93,55 @@ def calibrate(scores: dict[str, Floats], present: Floats, known: Floats) -> dict
             made["bias"][mode][label] = round(platt.bias, 4)
             made["thresholds"][mode][label] = round(threshold_for(platt(values[sure, index]), truth), 4)
     return made
+
+
+def calibrate_objects(found: list[npt.NDArray[np.float64]], truth: list[Sequence[Box]]) -> dict[str, dict[str, float]]:
+    """Calibration of the object map from fully labelled frames.
+
+    A found object is right where it is the surest one that overlaps a true box of its label by at least half (IoU).
+
+    Args:
+        found: for each frame (M, 6): label, raw score, and the box's left, upper, right and lower edge.
+        truth: for each frame its boxes.
+
+    Returns:
+        ``temperature``, ``bias`` and ``thresholds`` by label. The threshold is the one of the highest F1.
+    """
+    made: dict[str, dict[str, float]] = {"temperature": {}, "bias": {}, "thresholds": {}}
+    for index, label in enumerate(LABELS):
+        rows = [
+            _matched(objects[objects[:, 0] == index, 1:], [b for b in boxes if b.label == label])
+            for objects, boxes in zip(found, truth, strict=True)
+        ]
+        scores, right = (np.concatenate(column) for column in zip(*rows, strict=True))
+        count = sum(box.label == label for boxes in truth for box in boxes)
+        platt = fit_platt(scores, right)
+        made["temperature"][label] = round(platt.temperature, 4)
+        made["bias"][label] = round(platt.bias, 4)
+        made["thresholds"][label] = round(_best_threshold(platt(scores), right, count), 4)
+    return made
+
+
+def _matched(objects: npt.NDArray[np.float64], boxes: Sequence[Box]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Scores of the objects, the surest first, and whether each is right."""
+    objects = objects[np.argsort(-objects[:, 0], kind="stable")]
+    right, taken = np.zeros(len(objects), bool), np.zeros(len(boxes), bool)
+    for number, (_, x0, y0, x1, y1) in enumerate(objects):
+        best, place = 0.5, -1
+        for k, box in enumerate(boxes):
+            shared = max(0.0, min(x1, box.x1) - max(x0, box.x0)) * max(0.0, min(y1, box.y1) - max(y0, box.y0))
+            union = (x1 - x0) * (y1 - y0) + (box.x1 - box.x0) * (box.y1 - box.y0) - shared
+            if not taken[k] and shared >= best * union:
+                best, place = shared / union, k
+        if place >= 0:
+            right[number] = taken[place] = True
+    return objects[:, 0], right
+
+
+def _best_threshold(probability: Floats, right: npt.NDArray[np.bool_], count: int) -> float:
+    if not right.any():
+        return 0.5
+    order = np.argsort(-probability, kind="stable")
+    hits = np.cumsum(right[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + count)
+    return float(np.clip(probability[order][int(f1.argmax())] - 1e-4, 0.05, 0.95))

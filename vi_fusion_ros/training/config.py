@@ -163,14 +163,41 @@ class TrainConfig:
 def load_config(path: Path) -> TrainConfig:
     """Read a configuration; relative paths in it are relative to the working directory.
 
+    A key ``base`` names another configuration, relative to this file, whose values hold where this one has none.
+    Mappings are merged key by key; null takes a key of the base away.
+
     Raises:
         ValueError: no such file, not YAML, an unknown or missing key, or a value of the wrong type.
     """
-    tree = read_yaml(path, "training configuration")
+    tree = _with_base(path, ())
     try:
-        return build(TrainConfig, _mapping(tree, "the file"))
+        return build(TrainConfig, tree)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ValueError(f"{path}: is its own base; expected a chain of configurations that ends")
+    tree = _mapping(read_yaml(path, "training configuration"), f"{path}: the file")
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: base is {base!r}; expected the path of a configuration")  # noqa: TRY004
+    return _merged(_with_base(path.parent / base, (*seen, path.resolve())), tree)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    made = dict(base)
+    for key, value in over.items():
+        if value is None:
+            made.pop(key, None)
+        elif isinstance(value, dict) and isinstance(made.get(key), dict):
+            made[key] = _merged(made[key], value)
+        else:
+            made[key] = value
+    return made
 
 
 def build(kind: type[_T], tree: dict[str, Any], where: str = "") -> _T:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.model.cost import Cost, measure_cost
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
-from vi_fusion_ros.training.calibration import calibrate
+from vi_fusion_ros.objects import decode
+from vi_fusion_ros.training.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.card import model_card
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
-from vi_fusion_ros.training.predict import padded_tensors, predict_presence
+from vi_fusion_ros.training.predict import padded_tensors, predict_objects, predict_presence
 from vi_fusion_ros.training.report import MODES, measure
 
+_LEAST = 0.02  # probability from which found objects are taken into the calibration
 NO_GPU = "No GPU has run this model; vi-fusion compile verifies each engine that it builds (docs/gpu.md)."
 
 
@@ -48,7 +52,8 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     network.eval()
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
-    manifest = _manifest(config, path, calibration_of(network, config), measure(network, config), cost, difference)
+    calibration, objects = calibration_of(network, config), object_calibration(network, config)
+    manifest = _manifest(config, path, calibration, objects, measure(network, config), cost, difference)
     _write(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     _write(path.with_suffix(".md"), model_card(manifest))
     return manifest
@@ -58,6 +63,7 @@ def _manifest(
     config: TrainConfig,
     path: Path,
     calibration: dict[str, Any],
+    objects: dict[str, Any],
     measured: dict[str, Any],
     cost: Cost,
     difference: float,
@@ -82,6 +88,7 @@ def _manifest(
         "compute_capability": None,
         "tensorrt": NO_GPU,
         **calibration,
+        "objects": objects,
         "training": {
             "date": datetime.date.today().isoformat(),
             "data": list(data["sets"]) + (["FLIR crops"] if config.data.crops else []),
@@ -127,6 +134,22 @@ def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
     }
     present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
     return calibrate(scores, present, known)
+
+
+def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
+    """``objects`` of the manifest, from the selection frames whose objects all have boxes; empty without any."""
+    neutral = Calibration(*(np.full(len(LABELS), value) for value in (1.0, 0.0, _LEAST)))
+    found, truth = [], []
+    for frames in frames_of(config.data, "select").values():
+        for index, sample in enumerate(frames.samples):
+            if sample.camera == "both" and sample.boxes and sample.complete and not sample.ignored:
+                size = (frames[index].shape[1], frames[index].shape[0])
+                objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size)
+                logit = [math.log(o.probability / (1 - o.probability)) for o in objects]
+                rows = [(LABELS.index(o.label), s, *o.box) for o, s in zip(objects, logit, strict=True)]
+                found.append(np.array(rows, np.float64).reshape(-1, 6))
+                truth.append(sample.boxes)
+    return calibrate_objects(found, truth) if truth else {}
 
 
 def _real_pairs(config: TrainConfig) -> list[Pair]:

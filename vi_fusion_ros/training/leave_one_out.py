@@ -77,7 +77,8 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
             continue
         crops = None if number == 0 else config.data.crops
         data = dataclasses.replace(config.data, sets=rest, crops=crops)
-        run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data)
+        # A head start from elsewhere might have seen the group.
+        run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data, start_from=None)
         network = FusionNet(config.network)
         network.load_state_dict(checkpoint_weights(train(run, resume, load_splits(data)).last)[1])
         parts.append(_judge(network.eval(), dataclasses.replace(config.data, sets=held), number))
@@ -197,9 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Judge a recipe on sets that it never saw.")
     parser.add_argument("config", type=Path)
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, help="length of each run (default: that of the configuration)")
     parser.add_argument("--resume", action="store_true", help="go on with runs that were broken off")
     args = parser.parse_args()
-    write_json(args.json, leave_one_out(load_config(args.config), args.resume))
+    config = load_config(args.config)
+    if args.epochs is not None:
+        config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, epochs=args.epochs))
+    write_json(args.json, leave_one_out(config, args.resume))
 
 
 if __name__ == "__main__":

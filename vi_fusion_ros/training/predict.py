@@ -71,6 +71,14 @@ def predict_fused(network: FusionNet, pixels: Pixels) -> tuple[Tensor, Tensor]:
     return fused[..., :height, :width], attention[..., :height, :width]
 
 
+@torch.no_grad()
+def predict_objects(network: FusionNet, pixels: Pixels) -> npt.NDArray[np.float32]:
+    """The object map (5 C, h, w) of one full frame (H, W, 4) uint8; network in eval mode."""
+    device = next(network.parameters()).device
+    visible, thermal = (halved(image.to(device)) for image in padded_tensors(pixels))
+    return np.asarray(network.perception(visible, thermal).objects[0].float().cpu().numpy())
+
+
 def padded_tensors(pixels: Pixels) -> tuple[Tensor, Tensor]:
     """(H, W, 4) uint8 to visible (1, 3, H', W') and thermal (1, 1, H', W'), padded by their last row and column."""
     down, right = (-size % SIZE_MULTIPLE for size in pixels.shape[:2])

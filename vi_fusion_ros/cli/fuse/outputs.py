@@ -1,4 +1,4 @@
-"""Where results go: PNG files or a video, and the same with labels and boxes. Nothing is at its path before it is whole."""
+"""Where results go: PNG files or a video, and the same with labels and boxes. A file is at its path only when whole."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ class _Both:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, tb)
 
     def write(self, name: str, result: FusionResult) -> None:

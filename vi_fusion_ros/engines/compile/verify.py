@@ -95,7 +95,9 @@ def verify(
             psnr = min(psnr, _psnr(difference))
             same += labels(got, engine.manifest) == labels(expected, reference.manifest)
             if got.objects is not None and expected.objects is not None:
-                difference_of_objects, overlap = _compare_objects(got.objects[0], expected.objects[0], reference.manifest)
+                difference_of_objects, overlap = _compare_objects(
+                    got.objects[0], expected.objects[0], reference.manifest
+                )
                 apart.append(difference_of_objects)
                 overlaps += overlap
             counts[kind] += 1

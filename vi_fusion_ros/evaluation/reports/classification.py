@@ -259,7 +259,7 @@ def _threshold_table(result: dict[str, Any], judged: Judged) -> Table:
             text = f"{e['precision']:.3f} / {e['recall']:.3f} / {e['f1']:.3f}"
             rows.setdefault(e["threshold"], {})[label] = text
     for threshold in sorted(rows):
-        used = [k for k, label in enumerate(judged.labels, 1) if threshold == judged.thresholds[k - 1]]
+        used = [k for k, label in enumerate(judged.labels, 1) if threshold == judged.thresholds_under("both")[k - 1]]
         table.row([f"{threshold:.2f}", *(rows[threshold].get(label, "") for label in judged.labels)], best=used)
     return table
 
