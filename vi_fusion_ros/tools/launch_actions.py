@@ -18,7 +18,10 @@ _WRITE_WITHIN_S = "600"  # after Ctrl-C: the node fuses what waits and measures 
 
 
 def evaluation_node(
-    given: Mapping[str, str], parameters: Mapping[str, Any], namespace: str = "", environment: Mapping[str, str] = {}
+    given: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    namespace: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Node:
     """evaluation_node, with time enough to write its result; ``interrupted_at_shutdown`` goes with it.
 
@@ -28,6 +31,7 @@ def evaluation_node(
         namespace: of the node.
         environment: added to the process's.
     """
+    values: dict[Any, Any] = {**parameters, **launch_support.given_parameters(given), "json": given["json"]}
     return Node(
         package="vi_fusion_ros",
         executable="evaluation_node",
@@ -35,8 +39,8 @@ def evaluation_node(
         output="screen",
         sigterm_timeout=_WRITE_WITHIN_S,
         sigkill_timeout=_WRITE_WITHIN_S,
-        additional_env=dict(environment),
-        parameters=[{**parameters, **launch_support.given_parameters(given), "json": given["json"]}],
+        additional_env=dict(environment or {}),
+        parameters=[values],
         remappings=[
             (f"{camera}/image{suffix}", given[f"{camera}_image"] + suffix)
             for camera in launch_support.CAMERAS
