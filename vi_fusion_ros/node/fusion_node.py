@@ -442,11 +442,11 @@ def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
     )
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; returns the exit status."""
+def main(args: list[str] | None = None, make: Callable[[], FusionNode] = FusionNode) -> int:
+    """Run the node, made by ``make``, until it is interrupted; returns the exit status."""
     entries = [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
     description = "Pairs, registers, fuses and classifies the images of a visible and a thermal camera."
-    return runner.run("fusion_node", description, entries, args, FusionNode, _serve)
+    return runner.run("fusion_node", description, entries, args, make, _serve)
 
 
 def _serve(node: FusionNode, stop: threading.Event) -> int:

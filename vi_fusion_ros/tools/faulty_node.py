@@ -8,6 +8,7 @@ The engine is ONNX Runtime, and a second one of the same model takes over from i
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -209,13 +210,12 @@ class _Supplier:
         return _Second(path, self._threads, self._faults)
 
 
-def main() -> None:
-    """Run the node until it is interrupted."""
+def main() -> int:
+    """Run the node until it is interrupted; returns the exit status."""
     faults = Faults()
     wire(faults)
-    fusion_node.FusionNode = functools.partial(FaultyNode, faults)  # type: ignore[assignment, misc]
-    fusion_node.main()
+    return fusion_node.main(make=lambda: FaultyNode(faults))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
