@@ -7,7 +7,7 @@ import pytest
 from vi_fusion_ros.cli.benchmark.drift import follow, load, mix, size_of, start
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftState
-from vi_fusion_ros.registration.estimate.planar import corner_error
+from vi_fusion_ros.registration.planar import corner_error
 
 SIZE = (480, 360)
 RATE_HZ = 2.0

@@ -5,7 +5,7 @@ import pytest
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.registration.estimate.planar import corner_error
+from vi_fusion_ros.registration.planar import corner_error
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
 
 SIZE = (640, 512)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.evidence import (
+from vi_fusion_ros.registration.evidence import (
     LEVEL_WIDTH,
     LIMITS,
     SMOOTHING_PX,
@@ -23,9 +23,9 @@ from vi_fusion_ros.registration.estimate.evidence import (
     motion_matrix,
     patch_scores,
 )
-from vi_fusion_ros.registration.estimate.planar import corner_error
-from vi_fusion_ros.registration.estimate.structure import Structure, grey8, structure
+from vi_fusion_ros.registration.planar import corner_error
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size
+from vi_fusion_ros.registration.structure import Structure, grey8, structure
 from vi_fusion_ros.registration.warp import Registration
 from vi_fusion_ros.types import Image
 

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.registration.estimate.planar import Points, transform
+from vi_fusion_ros.registration.planar import Points, transform
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig
 
 _undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)  # OpenCV 5 has one function for both
