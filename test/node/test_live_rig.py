@@ -10,13 +10,14 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import tf2_messages
-from harness import PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
+from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node.live_rig import lens_of
+from vi_fusion_ros.node.camera_info import lens_of, rectification
+from vi_fusion_ros.node.live_rig import alike
 from vi_fusion_ros.node.transforms import Transforms
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
@@ -79,6 +80,29 @@ def test_rectified_images_have_the_matrix_p_and_no_distortion():
     lens, _ = lens_of(message, rectified=True)
     np.testing.assert_array_equal(lens.matrix, [[99, 0, 60], [0, 98, 40], [0, 0, 1]])
     assert not lens.distortion.any()
+
+
+def test_rectified_images_are_those_of_a_camera_turned_by_r():
+    angle = np.radians(2.0)
+    r = [np.cos(angle), 0, -np.sin(angle), 0, 1, 0, np.sin(angle), 0, np.cos(angle)]
+    message = info("visible", p=[99.0, 0, 60, 0, 0, 98, 40, 0, 0, 0, 1, 0], r=r)
+    np.testing.assert_allclose(rectification(message, rectified=True).ravel(), r)
+    np.testing.assert_array_equal(rectification(message, rectified=False), np.eye(3))
+    np.testing.assert_array_equal(rectification(info("visible"), rectified=True), np.eye(3))  # zeros: not filled in
+    with pytest.raises(ValueError, match="R is no rotation"):
+        rectification(info("visible", r=[2.0, 0, 0, 0, 2, 0, 0, 0, 2]), rectified=True)
+
+
+def test_a_transform_that_moves_by_a_hair_makes_no_new_maps():
+    def rig(shift_m=0.3, focal_px=100.0):
+        lens = Camera(np.array([[focal_px, 0, 64], [0, focal_px, 48], [0, 0, 1]]), np.zeros(5))
+        extrinsics = Extrinsics(np.eye(3), np.array([shift_m, 0, 0]))
+        return Rig(np.eye(3), SIZE, SIZE, "test", lens, lens, extrinsics).at(10.0)
+
+    assert alike(rig(), rig())
+    assert alike(rig(), rig(shift_m=0.302))  # 0.02 px
+    assert not alike(rig(), rig(shift_m=0.305))  # 0.05 px
+    assert not alike(rig(), rig(focal_px=100.001))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +185,52 @@ def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
     finally:
         for process in reversed(processes):
             process.stop()
+        probe.close()
+
+
+def test_the_maps_are_computed_once_and_neither_where_images_are_taken_nor_where_they_are_fused(
+    tf2, model, monkeypatch
+):
+    for name, value in tf2.items():
+        monkeypatch.setenv(name, value)
+    domain = next_domain()
+    probe = Probe(domain)
+    support = Path(tf2_messages.__file__).parent
+    parameters = {**PATIENCE, "status_rate": 20.0, "model": model, "rig": "camera_info", "drift.mode": "'off'"}
+    overrides = itertools.chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
+    script = str(support / "fusion_node_with_warp_log.py")
+    node = Process([sys.executable, script, "--ros-args", *overrides], domain)
+    numbers = [str(value) for value in (*SHIFT_M, *TURN)]
+    publisher = Process([sys.executable, str(support / "static_transform.py"), *FRAMES.values(), *numbers], domain)
+    stamps = (START_NS + number * PERIOD_NS for number in itertools.count())
+
+    def maps():
+        return [line.split()[-1] for line in node.output.splitlines() if line.startswith("maps of camera_info")]
+
+    def fused_from_both():
+        stamp = next(stamps)
+        probe.send_pair(stamp)
+        return probe.wait_for_result(stamp).mode == FusionStatus.MODE_BOTH
+
+    try:
+        probe.wait_active()
+        thermal = info("thermal")
+        for number, focal in enumerate((100.0, 120.0), 1):
+            thermal.k[0] = thermal.k[4] = focal
+
+            def known(number=number):
+                probe.camera_info["visible"].publish(info("visible"))
+                probe.camera_info["thermal"].publish(thermal)
+                return fused_from_both() and len(maps()) >= number
+
+            wait_until(known, "the rig of camera_info")
+            assert fused_from_both()
+        fusing = {line.split()[-1] for line in node.output.splitlines() if line.startswith("pair fused on")}
+        assert len(maps()) == 2
+        assert not {"executor", *fusing} & set(maps())
+    finally:
+        node.stop()
+        publisher.stop()
         probe.close()
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.cli.benchmark.drift import follow, load, mix, size_of, start
-from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftState
 from vi_fusion_ros.registration.planar import corner_error
+from vi_fusion_ros.registration.rig import Camera
 
 SIZE = (480, 360)
 RATE_HZ = 2.0
@@ -50,6 +51,19 @@ def test_a_wrong_registration_is_corrected():
     assert sum(report.changed for report in reports) == 1
     corrected = monitor.corrected()
     assert corner_error(corrected.homography(SIZE, SIZE), np.eye(3), SIZE) < 0.75
+
+
+def test_a_correction_made_at_another_size_than_the_rig_s_leaves_its_lenses_as_they_are():
+    double = (2 * SIZE[0], 2 * SIZE[1])
+    lens = Camera(np.array([[700.0, 0, 479.5], [0, 700, 359.5], [0, 0, 1]]), np.array([-0.25, 0.05, 0, 0, 0]))
+    rig = Rig(start(double, (14, -10), 1.0), double, double, "test", lens, lens)  # without its error the identity
+    monitor = DriftMonitor(rig, correct=True)
+    assert watch(monitor, [pair(frame=n) for n in range(12)])[-1].state is DriftState.CORRECTED
+    rows = np.tile(np.arange(SIZE[0], dtype=np.float32), (SIZE[1], 1))
+    for values in (rows, rows[:, :1] + np.arange(SIZE[1], dtype=np.float32)[:, None] + 0 * rows):
+        registered, mask, overlap = Registration(monitor.corrected()).apply(values, SIZE)
+        assert overlap > 0.95
+        assert np.abs(registered - values)[mask > 0].mean() < 0.75
 
 
 def test_a_scale_is_corrected_too():

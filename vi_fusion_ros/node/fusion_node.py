@@ -32,8 +32,7 @@ from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, E
 from vi_fusion_ros.node.status.graph_checks import Surroundings
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration.rig import Rig
-from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import CAMERAS
 from vi_fusion_ros.thermal import ThermalCamera
@@ -59,7 +58,7 @@ class FusionNode(LifecycleNode):
         self._fusing = threading.Lock()
         self._engine: Engine | None = None
         self._engine_state = "unloaded"
-        self._rig: Rig | None = None
+        self._registrations: RegistrationManager | None = None
         self._live_rig: LiveRig | None = None
         self._pipeline: FusionPipeline | None = None
         self._outputs: ResultPublishers | None = None
@@ -119,37 +118,43 @@ class FusionNode(LifecycleNode):
         Raises:
             ValueError: the node is not configured.
         """
-        if self._rig is None:
+        if self._registrations is None:
             raise ValueError(f"there is no registration while the node is {self._state}; configure it first")
-        self._put_rig_in_force(self._rig)
-        return f"registration is that of {self._rig.source} again"
+        self._registrations.reset()
+        return f"registration is that of {self._registrations.current().rig.source} again"
 
     def reload_rig(self) -> str:
-        """Read the rig file again; the one in force stays where the file cannot be used.
+        """Read the rig file again: geometry, radiometry and time offset. Where it cannot be used nothing changes.
 
         Raises:
             ValueError: the file cannot be used, or the node is not configured.
             OSError: the file cannot be read.
         """
-        if self._rig is None:
+        if self._registrations is None or self._outputs is None:
             raise ValueError(f"there is no rig while the node is {self._state}; configure it first")
         if self._settings["rig"] == live_rig.SOURCE:
             raise ValueError("there is no rig file to read: the rig is that of camera_info and TF, and follows them")
-        self._put_rig_in_force(self._load_rig())
-        return f"rig reloaded from {self._rig.source}"
+        rig = self._load_rig()
+        radiometry = ThermalCamera(self._settings, rig.radiometry).radiometry  # refuses what cannot be
+        self._registrations.set_rig(rig)
+        stopped = "" if radiometry or not self._outputs.offers_kelvin else "; no radiometry, so no ~/thermal_kelvin"
+        self._outputs.offer_kelvin(radiometry is not None)
+        if self._session is not None:
+            self._session.replace_rig_offset(rig.time_offset_ns)
+        return f"rig reloaded from {rig.source}{stopped}"
 
     def reload_engine(self) -> str:
-        """Load the model again; the engine in force serves meanwhile, and stays where the model cannot be loaded.
+        """Load the model again; the engine of before serves meanwhile, and stays where the model cannot be loaded.
 
         Raises:
             ValueError: the model cannot be used, or the node is not configured.
             OSError: it cannot be read.
         """
         old = self._engine
-        if old is None or self._pipeline is None or self._outputs is None:
+        if old is None or self._registrations is None or self._outputs is None:
             raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
         engine = self._load_engine()
-        self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
+        self._replace_pipeline(self._new_pipeline(engine, self._registrations))
         self._engine, self._outputs.model_id = engine, engine.manifest.model_id
         old.close()
         return f"engine: {engine.description} ({engine.manifest.model_id})"
@@ -214,17 +219,19 @@ class FusionNode(LifecycleNode):
         self._engine_state = "failed"
         engine = self._load_engine()
         self._engine_state = "ready"
-        self._rig, self._engine = rig, engine
-        self._pipeline = self._new_pipeline(engine, Registration(rig), rig)
+        self._registrations, self._engine = RegistrationManager(rig), engine
+        self._pipeline = self._new_pipeline(engine, self._registrations)
+        kelvin = camera.radiometry is not None
         self._outputs = ResultPublishers(
-            self, engine.manifest.model_id, settings["output.compressed"], camera.radiometry, self.count_error
+            self, engine.manifest.model_id, settings["output.compressed"], kelvin, self.count_error
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:
         assert self._pipeline is not None
         assert self._outputs is not None
-        assert self._rig is not None
+        assert self._registrations is not None
+        self._registrations.reset()  # the drift monitor starts without a correction
         self._statistics = Statistics()
         self._session = Session(
             self,
@@ -233,24 +240,23 @@ class FusionNode(LifecycleNode):
             self._settings,
             self._statistics,
             self.count_error,
-            self._rig.time_offset_ns,
-            self._drift_watch(self._rig),
+            self._registrations.current().rig.time_offset_ns,
+            self._drift_watch(self._registrations),
             self._fusing,
         )
         if self._settings["rig"] == live_rig.SOURCE:
-            self._follow_topics(self._session)
+            self._follow_topics(self._session, self._registrations)
 
-    def _follow_topics(self, session: Session) -> None:
+    def _follow_topics(self, session: Session, registrations: RegistrationManager) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
         session.registered = False
 
-        def put_in_force(rig: Rig) -> None:
-            self._put_rig_in_force(rig)
+        def on_applied(rig: Rig) -> None:
             session.registered = True
             self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
 
         plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
-        self._live_rig = LiveRig(self, session.topics, plane_m, put_in_force)
+        self._live_rig = LiveRig(self, session.topics, plane_m, registrations, on_applied, self._on_rig_error)
         session.on_camera_info = self._live_rig.on_camera_info
 
     def _load_rig(self) -> Rig:
@@ -266,30 +272,15 @@ class FusionNode(LifecycleNode):
         model = Path(self._settings["model"] or default_model())
         return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning)
 
-    def _drift_watch(self, rig: Rig) -> DriftWatch | None:
-        def put_in_force(registration: Registration) -> None:
-            if self._pipeline is not None:
-                self._pipeline.registration = registration
-
-        put_in_force(Registration(rig))  # what was corrected before is forgotten
-        mode = self._settings["drift.mode"]
+    def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
+        mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
         if mode == "off":
             return None
-        return DriftWatch(rig, mode, self._settings["drift.rate"], self._fusing, put_in_force, self._on_drift_error)
+        return DriftWatch(registrations, mode, rate_hz, self._fusing, self._on_drift_error)
 
-    def _put_rig_in_force(self, rig: Rig) -> None:
-        self._rig = rig
-        session = self._session
-        if session is not None and session.drift is not None:
-            session.drift.close()
-        drift = self._drift_watch(rig)
-        if session is not None:
-            session.drift = drift
-            session.replace_rig_offset(rig.time_offset_ns)
-
-    def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
-        camera = ThermalCamera(self._settings, rig.radiometry if rig else None)
-        return FusionPipeline(engine, registration, camera.tone_mapper(), camera, self._settings["visible.denoise"])
+    def _new_pipeline(self, engine: Engine, registrations: RegistrationManager) -> FusionPipeline:
+        camera = ThermalCamera(self._settings, registrations.current().rig.radiometry)
+        return FusionPipeline(engine, registrations, camera.tone_mapper(), camera, self._settings["visible.denoise"])
 
     def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
         self._pipeline = pipeline
@@ -304,6 +295,9 @@ class FusionNode(LifecycleNode):
     def _on_drift_error(self, error: Exception) -> None:
         self.count_error(f"drift monitor: {error}")
 
+    def _on_rig_error(self, error: Exception) -> None:
+        self.count_error(f"registration from {live_rig.SOURCE}: {error}")
+
     def _deactivate(self) -> None:
         if self._live_rig is not None:
             self._live_rig.close()
@@ -317,7 +311,7 @@ class FusionNode(LifecycleNode):
             self._outputs.destroy()
         if self._engine is not None:
             self._engine.close()
-        self._engine = self._rig = self._pipeline = self._outputs = None
+        self._engine = self._registrations = self._pipeline = self._outputs = None
         self._engine_state = "unloaded"
 
     def _shut_down(self) -> None:
@@ -327,13 +321,14 @@ class FusionNode(LifecycleNode):
     def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
         try:
             changed = declaration.changes(requested, configured=self._state in ("inactive", "active"))
-            if self._rig is not None:
-                ThermalCamera({**self._settings, **changed}, self._rig.radiometry)  # refuses what cannot be
+            if self._registrations is not None:
+                rig = self._registrations.current().rig
+                ThermalCamera({**self._settings, **changed}, rig.radiometry)  # refuses what cannot be
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings.update(changed)
-        if self._pipeline is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
-            self._replace_pipeline(self._new_pipeline(self._engine, self._pipeline.registration, self._rig))
+        if self._registrations is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
+            self._replace_pipeline(self._new_pipeline(self._engine, self._registrations))
         if self._session is not None:
             self._session.apply(self._settings)
         return SetParametersResult(successful=True)
@@ -373,11 +368,11 @@ class FusionNode(LifecycleNode):
         return status
 
     def _registration(self) -> str:
-        if self._rig is None:
+        if self._registrations is None:
             return ""
         if self._session is not None and not self._session.registered and self._live_rig is not None:
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
-        return self._rig.source
+        return self._registrations.current().rig.source
 
     def destroy_node(self) -> None:
         """Stop fusing, then take the node off the graph."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -30,7 +31,7 @@ class ResultPublishers:
         node: the node that owns them.
         model_id: of the loaded model, for the classification.
         compressed: whether to offer ``~/fused/compressed`` too.
-        radiometry: of thermal counts; without one ``~/thermal_kelvin`` is not offered.
+        kelvin: whether to offer ``~/thermal_kelvin``.
         report: called with one sentence when a subscriber's QoS is incompatible.
     """
 
@@ -39,10 +40,9 @@ class ResultPublishers:
         node: Node,
         model_id: str,
         compressed: bool,
-        radiometry: Radiometry | None,
+        kelvin: bool,
         report: Callable[[str], None],
     ) -> None:
-        self._radiometry = radiometry
         self._node = node
         self._report = report
         self.model_id = model_id
@@ -52,16 +52,35 @@ class ResultPublishers:
         self._classification = self._publisher(FusedClassification, "~/classification")
         self._thermal = self._publisher(Image, "~/thermal_registered")
         self._mask = self._publisher(Image, "~/thermal_mask")
-        self._kelvin = self._publisher(Image, "~/thermal_kelvin") if radiometry else None
+        self._kelvin: Publisher | None = None
+        self._kelvin_lock = threading.Lock()  # it comes and goes with the rig while results are published
+        self.offer_kelvin(kelvin)
         self._attention = self._publisher(Image, "~/attention")
         self._overlay = self._publisher(Image, "~/overlay")
 
-    def publish(self, result: FusionResult, camera_info: CameraInfo | None, jpeg_quality: int) -> None:
+    @property
+    def offers_kelvin(self) -> bool:
+        """Whether ``~/thermal_kelvin`` is offered."""
+        return self._kelvin is not None
+
+    def offer_kelvin(self, offered: bool) -> None:
+        """Offer ``~/thermal_kelvin`` or take it off the graph."""
+        with self._kelvin_lock:
+            if offered and self._kelvin is None:
+                self._kelvin = self._publisher(Image, "~/thermal_kelvin")
+            elif not offered and self._kelvin is not None:
+                self._node.destroy_publisher(self._kelvin)
+                self._kelvin = None
+
+    def publish(
+        self, result: FusionResult, camera_info: CameraInfo | None, radiometry: Radiometry | None, jpeg_quality: int
+    ) -> None:
         """Publish a result.
 
         Args:
             result: what to publish.
-            camera_info: the latest one of the camera that the result is drawn in, None where there is none.
+            camera_info: of the frame that the result is drawn in, None where there is none.
+            radiometry: of the thermal image of this result, None where it is not known.
             jpeg_quality: of ``~/fused/compressed``, 1 to 100.
         """
         header = to_header(result.pair.reference)
@@ -77,8 +96,8 @@ class ResultPublishers:
             self._publish_image(self._thermal, header, result.thermal_registered)
         if result.mask is not None and _wanted(self._mask):
             self._publish_image(self._mask, header, result.mask)
-        if self._kelvin is not None and _wanted(self._kelvin):
-            self._publish_kelvin(result, header)
+        if radiometry is not None:
+            self._publish_kelvin(result, header, radiometry)
         if _wanted(self._attention):
             self._publish_image(self._attention, header, drawing.attention_grey(result))
         if _wanted(self._overlay):
@@ -90,19 +109,21 @@ class ResultPublishers:
 
     def destroy(self) -> None:
         """Take the topics off the graph."""
+        self.offer_kelvin(False)
         for publisher in (
             self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._mask,
-            self._kelvin, self._attention, self._overlay,
+            self._attention, self._overlay,
         ):  # fmt: skip
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
 
-    def _publish_kelvin(self, result: FusionResult, header: Header) -> None:
-        if self._kelvin is None or self._radiometry is None or result.thermal_registered is None:
-            return
-        kelvin = self._radiometry.kelvin(result.thermal_registered)
-        kelvin[result.mask == 0] = math.nan
-        self._publish_image(self._kelvin, header, kelvin)
+    def _publish_kelvin(self, result: FusionResult, header: Header, radiometry: Radiometry) -> None:
+        with self._kelvin_lock:
+            if self._kelvin is None or result.thermal_registered is None or not _wanted(self._kelvin):
+                return
+            kelvin = radiometry.kelvin(result.thermal_registered)
+            kelvin[result.mask == 0] = math.nan
+            self._publish_image(self._kelvin, header, kelvin)
 
     def _publisher(self, message: Any, topic: str) -> Publisher:
         name = self._node.resolve_topic_name(topic)

@@ -42,6 +42,18 @@ class Registration:
         self.rig = rig
         self._geometry: _Geometry | None = None
 
+    @property
+    def sizes(self) -> tuple[Size, Size] | None:
+        """(width, height) of the thermal and of the visible images that the maps are made for; None: not made yet."""
+        geometry = self._geometry
+        return None if geometry is None else (geometry.thermal_size, geometry.visible_size)
+
+    @property
+    def overlap(self) -> float:
+        """Share of the visible image that the maps reach, 0 to 1; 0 where they are not made yet."""
+        geometry = self._geometry
+        return 0.0 if geometry is None else geometry.overlap
+
     def prepare(self, thermal_size: Size, visible_size: Size) -> _Geometry:
         """Make the maps for a pair of sizes, (width, height), ahead of the first image; otherwise that one waits.
 
