@@ -114,8 +114,8 @@ def test_reset_registration_takes_the_correction_back_and_the_monitor_starts_ane
     probe = start("correct")
     play(probe, lambda: probe.status.drift_state == "corrected", "the correction", shift=6)
     assert probe.call(Trigger, "reset_registration", Trigger.Request()).success
-    stamps = len(probe.received["status"])
-    wait_until(lambda: len(probe.received["status"]) > stamps + 1, "a status made after the reset")
+    told = len(probe.received["status"])
+    wait_until(lambda: len(probe.received["status"]) > told + 1, "a status made after the reset")
     assert (probe.status.drift_state, probe.status.drift_shift_x) == ("starting", 0)
     probe.received["thermal_registered"].clear()
     play(probe, lambda: probe.received["thermal_registered"], "a registered image", first=1000, shift=6)
