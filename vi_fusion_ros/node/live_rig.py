@@ -147,6 +147,9 @@ class LiveRig:
             overlap = registration.overlap
         except np.linalg.LinAlgError:  # the plane is seen edge on
             overlap = 0.0
+        except Exception:
+            self._wanted = None  # the same messages may do later
+            raise
         if overlap == 0:
             thermal, visible = (self._infos[camera].header.frame_id for camera in ("thermal", "visible"))
             error = ValueError(
