@@ -1,13 +1,15 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
 
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.node.parameters import schema
-from vi_fusion_ros.pipeline import FusionPipeline, feather
-from vi_fusion_ros.registration import Registration, RegistrationManager, Rig
+from vi_fusion_ros.pipeline import SETTINGS, build_pipeline, feather, load_pipeline
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
-from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
+from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair, Mode
 
 SIZE = (96, 128)
@@ -16,7 +18,7 @@ SIZE = (96, 128)
 @pytest.fixture
 def make(model):
     def _make(rig=None, threads=1, path=model):
-        return FusionPipeline(load_engine(path, threads), Registration(rig or Rig.identity()), ToneMapper())
+        return build_pipeline(load_engine(path, threads), rig)
 
     return _make
 
@@ -269,8 +271,7 @@ def follow(model):
     """Makes a pipeline that asks a manager, as the node's does."""
 
     def _follow(manager, **settings):
-        camera = ThermalCamera({**schema.defaults(), **settings}, manager.current().rig.radiometry)
-        return FusionPipeline(load_engine(model, 1), manager, camera.tone_mapper(), camera)
+        return build_pipeline(load_engine(model, 1), manager, settings)
 
     return _follow
 
@@ -310,3 +311,54 @@ def test_settings_that_do_not_fit_the_radiometry_of_a_new_rig_fail_each_pair_unt
             pipeline.process(pair(color(), counts))
     manager.set_rig(shifted(64, scale=0.02))
     assert pipeline.process(pair(color(), counts)).thermal_grey[0, -1] == pytest.approx(128, abs=1)
+
+
+def test_the_defaults_are_those_of_the_nodes_schema():
+    defaults = schema.defaults()
+    assert {name: defaults[name] for name in SETTINGS} == SETTINGS
+    assert {name for name in defaults if name.startswith("thermal.")} - set(SETTINGS) == {
+        "thermal.compressed", "thermal.expected_rate", "thermal.time_offset"
+    }  # fmt: skip
+
+
+def test_a_pipeline_is_put_together_in_one_place(repo_root):
+    found = [
+        str(path.relative_to(repo_root))
+        for path in (repo_root / "vi_fusion_ros").rglob("*.py")
+        if re.search(r"\bFusionPipeline\(", path.read_text(encoding="utf-8"))
+    ]
+    assert found == ["vi_fusion_ros/pipeline.py"]
+
+
+def test_arrays_are_fused_like_a_pair(make):
+    visible, thermal = color(), grey()
+    np.testing.assert_array_equal(make()(visible, thermal).fused, make().process(pair(visible, thermal)).fused)
+    assert make()(None, thermal).pair.mode is Mode.THERMAL_ONLY
+    result = make()(visible, None)
+    assert result.probabilities == {score.label: score.probability for score in result.scores}
+
+
+@pytest.mark.parametrize(
+    ("visible", "thermal", "sentence"),
+    [
+        (None, None, "at least one frame"),
+        ("visible.png", None, "the visible image is of type str; expected a NumPy array"),
+        (None, np.zeros((4, 4), np.float64), "expected one channel of uint8, uint16 or float32"),
+        (np.zeros((4, 4, 4), np.uint8), None, "cannot be tone mapped"),
+        (np.zeros((0, 4, 3), np.uint8), None, "cannot be tone mapped"),
+    ],
+)
+def test_arrays_that_are_no_images_are_one_sentence(make, visible, thermal, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()(visible, thermal)
+
+
+def test_load_pipeline_takes_model_rig_and_settings(model, tmp_path):
+    kelvin = {"thermal.tone_mapping": "range", "thermal.range": [280.0, 320.0], "thermal.radiometry": "tlinear_0.01"}
+    thermal = np.full(SIZE, 30000, np.uint16)
+    result = load_pipeline(model, threads=1, settings=kelvin)(color(), thermal)
+    assert result.thermal_grey.max() == 128  # 300 K, half way
+    with pytest.raises(ValueError, match="missing"):
+        load_pipeline(model, tmp_path / "missing.yaml")
+    with pytest.raises(ValueError, match=r"missing\.onnx"):
+        load_pipeline(tmp_path / "missing.onnx")

@@ -6,13 +6,15 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.pair_stream import Codec, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.bags.source import BagError, BagSource
-from vi_fusion_ros.sync.health import Camera
+from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.stamped_image import Codec
+from vi_fusion_ros.types import Camera
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ class Replay:
         self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
-        self.intake = PairStream(rig_offset_ns)
+        self.intake = PairStream(replace(POLICY, thermal_offset_ns=rig_offset_ns))
 
     @property
     def expected_pairs(self) -> int:

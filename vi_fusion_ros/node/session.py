@@ -24,11 +24,12 @@ from vi_fusion_ros.node.status.graph_checks import Surroundings, ThreadCpuWait, 
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions
 from vi_fusion_ros.node.synchronizer import Synchronizer, make_synchronizer
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import CAMERAS, Camera, HealthMonitor, Limits, Route
 from vi_fusion_ros.sync.pairing import PairingPolicy
-from vi_fusion_ros.types import Frame, FramePair
+from vi_fusion_ros.types import Frame, FramePair, FusionResult
 
 
 class _Reporter:
@@ -66,8 +67,35 @@ class _Job:
         return max(arrival.arrival_ns for arrival in (self.visible, self.thermal) if arrival)
 
 
+class _Account:
+    """Where the images of one job end: each is counted once, whatever raises.
+
+    Args:
+        statistics: takes the counts.
+        images: of the job, in hand until they are settled here.
+    """
+
+    def __init__(self, statistics: Statistics, images: int) -> None:
+        self._statistics, self._left = statistics, images
+
+    def dropped(self, reason: str, images: int = 1) -> None:
+        """Images of the job are not used."""
+        self._left -= images
+        self._statistics.dropped(reason, images, in_hand=True)
+
+    def published(self, result: FusionResult, latency_ms: dict[str, float], age_s: float) -> None:
+        """The result that was made of the others has gone out."""
+        self._statistics.published(result, latency_ms, age_s)
+        self._left -= result.pair.images
+
+    def close(self) -> None:
+        """What has not been settled could not be used."""
+        if self._left:
+            self.dropped("failed", self._left)
+
+
 class Session:
-    """One activation of the node.
+    """One activation of the node. Where it cannot be made, nothing of it is left.
 
     Args:
         node: the node that owns the subscriptions.
@@ -77,8 +105,10 @@ class Session:
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
-        drift: is offered every pair that was fused, or None.
         fusing: held while a pair is fused.
+
+    Raises:
+        Exception: the pairing, a subscription or the thread cannot be had.
     """
 
     def __init__(
@@ -90,10 +120,10 @@ class Session:
         statistics: Statistics,
         report: Callable[[str], None],
         rig_offset_ns: int,
-        drift: DriftWatch | None,
         fusing: threading.Lock,
     ) -> None:
-        self.drift = drift
+        self.drift: DriftWatch | None = None
+        """Is offered every pair that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
         self._fusing = fusing
         self._pairing_lock = threading.Lock()  # nothing may be added to a synchronizer that is being replaced
@@ -111,16 +141,20 @@ class Session:
         self._synchronizer = self._make_synchronizer()
         self.topics: dict[Camera, str] = {}
         """Image topics, resolved."""
-        pipeline.reset()
-        self._worker.start()
-        self._cpu_wait = ThreadCpuWait(self._worker.native_id)
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
         """Takes every camera_info that differs from the last one, besides."""
         self.registered = True
         """Whether thermal images can be put into visible ones; without, they are left out of the pairs."""
-        self.enabled = True
+        try:
+            pipeline.reset()
+            self.enabled = True  # before the thread: QoS overrides are where it may fail
+            self._worker.start()
+            self._cpu_wait = ThreadCpuWait(self._worker.native_id)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pairing_drops(self) -> dict[str, int]:
@@ -153,8 +187,8 @@ class Session:
             self.health = HealthMonitor(_limits(self._settings), time.monotonic())
             self._intake = self._open_intake()
         elif not enabled and self._intake is not None:
-            self._intake.stop()
-            self._intake = None
+            intake, self._intake = self._intake, None
+            intake.stop()
             self._synchronizer.flush()
 
     def apply(self, settings: Mapping[str, Any]) -> None:
@@ -186,11 +220,19 @@ class Session:
         return Surroundings(streams, dds_profile_fault(max(self._image_bytes.values())), cpu_wait)
 
     def close(self) -> None:
-        """Take the subscriptions off the graph, then finish the pair in hand."""
+        """Take the subscriptions off the graph, then finish the pair in hand; raises nothing."""
+        take_down((self._disable, self._worker.stop, self._close_drift, self._settle), self._report)
+
+    def _disable(self) -> None:
         self.enabled = False
-        self._worker.stop()
+
+    def _close_drift(self) -> None:
         if self.drift is not None:
             self.drift.close()
+
+    def _settle(self) -> None:
+        """Leave the counts of the pairing where they can be read when the session is gone."""
+        self._statistics.pairing_ended(self.pairs, self.time_resets, self.pairing_drops)
 
     def _make_synchronizer(self) -> Synchronizer:
         synchronizer = make_synchronizer(
@@ -213,8 +255,12 @@ class Session:
 
     def _open_intake(self) -> ImageSubscriptions:
         intake = ImageSubscriptions(self._node, self._report)
-        for camera in CAMERAS:
-            self._subscribe(intake, camera)
+        try:
+            for camera in CAMERAS:
+                self._subscribe(intake, camera)
+        except BaseException:
+            intake.stop()
+            raise
         return intake
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
@@ -231,14 +277,18 @@ class Session:
     def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
         now = time.monotonic_ns()
         self._statistics.received(camera)
-        self._image_bytes[camera] = len(wire)
         try:
-            message = read(wire)
+            self._image_bytes[camera] = len(wire)
+            self._take(camera, ArrivedMessage(read(wire), now))
         except encodings.ImageError as error:
-            self._invalid(camera, error)
-            return
-        arrival = ArrivedMessage(message, now)
-        route = self.health.arrived(camera, now / 1e9)
+            self._statistics.dropped(f"invalid_{camera}")
+            self._report_invalid(camera, error)
+        except Exception as error:
+            self._statistics.dropped("failed")
+            self._on_error(error)
+
+    def _take(self, camera: Camera, arrival: ArrivedMessage) -> None:
+        route = self.health.arrived(camera, arrival.arrival_ns / 1e9)
         if route is Route.pair:
             self._pairing_in_use = True
             with self._pairing_lock:
@@ -248,7 +298,7 @@ class Session:
         elif route is Route.alone:
             self._leave_pairing()
             visible, thermal = (arrival, None) if camera == "visible" else (None, arrival)
-            self._submit(_Job(visible, thermal, 0, 0, now))
+            self._submit(_Job(visible, thermal, 0, 0, arrival.arrival_ns))
         else:
             self._statistics.dropped("recovering")
 
@@ -263,50 +313,47 @@ class Session:
         self._worker.submit(job)
 
     def _skipped(self, job: _Job) -> None:
-        self._statistics.in_hand(-job.images)
-        self._statistics.dropped("skipped", job.images)
+        self._statistics.dropped("skipped", job.images, in_hand=True)
 
     def _poll(self) -> int | None:
         deadline: int | None = self._synchronizer.poll()
         return deadline
 
     def _on_pair(self, visible: ArrivedMessage, thermal: ArrivedMessage, skew_ns: int, sync_wait_ns: int) -> None:
-        self._statistics.paired(skew_ns / 1e9)
         self._submit(_Job(visible, thermal, skew_ns, sync_wait_ns, time.monotonic_ns()))
+        self._statistics.paired(skew_ns / 1e9)
 
     def _fuse(self, job: _Job) -> None:
+        account = _Account(self._statistics, job.images)
         try:
             with self._fusing:
-                self._make_result(job)
+                self._make_result(job, account)
+        except Exception as error:
+            self._on_error(error)
         finally:
-            self._statistics.in_hand(-job.images)
+            account.close()
 
-    def _make_result(self, job: _Job) -> None:
+    def _make_result(self, job: _Job, account: _Account) -> None:
         if self.time_resets != self._resets_seen:  # a bag looped: nothing of before may smooth what comes now
             self._resets_seen = self.time_resets
             self._pipeline.reset()
         start = time.monotonic_ns()
-        visible = self._usable("visible", job.visible)
-        thermal = self._usable("thermal", job.thermal)
+        visible = self._usable("visible", job.visible, account)
+        thermal = self._usable("thermal", job.thermal, account)
         if visible is None and thermal is None:  # each of them has been counted
             return
         if visible is not None and thermal is not None and not self.registered:
-            self._statistics.dropped("unregistered")
+            account.dropped("unregistered")
             thermal = None
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
         decoded = time.monotonic_ns()
-        try:
-            result = self._pipeline.process(pair)
-        except Exception as error:
-            self._statistics.dropped("failed", sum(frame is not None for frame in (visible, thermal)))
-            self._on_error(error)
-            return
+        result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
-        if self.drift is not None:
-            self.drift.offer(pair)
-        self._publishers.publish(
+        published = self._publishers.publish(
             result, self._camera_info(pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
         )
+        if not published:
+            return
         end = time.monotonic_ns()
         latency_ms = {
             "sync_wait": pair.sync_wait_ms,
@@ -317,7 +364,9 @@ class Session:
             "total": (end - job.later_arrival_ns) / 1e6,
         }
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
-        self._statistics.published(result, latency_ms, age_s)
+        account.published(result, latency_ms, age_s)
+        if self.drift is not None:
+            self.drift.offer(pair)
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""
@@ -325,27 +374,26 @@ class Session:
         height, width = pair.reference.image.shape[:2]
         return self._camera_infos[camera].of(pair.reference.stamp_ns, (width, height))
 
-    def _usable(self, camera: Camera, arrival: ArrivedMessage | None) -> Frame | None:
+    def _usable(self, camera: Camera, arrival: ArrivedMessage | None, account: _Account) -> Frame | None:
         """The decoded frame, unless there is none, it is broken, or its stream is not fit to be used."""
-        frame = None if arrival is None else self._decode(camera, arrival)
-        if frame is None or arrival is None:
+        if arrival is None:
+            return None
+        try:
+            frame = self._decode(camera, arrival)
+        except encodings.ImageError as error:
+            account.dropped(f"invalid_{camera}")
+            self._report_invalid(camera, error)
             return None
         if not self.health.usable(camera, frame.image, arrival.arrival_ns / 1e9):
-            self._statistics.dropped(f"unusable_{camera}")
+            account.dropped(f"unusable_{camera}")
             return None
         return frame
 
-    def _decode(self, camera: Camera, arrival: ArrivedMessage) -> Frame | None:
+    def _decode(self, camera: Camera, arrival: ArrivedMessage) -> Frame:
         decode = encodings.decode_compressed if self._settings[f"{camera}.compressed"] else encodings.decode_image
-        try:
-            image = decode(arrival.message)
-        except encodings.ImageError as error:
-            self._invalid(camera, error)
-            return None
-        return Frame(image, stamp_ns(arrival.header.stamp), arrival.header.frame_id)
+        return Frame(decode(arrival.message), stamp_ns(arrival.header.stamp), arrival.header.frame_id)
 
-    def _invalid(self, camera: Camera, error: encodings.ImageError) -> None:
-        self._statistics.dropped(f"invalid_{camera}")
+    def _report_invalid(self, camera: Camera, error: encodings.ImageError) -> None:
         self._report(f"{self.topics[camera]}: {error}")
 
     def _on_error(self, error: Exception) -> None:

@@ -7,6 +7,7 @@ docs/performance.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -14,6 +15,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
 from vi_fusion_ros.node import qos
+from vi_fusion_ros.node.teardown import take_down
 
 
 class ImageSubscriptions:
@@ -48,6 +50,5 @@ class ImageSubscriptions:
 
     def stop(self) -> None:
         """Take the subscriptions off the graph."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        subscriptions, self._subscriptions = self._subscriptions, []
+        take_down((partial(self._node.destroy_subscription, s) for s in subscriptions), self._report)

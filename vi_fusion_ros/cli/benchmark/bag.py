@@ -122,18 +122,16 @@ class _Runs:
     def __init__(self, bag: Path, model: Path, threads: int) -> None:
         from vi_fusion_ros.bags.source import open_bag
         from vi_fusion_ros.engines.load import load_engine
-        from vi_fusion_ros.pipeline import FusionPipeline
-        from vi_fusion_ros.registration import Registration, Rig
-        from vi_fusion_ros.thermal import ToneMapper
+        from vi_fusion_ros.pipeline import build_pipeline
 
         self._bag, self._engine = bag, load_engine(model, threads)
-        self._pipeline = FusionPipeline(self._engine, Registration(Rig.identity()), ToneMapper())
+        self._pipeline = build_pipeline(self._engine)
         with closing(open_bag(bag)) as source:
             self.pairs = list(self._replay(source).message_pairs())
 
     def bare(self) -> float:
         """Pairs a second of decoding and fusing alone."""
-        from vi_fusion_ros.bags.pair_stream import DecodedPair, decoded
+        from vi_fusion_ros.sync.pair_stream import DecodedPair, decoded
 
         self._pipeline.reset()
         start = time.perf_counter()
@@ -173,7 +171,7 @@ def _write_bag(
     """Write a clip as a bag, thermal images as counts of 16 bit; the rates of its cameras, Hz."""
     from vi_fusion_ros.bags.message_types import typestore
     from vi_fusion_ros.bags.writer import BagWriter
-    from vi_fusion_ros.sources.clip import Video
+    from vi_fusion_ros.sources.video import Video
 
     clips = [Video(videos / f"{clip}_{camera}.mp4") for camera in ("visible", "thermal")]
     rate_hz = clips[0].rate_hz
@@ -195,7 +193,7 @@ def _moments(visible: Any, thermal: Any, frames: int) -> Iterator[tuple[int, Any
     for number, (left, right) in enumerate(zip(visible, thermal, strict=False)):
         if number == frames:
             return
-        yield number, left, right
+        yield number, left.image, right.image
 
 
 def _message(kind: str, form: str, image: Any, stamp_ns: int) -> Any:

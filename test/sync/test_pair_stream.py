@@ -2,12 +2,15 @@
 
 import itertools
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from vi_fusion_ros.bags.pair_stream import Codec, DecodedPair, PairStream, StampClock, StreamProblem, decoded
+from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.stamped_image import Codec
+from vi_fusion_ros.sync.stamps import StampClock
 
 MS = 1_000_000
 START = 1_700_000_000_000 * MS
@@ -30,11 +33,11 @@ def streams(seconds=2.0, visible_hz=30, thermal_hz=9):
 
 
 def pairs_of(entries, clock):
-    intake, pairs = PairStream(queue_size=100), []
+    intake, pairs = PairStream(replace(POLICY, queue_size=100)), []
     for camera, stamp in entries:
         pairs += add(intake, camera, stamp, clock if clock else stamp)
     pairs += intake.flush(clock.now_ns if clock else entries[-1][1])
-    return intake, [(p.pair.visible.stamp_ns, p.pair.thermal.stamp_ns, p.pair.skew_ns) for p in pairs]
+    return intake, [(p.visible.stamp_ns, p.thermal.stamp_ns, p.skew_ns) for p in pairs]
 
 
 @pytest.mark.parametrize("seed", range(5))
