@@ -132,6 +132,4 @@ class CameraStreams:
 
     def _pairs(self, pairs: list[Pair[StampedImage]], now_ns: int) -> list[ImagePair]:
         past = self._past_resets
-        return [
-            ImagePair(p.visible, p.thermal, p.skew_ns, p.sync_wait_ns, now_ns, past + p.time_resets) for p in pairs
-        ]
+        return [ImagePair(p.visible, p.thermal, p.skew_ns, p.sync_wait_ns, now_ns, past + p.time_resets) for p in pairs]
