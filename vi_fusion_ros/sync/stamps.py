@@ -99,10 +99,16 @@ class StampMonitor:
 
         None where that is not constant, or not known yet.
         """
-        lags = {camera: [arrival - stamp for stamp, arrival in self._latest[camera]] for camera in CAMERAS}
-        if any(len(values) < _NEEDED or _scatter(values) > _STEADY_NS for values in lags.values()):
+        visible, thermal = self._latest["visible"], self._latest["thermal"]
+        if min(len(visible), len(thermal)) < _NEEDED:
             return None
-        return (statistics.median(lags["thermal"]) - statistics.median(lags["visible"])) / 1e9
+        # Images that arrive together: where stamps and clock drift apart, as in a bag that is played slowly, they do
+        # so for both.
+        behind = []
+        for stamp, arrival in thermal:
+            other_stamp, other_arrival = min(visible, key=lambda other: abs(other[1] - arrival))  # noqa: B023
+            behind.append((arrival - stamp) - (other_arrival - other_stamp))
+        return None if _scatter(behind) > _STEADY_NS else statistics.median(behind) / 1e9
 
     def rate_hz(self, camera: Camera) -> float:
         """Images a second, by their arrivals; 0 where it is not known."""
