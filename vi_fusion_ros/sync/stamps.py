@@ -106,7 +106,7 @@ class StampMonitor:
         # so for both.
         behind = []
         for stamp, arrival in thermal:
-            other_stamp, other_arrival = min(visible, key=lambda other: abs(other[1] - arrival))  # noqa: B023
+            other_stamp, other_arrival = min(visible, key=lambda other: abs(other[1] - arrival))
             behind.append((arrival - stamp) - (other_arrival - other_stamp))
         return None if _scatter(behind) > _STEADY_NS else statistics.median(behind) / 1e9
 
