@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
+from vi_fusion_ros.objects import decode, with_temperatures
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Mask, Registration
 from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
-from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image, LabelScore
+from vi_fusion_ros.types import DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
 
 Grey = npt.NDArray[np.uint8]
 
@@ -110,6 +111,7 @@ class FusionPipeline:
         inferred = time.perf_counter()
         fused, attention = self._compose(visible, thermal, output)
         scores = self._scores(output, pair)
+        objects = self._objects(output, thermal)
         illumination, illumination_probability = self._illumination(output)
         composed = time.perf_counter()
         return FusionResult(
@@ -128,6 +130,7 @@ class FusionPipeline:
                 "compose": (composed - inferred) * 1e3,
             },
             thermal_grey=None if thermal is None else thermal.grey,
+            objects=objects,
         )
 
     def _visible8(self, frame: Frame) -> Image:
@@ -155,17 +158,18 @@ class FusionPipeline:
         assert reference is not None  # FramePair holds one at least
         height, width = reference.shape[:2]
         if self._inputs is None or self._inputs.size != (height, width):
-            self._inputs = _Inputs(height, width, self._engine.manifest.multiple)
-        buffers = self._engine.buffers(*self._inputs.padded)
+            self._inputs = _Inputs(height, width, self._engine.manifest.padded((width, height)))
+        buffers = self._engine.buffers(*self._inputs.padded[::-1])
         self._inputs.fill(visible, thermal, *buffers)
         output = self._engine.infer(*buffers)
-        if not (np.isfinite(output.logits).all() and np.isfinite(output.illumination).all()):
+        if not output.finite:
             raise ValueError(f"model {self._engine.manifest.model_id} gave scores that are not finite for this pair")
         return EngineOutput(
             output.fused[0, 0, :height, :width],
             output.attention[0, 0, :height, :width],
             output.logits[0],
             output.illumination[0],
+            None if output.objects is None else output.objects[0],
         )
 
     def _compose(self, visible: Image | None, thermal: _Thermal | None, output: EngineOutput) -> tuple[Image, Tensor]:
@@ -189,12 +193,22 @@ class FusionPipeline:
 
     def _scores(self, output: EngineOutput, pair: FramePair) -> tuple[LabelScore, ...]:
         manifest = self._engine.manifest
-        logits = output.logits.astype(np.float64) / manifest.temperature[pair.mode.name.lower()]
-        probabilities = (1 + np.tanh(logits / 2)) / 2  # the sigmoid, without its overflow
+        calibration = manifest.calibration(pair.mode)
+        probabilities = calibration.probabilities(output.logits)
         return tuple(
-            LabelScore(label, float(p), bool(p >= manifest.thresholds[label]))
-            for label, p in zip(manifest.labels, probabilities, strict=True)
+            LabelScore(label, float(p), bool(p >= threshold))
+            for label, p, threshold in zip(manifest.labels, probabilities, calibration.thresholds, strict=True)
         )
+
+    def _objects(self, output: EngineOutput, thermal: _Thermal | None) -> tuple[DetectedObject, ...]:
+        if output.objects is None:
+            return ()
+        manifest, (height, width) = self._engine.manifest, output.fused.shape
+        found = decode(output.objects, manifest.labels, manifest.object_calibration, (width, height))
+        radiometry = None if self._thermal_camera is None else self._thermal_camera.radiometry
+        if thermal is None or radiometry is None:
+            return found
+        return with_temperatures(found, thermal.registered, thermal.mask, radiometry)
 
     def _illumination(self, output: EngineOutput) -> tuple[str, float]:
         scores = output.illumination.astype(np.float64)
@@ -204,17 +218,16 @@ class FusionPipeline:
 
 
 class _Inputs:
-    """Puts images of one size into the network's inputs, padded to the multiple by repeating the last row and column.
+    """Puts images of one size into the network's inputs, padded by repeating the last row and column.
 
     Args:
         height: of the images, pixels.
         width: of the images, pixels.
-        multiple: what the inputs' sides must be multiples of.
+        padded: width and height of the inputs, pixels.
     """
 
-    def __init__(self, height: int, width: int, multiple: int) -> None:
-        self.size = (height, width)
-        self.padded = (height + -height % multiple, width + -width % multiple)
+    def __init__(self, height: int, width: int, padded: tuple[int, int]) -> None:
+        self.size, self.padded = (height, width), padded
         # Memory that stays: to have it fresh for each frame would cost more than the split.
         self._planes: list[Grey] = [np.empty(self.size, np.uint8) for _ in "BGR"]
 

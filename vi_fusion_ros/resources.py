@@ -28,8 +28,8 @@ def share_path() -> Path:
         return Path(get_package_share_directory("vi_fusion_ros"))
     except (ImportError, LookupError) as error:
         raise FileNotFoundError(
-            "the share folder of vi_fusion_ros (models, msg, config) is not found; install the package with pip, or source "
-            "the workspace's setup.bash"
+            "the share folder of vi_fusion_ros (models, msg, config) is not found; install the package with pip, or "
+            "source the workspace's setup.bash"
         ) from error
 
 

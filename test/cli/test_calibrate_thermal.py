@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+from matroska import write_mkv
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.thermal import without_dead_pixels
@@ -36,6 +37,14 @@ def test_dead_pixels_and_pattern_are_found(tmp_path, capsys):
     image = cv2.imread(str(tmp_path / "cap" / "000.png"), cv2.IMREAD_UNCHANGED)
     repaired = without_dead_pixels(image, dead != 0) - flat
     assert repaired.std() < 6  # the noise alone is 5
+
+
+def test_a_video_of_grey_in_three_channels(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    frames = [np.dstack([(120 + rng.normal(0, 3, SHAPE)).clip(0, 255).astype(np.uint8)] * 3) for _ in range(12)]
+    write_mkv(tmp_path / "cap.mkv", [n / 30 for n in range(12)], frames)
+    assert run(tmp_path / "cap.mkv", tmp_path / "out") == 0
+    assert "of 160x120" in capsys.readouterr().out
 
 
 def test_a_scene_too_few_frames_and_nothing_at_all_are_refused(tmp_path, capsys):

@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from matroska import levels, number_of, write_mkv
 
 from vi_fusion_ros.cli import main
 
@@ -59,7 +60,8 @@ def frames_of(path):
 
 def test_two_images(folders, fuse):
     assert fuse("visible/f0.png", "thermal/f1.png") == 0
-    assert files(folders / "out") == ["f0.png"]
+    assert files(folders / "out") == ["f0.png", "overlay"]
+    assert files(folders / "out" / "overlay") == ["f0.png"]
     assert cv2.imread(str(folders / "out" / "f0.png"), cv2.IMREAD_UNCHANGED).shape == (*SIZE, 3)
     document = result(folders)
     assert document["model"] == "tiny-1"
@@ -97,12 +99,12 @@ def test_missing_partners_and_corrupt_images_are_named_and_counted(folders, fuse
     cv2.imwrite(str(folders / "visible" / "empty.png"), image(9))
     (folders / "visible" / "notes.txt").write_text("not an image")
     assert fuse() == 0
-    assert files(folders / "out") == ["f2.png"]
+    assert files(folders / "out") == ["f2.png", "overlay"]
     reasons = {problem["name"]: problem["reason"] for problem in result(folders)["problems"]}
     assert reasons["f0"] == "its thermal image is missing"
     assert reasons["extra"] == "its visible image is missing"
-    assert "f1.png cannot be read" in reasons["f1"]
-    assert "empty.png cannot be read" in reasons["empty"]
+    assert "f1.png: corrupt or not an image" in reasons["f1"]
+    assert "empty.png: corrupt or not an image" in reasons["empty"]
     assert result(folders)["totals"]["problems"] == 4
     said = capsys.readouterr()
     assert "1 fused, 4 skipped" in said.out
@@ -114,6 +116,45 @@ def test_nothing_fused_is_a_failure(folders, fuse, capsys):
         (folders / "thermal" / f"f{n}.png").write_bytes(b"garbage")
     assert fuse() == 2
     assert "0 fused, 3 skipped" in capsys.readouterr().out
+    assert files(folders / "out") == []
+
+
+def test_objects_are_listed_and_drawn(tmp_path, fuse, object_model):
+    size = (96, 128)
+    for name, row, column in (("visible", 5, 6), ("thermal", 3, 10)):
+        (tmp_path / name).mkdir()
+        picture = np.zeros(size, np.uint8) if name == "visible" else np.full(size, 29000, np.uint16)
+        picture[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 255 if name == "visible" else 31000
+        cv2.imwrite(str(tmp_path / name / "f0.png"), picture)
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text("fusion_node: {ros__parameters: {thermal: {radiometry: tlinear_0.01}}}\n")
+    assert fuse("visible", "thermal", "--model", object_model, "--parameters", parameters) == 0
+    frame = result(tmp_path)["frames"][0]
+    assert set(frame["scores"]) == {"bright", "warm"}
+    bright, warm = frame["objects"]
+    left, up, right, down = pytest.importorskip("tiny_model").SIDES["bright"]
+    assert bright["label"] == "bright"
+    assert bright["box"] == [52 - left, 44 - up, 52 + right, 44 + down]
+    assert (bright["mean_kelvin"], bright["max_kelvin"]) == (290, 290)
+    assert warm["max_kelvin"] == 310
+    assert warm["probability"] > 0.9
+    fused, drawn = (cv2.imread(str(tmp_path / "out" / name / "f0.png")) for name in (".", "overlay"))
+    x0, y0, x1, y1 = map(round, bright["box"])
+    box = np.zeros(size, bool)
+    box[y0:y1, [x0, x1 - 1]] = box[[y0, y1 - 1], x0:x1] = True
+    changed = (fused != drawn).any(axis=2)
+    assert changed[box].mean() > 0.95
+    assert fuse("visible", "thermal", out="unknown") == 0
+    assert result(tmp_path)["frames"][0]["objects"] == []
+
+
+def test_objects_without_a_radiometry_have_no_temperature(tmp_path, fuse, object_model):
+    video(tmp_path / "v.mp4", 3, 30)
+    assert fuse("v.mp4", "v.mp4", "--model", object_model) == 0
+    assert files(tmp_path / "out") == ["fused.mp4", "overlay.mp4"]
+    assert len(frames_of(tmp_path / "out" / "overlay.mp4")) == 3
+    for frame in result(tmp_path)["frames"]:
+        assert all(found["mean_kelvin"] is found["max_kelvin"] is None for found in frame["objects"])
 
 
 def test_a_rig(folders, fuse):
@@ -129,14 +170,15 @@ def test_a_rig(folders, fuse):
     np.testing.assert_array_equal(fused[:, :16], image(0)[:, :16])
 
 
-def test_videos_of_one_rate_pair_by_number(tmp_path, fuse):
+def test_frames_of_videos_of_one_rate_pair_in_order(tmp_path, fuse):
     video(tmp_path / "v.mp4", 12, 30)
     video(tmp_path / "t.mp4", 10, 30)
     assert fuse("v.mp4", "t.mp4") == 0
-    assert files(tmp_path / "out") == ["fused.mp4"]
+    assert files(tmp_path / "out") == ["fused.mp4", "overlay.mp4"]
     assert len(frames_of(tmp_path / "out" / "fused.mp4")) == 10
     totals = result(tmp_path)["totals"]
-    assert (totals["fused"], totals["unpaired"]) == (10, {"no_partner": 2})
+    assert (totals["fused"], sum(totals["unpaired"].values())) == (10, 2)
+    assert [frame["skew_ms"] for frame in result(tmp_path)["frames"]] == [0] * 10
 
 
 def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
@@ -150,6 +192,60 @@ def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
     assert document["totals"]["fused"] + sum(document["totals"]["unpaired"].values()) == 60
 
 
+def test_frames_of_a_video_of_changing_rate_pair_by_their_own_stamps(tmp_path, fuse):
+    times = [round(n / 30, 3) for n in range(15)] + [round(0.5 + n / 6, 3) for n in range(6)]
+    write_mkv(tmp_path / "t.mkv", times, levels(len(times), SIZE))
+    write_mkv(tmp_path / "v.mkv", [round(n / 30, 3) for n in range(45)], [np.zeros((*SIZE, 3), np.uint8)] * 45)
+    assert fuse("v.mkv", "t.mkv", "--gray") == 0
+    frames = result(tmp_path)["frames"]
+    assert len(frames) == len(times)
+    assert max(abs(frame["skew_ms"]) for frame in frames) <= 17
+    np.testing.assert_allclose([frame["time_s"] for frame in frames], times, atol=0.017)
+    # The tiny model shows the brighter of both, which is the thermal frame: it is the one of that time.
+    shown = [number_of(cv2.imread(str(tmp_path / "out" / f"{n:06d}.png"), 0)) for n in range(len(times))]
+    assert shown == list(range(len(times)))
+
+
+def test_a_16_bit_video_is_fused_with_all_its_levels(tmp_path, fuse):
+    options = [cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0]
+    path, ramp = str(tmp_path / "t.mkv"), np.tile(np.arange(SIZE[1], dtype=np.uint16) * 2 + 20000, (SIZE[0], 1))
+    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 30.0, SIZE[::-1], options)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no 16-bit video")
+    for _ in range(3):
+        writer.write(ramp)
+    writer.release()
+    if not cv2.VideoCapture(path).set(cv2.CAP_PROP_CONVERT_RGB, 0):
+        pytest.skip("this OpenCV reads no 16-bit video")
+    write_mkv(tmp_path / "v.mkv", [0, 0.033, 0.067], [np.zeros((*SIZE, 3), np.uint8)] * 3)
+    assert fuse("v.mkv", "t.mkv", "--gray") == 0
+    fused = cv2.imread(str(tmp_path / "out" / "000000.png"), 0)
+    assert len(np.unique(fused)) > 50  # the 128 counts that they span are less than one level of 8 bits
+
+
+def test_videos_without_a_known_length_are_read_to_their_end(tmp_path, fuse):
+    (tmp_path / "v.mjpeg").write_bytes(b"".join(cv2.imencode(".jpg", image(n))[1].tobytes() for n in range(7)))
+    write_mkv(tmp_path / "t.mkv", [n / 25 for n in range(9)], levels(9, SIZE), finished=False)
+    assert fuse("v.mjpeg", "t.mkv", "--gray") == 0
+    assert len(files(tmp_path / "out")) == 7
+
+
+def test_folders_of_a_cameras_files(tmp_path, fuse):
+    for name, suffixes in (("visible", ("pgm", "PNG", "jpg")), ("thermal", ("npy", "tif", "pgm"))):
+        (tmp_path / name).mkdir()
+        for n, suffix in zip((9, 10, 11), suffixes, strict=True):
+            path = tmp_path / name / f"f{n}.{suffix}"
+            if suffix == "npy":
+                np.save(path, image(n, 1).astype(np.float32))
+            else:
+                path.write_bytes(cv2.imencode(f".{suffix.lower()}", image(n, 1))[1].tobytes())
+        (tmp_path / name / f"._f9.{suffixes[0]}").write_bytes(b"resource fork")
+        (tmp_path / name / "Thumbs.db").write_bytes(b"thumbnails")
+    assert fuse() == 0
+    assert [frame["name"] for frame in result(tmp_path)["frames"]] == ["f9", "f10", "f11"]
+    assert fuse("visible/f9.pgm", "thermal/f9.npy", out="one") == 0
+
+
 @pytest.mark.parametrize(
     ("visible", "thermal", "sentence"),
     [
@@ -157,7 +253,7 @@ def test_videos_of_different_rates_pair_by_time(tmp_path, fuse):
         ("visible", "empty", "empty has no image"),
         ("visible", "thermal/f0.png", "expected two of one kind"),
         ("text.txt", "text.txt", "text.txt cannot be read as a video"),
-        ("twice", "thermal", "both f0.bmp and f0.png"),
+        ("twice", "thermal", "two images of one stem, f0.bmp and f0.png"),
     ],
 )
 def test_wrong_inputs_are_one_sentence(folders, fuse, capsys, visible, thermal, sentence):

@@ -103,6 +103,16 @@ def test_images_that_cannot_be_used_are_left_out_and_named(folders: Path) -> Non
     assert "b.png: 80x50, the visible image is 80x60; expected the same size" in size
 
 
+def test_files_of_any_kind_of_image_are_frames(folders: Path) -> None:
+    for kind in ("visible", "thermal", "other"):
+        for path in sorted((folders / kind).iterdir()):
+            image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+            path.with_suffix(".PGM").write_bytes(cv2.imencode(".pgm", image)[1].tobytes())
+            path.unlink()
+    evaluation = evaluate_folders(found(folders)[0], None, 1)
+    assert (evaluation.frames, evaluation.problems) == (["a", "b", "c"], [])
+
+
 def test_sixteen_bit_images_are_refused_by_name(folders: Path) -> None:
     cv2.imwrite(str(folders / "thermal" / "a.png"), np.zeros((60, 80), np.uint16))
     evaluation = evaluate_folders(found(folders)[0], None, 1)

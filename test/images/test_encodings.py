@@ -1,4 +1,6 @@
 import importlib.util
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -7,7 +9,14 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.images.encodings import ImageError, decode_compressed, decode_image, fill_compressed, fill_image
+from vi_fusion_ros.images.encodings import (
+    ImageError,
+    check_compressed,
+    decode_compressed,
+    decode_image,
+    fill_compressed,
+    fill_image,
+)
 
 HEIGHT, WIDTH = 5, 7
 RNG = np.random.default_rng(1)
@@ -97,11 +106,17 @@ def test_contradictory_messages_are_refused_in_a_sentence(change, expected):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv_bridge") is not None, reason="cv_bridge is installed")
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422", "", "nonsense"])
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "yuv422", "yuyv"])
 def test_other_encodings_name_the_missing_package(encoding):
     with pytest.raises(ImageError, match="needs the package cv_bridge") as caught:
         decode_image(message(GREY8, encoding))
     assert f"'{encoding}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["", "nonsense", "64FC1", "16SC1", "32SC1", "rgb16", "bayer_rggb16", "8UC4"])
+def test_encodings_that_nothing_reads_whole_are_refused_with_or_without_cv_bridge(encoding):
+    with pytest.raises(ImageError, match=f"image encoding '{encoding}' is not supported; expected mono8, "):
+        decode_image(message(GREY8, encoding))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv_bridge") is None, reason="cv_bridge is not installed here")
@@ -112,8 +127,6 @@ def test_bayer_goes_through_cv_bridge():
     image = decode_image(fill_image(Image(), mosaic, "bayer_rggb8"))
     assert image.shape == (16, 16, 3)
     np.testing.assert_array_equal(image[8, 8], (10, 50, 200))
-    with pytest.raises(ImageError, match="cannot be decoded by cv_bridge"):
-        decode_image(fill_image(Image(), mosaic, "nonsense"))
 
 
 @pytest.mark.parametrize("image", [GREY8, GREY16, FLOAT, COLOR, COLOR[:, ::-1]])
@@ -154,6 +167,28 @@ def test_garbage_compressed_images_are_refused_in_a_sentence(data, format_, expe
         decode_compressed(SimpleNamespace(format=format_, data=data))
 
 
+@pytest.mark.parametrize(
+    "format_", ["16UC1; jpeg compressed ", "mono16; jpeg compressed mono8", "32FC1; jpeg compressed"]
+)
+def test_a_jpeg_of_a_deep_image_is_refused_before_it_is_decoded(format_):
+    data = cv2.imencode(".jpg", GREY8)[1].tobytes()
+    for check in (check_compressed, decode_compressed):
+        with pytest.raises(ImageError, match=f"'{format_}' has kept 8 of the (16|32) bits of .*expected PNG"):
+            check(SimpleNamespace(format=format_, data=data))
+
+
+def test_a_png_of_less_depth_than_its_format_says_is_refused():
+    data = cv2.imencode(".png", GREY8)[1].tobytes()
+    with pytest.raises(ImageError, match="has kept 8 of the 16 bits of mono16"):
+        decode_compressed(SimpleNamespace(format="mono16; png compressed mono16", data=data))
+
+
+@pytest.mark.parametrize("format_", ["jpeg", "mono8; jpeg compressed mono8", "bgr8; jpeg compressed bgr8"])
+def test_other_jpegs_are_taken(format_):
+    data = cv2.imencode(".jpg", GREY8)[1].tobytes()
+    assert decode_compressed(SimpleNamespace(format=format_, data=data)).shape == GREY8.shape
+
+
 def test_compressed_16_bit_color_is_refused():
     _, data = cv2.imencode(".png", COLOR.astype(np.uint16))
     with pytest.raises(ImageError, match="3 channels of uint16"):
@@ -162,3 +197,30 @@ def test_compressed_16_bit_color_is_refused():
 
 def test_the_codec_needs_no_ros():
     assert not [name for name in vars(encodings) if name in ("rclpy", "sensor_msgs")]
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (
+            "raise AttributeError('_ARRAY_API not found')",
+            "cannot be loaded (AttributeError: _ARRAY_API not found)",
+        ),
+        ("import no_such_thing", "cannot be loaded (ModuleNotFoundError: No module named 'no_such_thing')"),
+        (
+            "class CvBridge:\n    def imgmsg_to_cv2(self, *_, **__): raise SystemError('initialization failed')",
+            "cannot be decoded by cv_bridge: SystemError: initialization failed",
+        ),
+    ],
+    ids=["at import", "something it needs", "at its compiled part"],
+)
+def test_a_cv_bridge_that_fails_is_like_one_that_is_not_there(module, says, tmp_path):
+    (tmp_path / "cv_bridge.py").write_text(module)
+    code = (
+        "from types import SimpleNamespace as N; from vi_fusion_ros.images.encodings import ImageError, decode_image\n"
+        "message = N(width=2, height=2, step=2, encoding='bayer_rggb8', data=bytes(4), is_bigendian=0)\n"
+        "try: decode_image(message)\nexcept ImageError as error: print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert says in done.stdout, done.stderr

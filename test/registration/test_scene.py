@@ -177,7 +177,7 @@ def test_files_without_a_partner_are_named_and_left_out(folders, capsys):
     assert command(folders) == 0
     said = capsys.readouterr()
     assert "left out: 1: its thermal image is missing" in said.err
-    assert "2.png cannot be read as an image" in said.err
+    assert "2.png: corrupt or not an image" in said.err
     assert "from 1 pairs" in said.out
 
 

@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from matroska import write_mkv
 
 from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.writer import BagWriter
@@ -10,7 +11,7 @@ from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.estimate.acceptance import require_surer_offset
 from vi_fusion_ros.registration.estimate.time import Motion, time_offset
-from vi_fusion_ros.sources.clip import Video
+from vi_fusion_ros.sources.video import Video
 
 
 def walker(times_s, inverted=False, seed=0):
@@ -64,7 +65,8 @@ def test_no_delay_without_motion_or_with_too_few_frames():
 
 
 def clip_frames(data_dir, name):
-    return [list(Video(data_dir / "m3svd" / f"{name}_{camera}.mp4")) for camera in ("visible", "thermal")]
+    videos = (Video(data_dir / "m3svd" / f"{name}_{camera}.mp4") for camera in ("visible", "thermal"))
+    return [[frame.image for frame in video] for video in videos]
 
 
 @pytest.mark.data
@@ -136,6 +138,31 @@ def test_the_command_on_a_bag_writes_into_the_rig(tmp_path, capsys, spelling):
     call[call.index("/t")] = "/other"
     assert main(call) == 2
     assert "its image topics are: /t, /v" in capsys.readouterr().err
+
+
+def test_the_command_on_videos_goes_by_the_stamps_of_their_frames(tmp_path, capsys):
+    visible_s = np.arange(150) / 30
+    thermal_s = np.concatenate([np.arange(60) / 30, 2 + np.arange(30) / 10])  # 30 Hz, then 10
+    write_mkv(tmp_path / "v.mkv", visible_s, list(walker(visible_s)))
+    write_mkv(tmp_path / "t.mkv", thermal_s, list(walker(thermal_s, True)))
+    call = ["calibrate", "time", "--visible", str(tmp_path / "v.mkv"), "--thermal", str(tmp_path / "t.mkv")]
+    assert main([*call, "--json", str(tmp_path / "t.json")]) == 0
+    assert json.loads((tmp_path / "t.json").read_text())["offset_ms"] == pytest.approx(0, abs=20)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_command_on_folders_says_which_rate_it_takes(tmp_path, capsys):
+    times = np.arange(150) / 30
+    for name, late in (("visible", 0), ("thermal", 2)):  # frames
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(walker(times, name == "thermal")):
+            cv2.imwrite(str(tmp_path / name / f"{number + late}.png"), image)
+        for number in range(late):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), next(iter(walker(times[:1], True))))
+    folders = ["--visible", str(tmp_path / "visible"), "--thermal", str(tmp_path / "thermal")]
+    assert main(["calibrate", "time", *folders, "--json", str(tmp_path / "t.json")]) == 0
+    assert json.loads((tmp_path / "t.json").read_text())["offset_ms"] == pytest.approx(-2000 / 30, abs=10)
+    assert capsys.readouterr().err.count("the images of a folder have no times; taken as 30 a second") == 2
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.sources.clip import Folder, Video, sampled
+from vi_fusion_ros.sources.clip import ClipFrame, Folder, sampled
 from vi_fusion_ros.sources.streams import CameraTiming, to_counts
+from vi_fusion_ros.sources.video import Video
 
 
 def test_a_video_has_a_rate_a_length_and_frames(tmp_path):
@@ -33,7 +34,7 @@ def test_a_folder_keeps_16_bits_and_names_a_broken_image_in_its_place(tmp_path):
     for n, suffix in enumerate(["png", "tif", "png"]):
         cv2.imwrite(str(tmp_path / f"{n}.{suffix}"), np.full((4, 6), 30000 + n, np.uint16))
     (tmp_path / "1.tif").write_bytes(b"broken")
-    first, broken, last = Folder(tmp_path)
+    first, broken, last = (frame.image for frame in Folder(tmp_path))
     assert (first.dtype, int(first[0, 0]), int(last[0, 0])) == (np.uint16, 30000, 30002)
     assert isinstance(broken, ValueError)
     assert "1.tif" in str(broken)
@@ -53,7 +54,7 @@ class Numbers:
         return 30
 
     def __iter__(self):
-        return iter(range(30))
+        return (ClipFrame(number / 30, number) for number in range(30))
 
 
 @pytest.mark.parametrize(("rate", "shown"), [(30, range(30)), (10, range(0, 30, 3)), (60, [n // 2 for n in range(60)])])

@@ -63,8 +63,8 @@ def test_a_blank_scene_of_known_scale_is_not_stretched_to_noise(tone_mapping):
         ({"radiometry": "linear", "scale": 0.0}, "radiometry scale 0"),
         ({"tone_mapping": "range", "range": [5.0, 5.0]}, "tone mapping range"),
         ({"radiometry": "tlinear_0.01", "tone_mapping": "range"}, "in kelvin where the radiometry is known"),
-        ({"dead_pixels": "/no/such.png"}, "thermal.dead_pixels /no/such.png cannot be read"),
-        ({"flat_field": "/no/such.tiff"}, "thermal.flat_field /no/such.tiff cannot be read"),
+        ({"dead_pixels": "/no/such.png"}, "thermal.dead_pixels /no/such.png: cannot be read"),
+        ({"flat_field": "/no/such.tiff"}, "thermal.flat_field /no/such.tiff: cannot be read"),
     ],
 )
 def test_wrong_settings_are_one_sentence(settings, sentence):

@@ -17,7 +17,7 @@ from vi_fusion_ros.registration.estimate.planar import corner_error, equal_width
 from vi_fusion_ros.registration.estimate.scene import calibrate
 from vi_fusion_ros.registration.estimate.time import Motion, time_offset
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
-from vi_fusion_ros.sources.clip import Video
+from vi_fusion_ros.sources.video import Video
 from vi_fusion_ros.types import Image
 
 TOGETHER = 20
@@ -214,7 +214,7 @@ def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
     """
     videos = [Video(path) for path in (visible, thermal)]
     rate_hz = videos[0].rate_hz
-    frames = [list(video) for video in videos]
+    frames = [[image for _, image in video if not isinstance(image, ValueError)] for video in videos]
     found = {}
     try:
         for delay_ms in DELAYS_MS:

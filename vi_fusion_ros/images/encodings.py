@@ -1,9 +1,10 @@
 """Between ROS image messages and numpy arrays, without copies where the encoding allows.
 
 Works on anything shaped like ``sensor_msgs/Image`` or ``CompressedImage`` (rclpy's classes and those that the rosbags
-library reads alike), so this module imports no ROS package. Encodings beyond ``PLAIN_ENCODINGS`` (Bayer, YUV, ...) go
-through cv_bridge where it is installed. cv_bridge is not used for the plain ones because it rescales mono16 and, built
-against NumPy 1, crashes under NumPy 2 (ros-perception/vision_opencv#535).
+library reads alike), so this module imports no ROS package. ``CV_BRIDGE_ENCODINGS`` (Bayer, YUV) go through cv_bridge
+where it is installed. Nothing is reduced to 8 bits: what cannot be had with its depth is refused. cv_bridge is not used
+for the plain ones because it rescales mono16 and, built against NumPy 1, crashes under NumPy 2
+(ros-perception/vision_opencv#535).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import array
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -47,6 +49,16 @@ PLAIN_ENCODINGS: dict[str, _Layout] = {
     "bgra8": _Layout(np.uint8, 4, cv2.COLOR_BGRA2BGR),
     "rgba8": _Layout(np.uint8, 4, cv2.COLOR_RGBA2BGR),
 }
+
+CV_BRIDGE_ENCODINGS = frozenset(
+    {
+        "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8", "yuv422", "uyvy", "yuv422_yuy2", "yuyv",
+    }
+)  # fmt: skip
+"""What cv_bridge turns into 8-bit colour without a loss; of 16-bit encodings it would keep 8 bits."""
+
+_DEEP_ENCODINGS = {"mono16": 16, "16UC1": 16, "16SC1": 16, "32FC1": 32, "64FC1": 64}
+"""Bits of single-channel encodings that a JPEG cannot hold."""
 
 MAX_PIXELS = 2**25
 """The most pixels that a compressed image may stand for: 8K video has fewer."""
@@ -109,12 +121,14 @@ def check_compressed(msg: Any) -> None:
     """Check what can be known of a ``sensor_msgs/CompressedImage`` before decoding it.
 
     Raises:
-        ImageError: if it is empty or of the compressedDepth transport.
+        ImageError: if it is empty, of the compressedDepth transport, or a JPEG of an image with more than 8 bits.
     """
     if len(msg.data) == 0:
         raise ImageError("compressed image without data; expected a JPEG, PNG or TIFF stream")
     if "compressedDepth" in msg.format:
         raise ImageError(f"compressed format '{msg.format}' is not supported; use the 'compressed' or raw transport")
+    if "jpeg" in msg.format.partition(";")[2]:
+        _require_depth(msg, 8)
 
 
 def decode_compressed(msg: Any) -> Image:
@@ -134,6 +148,7 @@ def decode_compressed(msg: Any) -> Image:
         pixels = None
     if pixels is None:
         raise ImageError(f"compressed image of {len(msg.data)} bytes and format '{msg.format}' cannot be decoded")
+    _require_depth(msg, pixels.dtype.itemsize * 8)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if (pixels.dtype.name, _channels(pixels)) not in _ENCODING_OF:
@@ -142,6 +157,16 @@ def decode_compressed(msg: Any) -> Image:
             "8-bit colour, or 8-bit, 16-bit or float grey"
         )
     return pixels
+
+
+def _require_depth(msg: Any, bits: int) -> None:
+    """Compare with the encoding that the image had before compression, as the format of the transport names it."""
+    before = msg.format.partition(";")[0].strip()
+    if bits < _DEEP_ENCODINGS.get(before, 0):
+        raise ImageError(
+            f"compressed format '{msg.format}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of {before}; "
+            "expected PNG: set the publisher's parameter …compressed.format to png, or use the raw transport"
+        )
 
 
 def _check_pixels(msg: Any) -> None:
@@ -208,20 +233,44 @@ def _byte_array(contiguous: Image) -> array.array[int]:
 
 
 def _cv_bridge(encoding: str) -> Any:
+    if encoding not in CV_BRIDGE_ENCODINGS:
+        others = f"with cv_bridge {', '.join(sorted(CV_BRIDGE_ENCODINGS))}"
+        raise ImageError(
+            f"image encoding '{encoding}' is not supported; expected {', '.join(PLAIN_ENCODINGS)}; {others}"
+        )
+    cv_bridge, fault = _load_cv_bridge()
+    if cv_bridge is None:
+        raise ImageError(
+            f"image encoding '{encoding}' needs the package cv_bridge, which {fault}; without it: "
+            f"{', '.join(PLAIN_ENCODINGS)}"
+        )
+    return cv_bridge
+
+
+@cache  # a module that fails is not loaded again for every image
+def _load_cv_bridge() -> tuple[Any, str]:
+    """cv_bridge, or None and why not."""
     try:
         import cv_bridge
-    except ImportError as error:
-        raise ImageError(
-            f"image encoding '{encoding}' needs the package cv_bridge, which is not installed (apt: "
-            f"ros-$ROS_DISTRO-cv-bridge); without it: {', '.join(PLAIN_ENCODINGS)}"
-        ) from error
-    return cv_bridge
+    except ModuleNotFoundError as error:
+        if error.name == "cv_bridge":
+            return None, "is not installed (apt: ros-$ROS_DISTRO-cv-bridge)"
+        return None, f"cannot be loaded ({_one_line(error)})"
+    except Exception as error:  # built for another NumPy or OpenCV it raises whatever it meets
+        return None, f"cannot be loaded ({_one_line(error)})"
+    return cv_bridge, ""
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _decode_with_cv_bridge(msg: Any) -> Image:
     cv_bridge = _cv_bridge(msg.encoding)
     try:
         image: Image = cv_bridge.CvBridge().imgmsg_to_cv2(msg, desired_encoding="bgr8")
-    except (cv_bridge.CvBridgeError, cv2.error, TypeError, ValueError, KeyError) as error:
-        raise ImageError(f"image encoding '{msg.encoding}' cannot be decoded by cv_bridge: {error}") from error
+    except Exception as error:  # its compiled part is loaded here, and may fail as it does when it is imported
+        raise ImageError(
+            f"image encoding '{msg.encoding}' cannot be decoded by cv_bridge: {_one_line(error)}"
+        ) from error
     return image

@@ -1,10 +1,11 @@
-"""How many pixels a JPEG, PNG or TIFF image has, by its header, before anything is decoded.
+"""What the bytes of a JPEG, PNG or TIFF image say before anything is decoded: its pixels, and whether it is whole.
 
 A few kilobytes of PNG can stand for gigabytes of pixels; what comes over the network is measured first.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -14,6 +15,8 @@ _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _JPEG_SIZE_MARKERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame; the three are tables
 _JPEG_BARE_MARKERS = {0x01, *range(0xD0, 0xD8)}
 _JPEG_MARKERS = 4096  # before the size; more are no camera's
+_JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # neither stuffed, nor a restart, nor padding
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 322, 323
 _TIFF_VALUE = {3: "H", 4: "I"}
 _TIFF_ENTRIES = 4096
@@ -37,6 +40,53 @@ def pixel_count(data: bytes | memoryview) -> int:
     except (struct.error, IndexError):
         raise ValueError("an image that breaks off before its size") from None
     raise ValueError("neither a JPEG, a PNG nor a TIFF image")
+
+
+def is_cut(data: bytes | memoryview) -> bool:
+    """Whether a JPEG or PNG image ends before its end marker. What follows the end marker plays no part.
+
+    Segments are walked by their lengths, so the end markers of thumbnails inside them do not count either. Anything
+    that is neither a JPEG nor a PNG, or has a broken header, is left to its decoder: False.
+    """
+    data = memoryview(data)
+    if bytes(data[:8]) == _PNG:
+        return _is_cut_png(data)
+    return bytes(data[:3]) == _JPEG and _is_cut_jpeg(data)
+
+
+def _is_cut_png(data: memoryview) -> bool:
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        if data[at + 4 : at + 8] == b"IEND":
+            return False
+        at += 12 + length  # with type and checksum
+    return True
+
+
+def _is_cut_jpeg(data: memoryview) -> bool:
+    at = 2
+    while at + 2 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF:
+            return False  # broken, which is for the decoder to say
+        if marker == _JPEG_END:
+            return False
+        if marker == 0xFF:
+            at += 1
+        elif marker in _JPEG_BARE_MARKERS:
+            at += 2
+        elif at + 4 > len(data):
+            return True
+        else:
+            (length,) = struct.unpack_from(">H", data, at + 2)
+            at += 2 + max(length, 2)
+            if marker == _JPEG_SCAN:
+                found = _MARKER_IN_SCAN.search(data, at)
+                if found is None:
+                    return True
+                at = found.start()
+    return True
 
 
 def _png_pixels(data: memoryview) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,17 +21,22 @@ from rclpy.parameter import Parameter
 
 from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.select import Wanted, select_engine
+from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, services
+from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, runner, services
+from vi_fusion_ros.node.background_executor import spin_once
+from vi_fusion_ros.node.background_work import BackgroundWork
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
 from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import Surroundings
 from vi_fusion_ros.node.status.statistics import Statistics
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.registration.warp import Registration
@@ -72,6 +78,8 @@ class FusionNode(LifecycleNode):
             1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._background = BackgroundWork(self)
+        self._reloading = False
         services.offer(self, self)
         self._refuse_impossible_transitions()
 
@@ -82,15 +90,23 @@ class FusionNode(LifecycleNode):
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load engine and rig, and offer the output topics."""
-        return self._transition(self._configure, "inactive")
+        return self._transition(self._configure, "inactive", undo=self._undo_configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start fusing; counters start again."""
-        return self._transition(self._activate, "active", then=lambda: super(FusionNode, self).on_activate(state))
+        managed = super().on_activate
+
+        def work() -> None:
+            self._activate()
+            _require_success(managed(state))
+
+        return self._transition(work, "active", undo=self._deactivate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe and finish the pair in hand."""
-        return self._transition(self._deactivate, "inactive", then=lambda: super(FusionNode, self).on_deactivate(state))
+        """Unsubscribe and finish the pair in hand. What raises is reported, and the rest ends all the same."""
+        managed = super().on_deactivate
+        steps = (self._deactivate, lambda: _require_success(managed(state)))
+        return self._transition(lambda: take_down(steps, self.count_error), "inactive")
 
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of engine and output topics."""
@@ -138,23 +154,40 @@ class FusionNode(LifecycleNode):
         self._put_rig_in_force(self._load_rig())
         return f"rig reloaded from {self._rig.source}"
 
-    def reload_engine(self) -> str:
+    async def reload_engine(self) -> str:
         """Load the model again; the engine in force serves meanwhile, and stays where the model cannot be loaded.
 
         Raises:
-            ValueError: the model cannot be used, or the node is not configured.
+            ValueError: the model cannot be used, the node is not configured, or the engine is being loaded already.
             OSError: it cannot be read.
         """
         old = self._engine
         if old is None or self._pipeline is None or self._outputs is None:
             raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
-        engine = self._load_engine()
-        self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
+        if self._reloading:
+            raise ValueError("the engine is being loaded already; wait for the answer")
+        self._reloading = True
+        try:
+            engine = await self._background.run(self._load_engine)
+        finally:
+            self._reloading = False
+        if self._engine is not old:
+            await self._close_aside(engine)
+            raise ValueError("the node was cleaned up while the engine was loaded; nothing has changed")
+        try:
+            self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
+        except Exception:
+            await self._close_aside(engine)
+            raise
         self._engine, self._outputs.model_id = engine, engine.manifest.model_id
-        old.close()
+        await self._close_aside(old)
         return f"engine: {engine.description} ({engine.manifest.model_id})"
 
-    def capture(self) -> str:
+    async def _close_aside(self, engine: Engine) -> None:
+        """Free an engine off the executor: a builder that it has is waited for."""
+        await self._background.run(lambda: take_down([engine.close], self.count_error))
+
+    async def capture(self) -> str:
         """Write the latest pair, its result and the status below ``capture.folder``.
 
         Raises:
@@ -165,7 +198,8 @@ class FusionNode(LifecycleNode):
         if result is None:
             raise ValueError("there is nothing to capture: no result has been made since the node became active")
         folder = Path(self._settings["capture.folder"] or capture.default_folder())
-        return f"captured {capture.write_capture(folder, result, to_plain(self._status()))}"
+        status = to_plain(self._status())
+        return f"captured {await self._background.run(lambda: capture.write_capture(folder, result, status))}"
 
     def count_error(self, sentence: str) -> None:
         """Count an error and log it, the same sentence at most every few seconds."""
@@ -192,14 +226,14 @@ class FusionNode(LifecycleNode):
         service.callback = answer
 
     def _transition(
-        self, work: Callable[[], None], state: str, then: Callable[[], Any] | None = None
+        self, work: Callable[[], None], state: str, undo: Callable[[], None] = lambda: None
     ) -> TransitionCallbackReturn:
         try:
             work()
-            if then is not None:
-                then()
         except Exception as error:  # rclpy answers an exception here by finalising the node
-            self._fault = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+            undo()
+            self._fault = sentence(error)
+            self._statistics.error(self._fault)
             self.get_logger().error(f"cannot become {state}: {self._fault}")
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
@@ -234,11 +268,16 @@ class FusionNode(LifecycleNode):
             self._statistics,
             self.count_error,
             self._rig.time_offset_ns,
-            self._drift_watch(self._rig),
             self._fusing,
         )
+        self._session.drift = self._drift_watch(self._rig)
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session)
+        unused = declaration.unused_qos(self)
+        if unused:
+            self.get_logger().warning(
+                f"qos_overrides of {', '.join(unused)} change nothing: there is no such topic here"
+            )
 
     def _follow_topics(self, session: Session) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
@@ -264,7 +303,7 @@ class FusionNode(LifecycleNode):
     def _load_engine(self) -> Engine:
         logger = self.get_logger()
         model = Path(self._settings["model"] or default_model())
-        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning)
+        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
 
     def _drift_watch(self, rig: Rig) -> DriftWatch | None:
         def put_in_force(registration: Registration) -> None:
@@ -304,20 +343,22 @@ class FusionNode(LifecycleNode):
         self.count_error(f"drift monitor: {error}")
 
     def _deactivate(self) -> None:
-        if self._live_rig is not None:
-            self._live_rig.close()
-            self._live_rig = None
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """End what runs while active, whatever raises: nothing of it may go on in a node that says it is inactive."""
+        running = [part for part in (self._live_rig, self._session) if part is not None]
+        self._live_rig = self._session = None
+        take_down([part.close for part in running], self.count_error)
+
+    def _undo_configure(self) -> None:
+        failed = self._engine_state == "failed"
+        self._clean_up()
+        if failed:
+            self._engine_state = "failed"
 
     def _clean_up(self) -> None:
-        if self._outputs is not None:
-            self._outputs.destroy()
-        if self._engine is not None:
-            self._engine.close()
+        outputs, engine = self._outputs, self._engine
         self._engine = self._rig = self._pipeline = self._outputs = None
         self._engine_state = "unloaded"
+        take_down([*([outputs.destroy] if outputs else []), *([engine.close] if engine else [])], self.count_error)
 
     def _shut_down(self) -> None:
         self._deactivate()
@@ -379,9 +420,14 @@ class FusionNode(LifecycleNode):
         return self._rig.source
 
     def destroy_node(self) -> None:
-        """Stop fusing, then take the node off the graph."""
-        self._shut_down()
+        """Stop fusing and end every thread, then take the node off the graph."""
+        take_down((self._shut_down, self._background.close), self.count_error)
         super().destroy_node()
+
+
+def _require_success(outcome: TransitionCallbackReturn) -> None:
+    if outcome != TransitionCallbackReturn.SUCCESS:
+        raise ValueError("a managed entity of the node refused the transition")
 
 
 def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
@@ -396,32 +442,29 @@ def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
     )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    node = FusionNode()
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is interrupted; returns the exit status."""
+    entries = [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
+    description = "Pairs, registers, fuses and classifies the images of a visible and a thermal camera."
+    return runner.run("fusion_node", description, entries, args, FusionNode, _serve)
+
+
+def _serve(node: FusionNode, stop: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        node.autostart()
-        spin(executor, node.count_error)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    node.autostart()
+    spin(executor, node.count_error, stop)
+    return 0
 
 
-def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
-    """Spin until shutdown; an exception from a callback is reported and spinning goes on."""
-    while rclpy.ok():
+def spin(executor: SingleThreadedExecutor, report: Callable[[str], None], stop: threading.Event) -> None:
+    """Spin until ``stop`` or shutdown; an exception from a callback is reported and spinning goes on."""
+    while rclpy.ok() and not stop.is_set():
         try:
-            executor.spin_once()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            raise
-        except Exception as error:
-            report(f"{type(error).__name__} in a callback: {error}")
+            spin_once(executor, report)  # a signal is taken between two of them
+        except ExternalShutdownException:
+            return
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

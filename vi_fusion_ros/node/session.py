@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, stamped_image
 from vi_fusion_ros.node.synchronizer import make_pairing
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
@@ -30,9 +31,36 @@ from vi_fusion_ros.sync.pairing import PairingPolicy
 from vi_fusion_ros.sync.stamped_image import StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
-from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair
+from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
 
 _BEHIND_STAMP = 12  # bytes: the head of CDR, seconds, nanoseconds
+
+
+class _Account:
+    """Where the images of one job end: each is counted once, whatever raises.
+
+    Args:
+        statistics: takes the counts.
+        images: of the job, in hand until they are settled here.
+    """
+
+    def __init__(self, statistics: Statistics, images: int) -> None:
+        self._statistics, self._left = statistics, images
+
+    def dropped(self, reason: str, images: int = 1) -> None:
+        """Images of the job are not used."""
+        self._left -= images
+        self._statistics.dropped(reason, images, in_hand=True)
+
+    def published(self, result: FusionResult, latency_ms: dict[str, float], age_s: float) -> None:
+        """The result that was made of the others has gone out."""
+        self._statistics.published(result, latency_ms, age_s)
+        self._left -= result.pair.images
+
+    def close(self) -> None:
+        """What has not been settled could not be used."""
+        if self._left:
+            self.dropped("failed", self._left)
 
 
 class _Changes:
@@ -50,7 +78,7 @@ class _Changes:
 
 
 class Session:
-    """One activation of the node.
+    """One activation of the node. Where it cannot be made, nothing of it is left.
 
     The executor's thread takes images, checks them and says by their arrival what to do with each; the worker's thread,
     and no other, pairs, decodes, fuses and publishes them.
@@ -63,8 +91,10 @@ class Session:
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
-        drift: is offered every pair that was fused, or None.
         fusing: held while a pair is fused.
+
+    Raises:
+        Exception: the pairing, a subscription or the thread cannot be had.
     """
 
     def __init__(
@@ -76,10 +106,10 @@ class Session:
         statistics: Statistics,
         report: Callable[[str], None],
         rig_offset_ns: int,
-        drift: DriftWatch | None,
         fusing: threading.Lock,
     ) -> None:
-        self.drift = drift
+        self.drift: DriftWatch | None = None
+        """Is offered every pair that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
         self._fusing = fusing
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
@@ -97,16 +127,20 @@ class Session:
         """Image topics, resolved."""
         self._stamps = StampMonitor()
         self._watch = OutputWatch(self.topics)
-        pipeline.reset()
-        self._worker.start()
-        self._cpu_wait = ThreadCpuWait(self._worker.native_id)
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
         """Takes every camera_info that differs from the last one, besides."""
         self.registered = True
         """Whether thermal images can be put into visible ones; without, they are left out of the pairs."""
-        self.enabled = True
+        try:
+            pipeline.reset()
+            self.enabled = True  # before the thread: QoS overrides are where it may fail
+            self._worker.start()
+            self._cpu_wait = ThreadCpuWait(self._worker.native_id)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pairing_drops(self) -> dict[str, int]:
@@ -139,8 +173,8 @@ class Session:
             self.health = HealthMonitor(_limits(self._settings), time.monotonic())
             self._intake = self._open_intake()
         elif not enabled and self._intake is not None:
-            self._intake.stop()
-            self._intake = None
+            intake, self._intake = self._intake, None
+            intake.stop()
             self._flush.set()
             self._worker.wake()
 
@@ -188,18 +222,34 @@ class Session:
             self._node.get_logger().warning(sentence)
 
     def close(self) -> None:
-        """Take the subscriptions off the graph, then finish the pair in hand."""
+        """Take the subscriptions off the graph, then finish the pair in hand; raises nothing."""
+        take_down((self._disable, self._worker.stop, self._close_drift, self._empty, self._settle), self._report)
+
+    def _disable(self) -> None:
         self.enabled = False
-        self._worker.stop()
-        self._pair()  # the worker's thread has ended: what it has not paired is settled, and counted, here
-        self._worker.stop()
+
+    def _close_drift(self) -> None:
         if self.drift is not None:
             self.drift.close()
 
+    def _empty(self) -> None:
+        """Count the images that the worker, whose thread has ended, has not paired."""
+        self._flush.set()
+        for pair in self._ready():
+            self._statistics.dropped("skipped", len(pair.images))
+
+    def _settle(self) -> None:
+        """Leave the counts of the pairing where they can be read when the session is gone."""
+        self._statistics.pairing_ended(self.pairs, self.time_resets, self.pairing_drops)
+
     def _open_intake(self) -> ImageSubscriptions:
         intake = ImageSubscriptions(self._node, self._report)
-        for camera in CAMERAS:
-            self._subscribe(intake, camera)
+        try:
+            for camera in CAMERAS:
+                self._subscribe(intake, camera)
+        except BaseException:
+            intake.stop()
+            raise
         return intake
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
@@ -215,11 +265,12 @@ class Session:
     def _on_image(self, camera: Camera, wire: bytes) -> None:
         now = time.monotonic_ns()
         self._statistics.received(camera)
-        self._image_bytes[camera] = len(wire)
         try:
+            self._image_bytes[camera] = len(wire)
             self._take(stamped_image(camera, wire, self._settings[f"{camera}.compressed"], now))
         except encodings.ImageError as error:
-            self._invalid(camera, error)
+            self._statistics.dropped(f"invalid_{camera}")
+            self._report_invalid(camera, error)
         except Exception as error:
             self._statistics.dropped("failed")
             self._on_error(error)
@@ -238,66 +289,61 @@ class Session:
 
     def _pair(self) -> int | None:
         """Pair what has arrived; on the worker's thread, before each wait."""
+        for pair in self._ready():
+            self._statistics.in_hand(len(pair.images))
+            self._worker.submit(pair)
+            if pair.visible is not None and pair.thermal is not None:
+                self._statistics.paired(pair.skew_ns / 1e9)
+        return self._streams.next_deadline_ns()
+
+    def _ready(self) -> Iterator[ImagePair]:
         for image, route in self._inbox.take():
             try:
-                self._submit(self._streams.take(image, route))
+                yield from self._streams.take(image, route)
             except Exception as error:  # the images behind it have to be paired, and counted
                 self._statistics.dropped("failed")
                 self._on_error(error)
         now_ns = time.monotonic_ns()
-        self._submit(self._streams.poll(now_ns))
+        yield from self._streams.poll(now_ns)
         policy = _policy(self._settings, self._rig_offset_ns)
         if policy != self._streams.pairing.policy:
-            pairing = make_pairing(self._settings["pairing.policy"], policy)
-            self._submit(self._streams.replace(pairing, now_ns))
+            yield from self._streams.replace(make_pairing(self._settings["pairing.policy"], policy), now_ns)
         if self._flush.is_set():
             self._flush.clear()
-            self._submit(self._streams.flush(now_ns))
-        return self._streams.next_deadline_ns()
-
-    def _submit(self, pairs: list[ImagePair]) -> None:
-        for pair in pairs:
-            if pair.visible is not None and pair.thermal is not None:
-                self._statistics.paired(pair.skew_ns / 1e9)
-            self._statistics.in_hand(len(pair.images))
-            self._worker.submit(pair)
+            yield from self._streams.flush(now_ns)
 
     def _skipped(self, job: ImagePair) -> None:
-        self._statistics.in_hand(-len(job.images))
-        self._statistics.dropped("skipped", len(job.images))
+        self._statistics.dropped("skipped", len(job.images), in_hand=True)
 
     def _fuse(self, job: ImagePair) -> None:
+        account = _Account(self._statistics, len(job.images))
         try:
             with self._fusing:
-                self._make_result(job)
+                self._make_result(job, account)
+        except Exception as error:
+            self._on_error(error)
         finally:
-            self._statistics.in_hand(-len(job.images))
+            account.close()
 
-    def _make_result(self, job: ImagePair) -> None:
+    def _make_result(self, job: ImagePair, account: _Account) -> None:
         if job.time_resets != self._resets_seen:  # a bag looped: nothing of before may smooth what comes now
             self._resets_seen = job.time_resets
             self._pipeline.reset()
         start = time.monotonic_ns()
-        visible = self._usable("visible", job.visible)
-        thermal = self._usable("thermal", job.thermal)
+        visible = self._usable("visible", job.visible, account)
+        thermal = self._usable("thermal", job.thermal, account)
         if visible is None and thermal is None:  # each of them has been counted
             return
         if visible is not None and thermal is not None and not self.registered:
-            self._statistics.dropped("unregistered")
+            account.dropped("unregistered")
             thermal = None
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
         decoded = time.monotonic_ns()
-        try:
-            result = self._pipeline.process(pair)
-        except Exception as error:
-            self._statistics.dropped("failed", sum(frame is not None for frame in (visible, thermal)))
-            self._on_error(error)
-            return
+        result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
-        if self.drift is not None:
-            self.drift.offer(pair)
         camera: Camera = "thermal" if visible is None else "visible"
-        self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"])
+        if not self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"]):
+            return
         end = time.monotonic_ns()
         latency_ms = {
             "sync_wait": pair.sync_wait_ms,
@@ -308,24 +354,26 @@ class Session:
             "total": (end - max(image.arrival_ns for image in job.images)) / 1e6,
         }
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
-        self._statistics.published(result, latency_ms, age_s)
+        account.published(result, latency_ms, age_s)
+        if self.drift is not None:
+            self.drift.offer(pair)
 
-    def _usable(self, camera: Camera, arrival: StampedImage | None) -> Frame | None:
+    def _usable(self, camera: Camera, arrival: StampedImage | None, account: _Account) -> Frame | None:
         """The decoded frame, unless there is none, it is broken, or its stream is not fit to be used."""
         if arrival is None:
             return None
         try:
             frame = arrival.decode()
         except encodings.ImageError as error:
-            self._invalid(camera, error)
+            account.dropped(f"invalid_{camera}")
+            self._report_invalid(camera, error)
             return None
         if not self.health.usable(camera, frame.image, arrival.arrival_ns / 1e9):
-            self._statistics.dropped(f"unusable_{camera}")
+            account.dropped(f"unusable_{camera}")
             return None
         return frame
 
-    def _invalid(self, camera: Camera, error: encodings.ImageError) -> None:
-        self._statistics.dropped(f"invalid_{camera}")
+    def _report_invalid(self, camera: Camera, error: encodings.ImageError) -> None:
         self._report(f"{self.topics[camera]}: {error}")
 
     def _on_error(self, error: Exception) -> None:

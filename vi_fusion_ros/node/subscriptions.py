@@ -7,6 +7,7 @@ docs/performance.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import encodings, wire_format
 from vi_fusion_ros.node import qos
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.types import Camera
 
@@ -88,6 +90,5 @@ class ImageSubscriptions:
 
     def stop(self) -> None:
         """Take the subscriptions off the graph."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        subscriptions, self._subscriptions = self._subscriptions, []
+        take_down((partial(self._node.destroy_subscription, s) for s in subscriptions), self._report)

@@ -1,76 +1,56 @@
-"""A clip: frames in time order with a rate, from a video or a folder."""
+"""A clip: frames with their times, from a video (``video.py``) or a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import cv2
-
-from vi_fusion_ros.images.files import images_by_stem, read_image
+from vi_fusion_ros.images.files import read_image, some_images_by_stem
 from vi_fusion_ros.types import Image
 
 FOLDER_RATE_HZ = 30.0
 """Rate at which a folder of images plays where none is asked for."""
+
+_ROUNDING_S = 1e-6
+
+
+class ClipFrame(NamedTuple):
+    """One frame of a clip.
+
+    Attributes:
+        time_s: from the beginning of the clip, seconds; rises from frame to frame.
+        image: (H, W) or (H, W, 3) BGR; in place of one that cannot be read, why.
+    """
+
+    time_s: float
+    image: Image | ValueError
 
 
 class Clip(Protocol):
     """Frames in time order; each iteration starts from the first.
 
     Attributes:
-        rate_hz: frames a second; frame n belongs to the time n / rate_hz.
+        rate_hz: frames a second, as far as the file says; the times of the frames may say something else.
+        duration_s: from the beginning to the end of the last frame, seconds, as far as the file says.
+        notes: sentences about the file that its user should know.
     """
 
     rate_hz: float
+    duration_s: float
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many frames, as far as the file says; an iteration may end earlier."""
+        """How many frames, as far as the file says; an iteration may give fewer or more."""
         ...
 
-    def __iter__(self) -> Iterator[Image | ValueError]:
-        """The frames, (H, W) or (H, W, 3) BGR; in place of one that cannot be read, why."""
+    def __iter__(self) -> Iterator[ClipFrame]:
+        """The frames."""
         ...
-
-
-class Video:
-    """The frames of a video file.
-
-    Args:
-        path: of the file.
-
-    Raises:
-        ValueError: it is missing, not a video, or without frames; one sentence with the path.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise ValueError(f"{path} is missing; expected a video")
-        self._path = path
-        capture = cv2.VideoCapture(str(path))
-        self.rate_hz = float(capture.get(cv2.CAP_PROP_FPS))
-        self._count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        usable = capture.isOpened() and self.rate_hz > 0 and self._count > 0 and capture.grab()
-        capture.release()
-        if not usable:
-            raise ValueError(f"{path} cannot be read as a video")
-
-    def __len__(self) -> int:
-        """Frames by the file's header."""
-        return self._count
-
-    def __iter__(self) -> Iterator[Image]:
-        """The frames that can be decoded, (H, W, 3) uint8 BGR."""
-        capture = cv2.VideoCapture(str(self._path))
-        try:
-            while (step := capture.read())[0]:
-                yield step[1]
-        finally:
-            capture.release()
 
 
 class Folder:
-    """The images of a folder, in the order of their names.
+    """The images of a folder, in natural order of their names, ``FOLDER_RATE_HZ`` of them a second.
 
     Args:
         path: of the folder.
@@ -84,28 +64,43 @@ class Folder:
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
             raise ValueError(f"{path} is missing; expected a folder of images")
-        self._paths = list(images_by_stem(path).values())
+        self._paths = list(some_images_by_stem(path).values())
+        self.duration_s = len(self._paths) / self.rate_hz
+        self.notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """How many images."""
         return len(self._paths)
 
-    def __iter__(self) -> Iterator[Image | ValueError]:
+    def __iter__(self) -> Iterator[ClipFrame]:
         """The images; in place of one that cannot be read, a ValueError that names it."""
-        for path in self._paths:
-            try:
-                yield read_image(path)
-            except ValueError as error:
-                yield error
+        for number, path in enumerate(self._paths):
+            yield ClipFrame(number / self.rate_hz, _read(path))
 
 
 def sampled(clip: Clip, rate_hz: float) -> Iterator[Image | ValueError]:
     """The frames that a camera of ``rate_hz`` would have seen of the clip: skipped or repeated, never slowed down.
 
-    Sample k shows frame floor(k / rate_hz * clip.rate_hz).
+    Sample k is taken at k / rate_hz seconds and shows the frame that is the latest then; before the first frame, that
+    one. The last frame stays for as long as the one before it did.
     """
     sample = 0
-    for number, image in enumerate(clip):
-        while int(sample / rate_hz * clip.rate_hz + 1e-6) == number:
-            yield image
-            sample += 1
+    shown: ClipFrame | None = None
+    stays_s = 1 / clip.rate_hz
+    for frame in clip:
+        if shown is not None:
+            stays_s = frame.time_s - shown.time_s
+            while sample / rate_hz < frame.time_s - _ROUNDING_S:
+                yield shown.image
+                sample += 1
+        shown = frame
+    while shown is not None and sample / rate_hz < shown.time_s + stays_s - _ROUNDING_S:
+        yield shown.image
+        sample += 1
+
+
+def _read(path: Path) -> Image | ValueError:
+    try:
+        return read_image(path)
+    except ValueError as error:
+        return error

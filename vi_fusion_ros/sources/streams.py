@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
-from vi_fusion_ros.sources.clip import Clip, Folder, Video, sampled
+from vi_fusion_ros.images.files import to_grey
+from vi_fusion_ros.sources.clip import Clip, Folder, sampled
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN, SyntheticScene, Truth
+from vi_fusion_ros.sources.video import Video
 from vi_fusion_ros.types import Image
 
 GREY_KELVIN = (273.15, 323.15)
@@ -73,6 +74,7 @@ class SyntheticStreams:
     """
 
     native_rate_hz = 30.0
+    notes: tuple[str, ...] = ()
 
     def __init__(self, width: int, height: int, seed: int, thermal_bits: int, duration_s: float | None) -> None:
         self._scene = SyntheticScene(width, height, seed)
@@ -102,6 +104,9 @@ class ClipStreams:
         thermal_bits: 16 plays an 8-bit source as counts of 0.01 K between ``GREY_KELVIN``.
         duration_s: end earlier than the source; None: at its end.
 
+    Attributes:
+        notes: sentences about the files that their user should know.
+
     Raises:
         ValueError: one cannot be read; one sentence with its path.
     """
@@ -109,8 +114,9 @@ class ClipStreams:
     def __init__(self, visible: Path, thermal: Path, thermal_bits: int, duration_s: float | None) -> None:
         self._visible, self._thermal = open_clip(visible), open_clip(thermal)
         self._deep = thermal_bits == 16
-        lengths = [len(clip) / clip.rate_hz for clip in (self._visible, self._thermal)]
+        lengths = [clip.duration_s for clip in (self._visible, self._thermal)]
         self.duration_s: float | None = min(*lengths, math.inf if duration_s is None else duration_s)
+        self.notes = (*self._visible.notes, *self._thermal.notes)
         self.native_rate_hz = max(self._visible.rate_hz, self._thermal.rate_hz)
 
     def visible(self, rate_hz: float) -> Iterator[Image | ValueError]:
@@ -123,7 +129,7 @@ class ClipStreams:
             if isinstance(image, ValueError):
                 yield image
                 continue
-            grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+            grey = to_grey(image)
             yield to_counts(grey) if self._deep and grey.dtype == np.uint8 else grey
 
     def truth(self, time_s: float) -> Truth | None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.images.files import read_image
 from vi_fusion_ros.thermal.agc import ToneMapper
 from vi_fusion_ros.thermal.nuc import Destriper, without_dead_pixels
 from vi_fusion_ros.thermal.radiometry import Radiometry
@@ -140,9 +141,11 @@ def _flat(path: str) -> npt.NDArray[np.float32]:
 
 
 def _picture(name: str, path: str) -> Image:
-    data = np.fromfile(path, np.uint8) if Path(path).is_file() else np.zeros(0, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None or image.ndim != 2:
+    try:
+        image = read_image(Path(path))
+    except ValueError as error:
+        raise ValueError(f"{name} {error}; expected an image of one channel") from error
+    if image.ndim != 2:
         raise ValueError(f"{name} {path} cannot be read; expected an image of one channel")
     return image
 

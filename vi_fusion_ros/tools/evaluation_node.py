@@ -8,25 +8,21 @@ docs/evaluation.md has parameters, topics and keys.
 from __future__ import annotations
 
 import queue
-import signal
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.sync.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.evaluation.fusion.evaluation import FusionEvaluation
 from vi_fusion_ros.evaluation.output import json_text, write_json
@@ -39,14 +35,19 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
     summary,
 )
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import qos
+from vi_fusion_ros.node import qos, runner
 from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.sync.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
 from vi_fusion_ros.thermal import ToneMapper
 
+DESCRIPTION = (
+    "Measures what a fusion node does with the images of two topics; says it when it is asked, and at the end."
+)
 PARAMETERS: dict[str, tuple[Any, str]] = {
     "model": ("", "path of the model (.onnx); empty: the one that the package ships"),
     "threads": (2, "CPU threads of the engine"),
@@ -248,26 +249,20 @@ def _short(result: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in result.items() if key != "timeline"}, "fusion": fusion}
 
 
-def main(args: list[str] | None = None) -> None:
-    """Evaluate until interrupted; exits with status 2 and one sentence where there is nothing to evaluate."""
-    # With rclpy's own handlers an interrupt would end the context before the result is written.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        node = EvaluationNode()
-    except ValueError as error:
-        sys.stderr.write(f"evaluation_node: {error}\n")
-        rclpy.try_shutdown()
-        sys.exit(2)
+def main(args: list[str] | None = None) -> int:
+    """Evaluate until interrupted; returns 2 after one sentence where there is nothing to evaluate."""
+    entries = [(name, default, description) for name, (default, description) in PARAMETERS.items()]
+    own = {name for name, _, _ in entries}
+    # It is given the fusion node's parameters, to measure what that node does.
+    entries += [(name, rule["default"], rule["description"]) for name, rule in schema().items() if name not in own]
+    return runner.run("evaluation_node", DESCRIPTION, entries, args, EvaluationNode, _evaluate)
+
+
+def _evaluate(node: EvaluationNode, stop: threading.Event) -> int:
     spinner = Spinner(node)
     stop.wait()
     spinner.stop()
-    status = _close(node)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    sys.exit(status)
+    return _close(node)
 
 
 def _close(node: EvaluationNode) -> int:
@@ -289,4 +284,4 @@ def _close(node: EvaluationNode) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

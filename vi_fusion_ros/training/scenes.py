@@ -236,9 +236,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
 class _Pool:
     """The frames of all sets, and which of them are empty."""
 
-    def __init__(
-        self, sets: dict[str, PackedPairs], weights: dict[str, float], bicycles: float, modality: str
-    ) -> None:
+    def __init__(self, sets: dict[str, PackedPairs], weights: dict[str, float], bicycles: float, modality: str) -> None:
         self._frames: list[tuple[PackedPairs, int]] = []
         weight, self._empty = [], []
         self._complete: dict[bool, list[int]] = {True: [], False: []}
@@ -309,7 +307,7 @@ class _Scene:
         )
         known = np.array([label in sample.known for label in LABELS], np.float32)
         target = np.zeros(len(LABELS), np.float32)
-        boxed = bool(sample.boxes) or sample.known == frozenset(LABELS) and not sample.present
+        boxed = bool(sample.boxes) or (sample.known == frozenset(LABELS) and not sample.present)
         present = np.array([label in sample.present for label in LABELS])
         absent_everywhere = known.astype(bool) & (boxed & sample.complete | ~present)
         objects = ObjectMap(size, absent_everywhere)

@@ -60,7 +60,9 @@ class FusionTask(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches of this epoch, a pure function of seed and epoch: a resumed run sees what it would have seen."""
-        return DataLoader(_Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None)
+        return DataLoader(
+            _Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None
+        )
 
     def val_dataloader(self) -> DataLoader[int]:
         """One dummy item: validation reads the selection parts itself."""
@@ -93,7 +95,8 @@ class FusionTask(lightning.LightningModule):
         output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
         objects = output.objects.float()
         return {
-            "presence": optim.presence_weight * perception.presence_loss(output.logits.float(), part.target, part.known),
+            "presence": optim.presence_weight
+            * perception.presence_loss(output.logits.float(), part.target, part.known),
             "centres": optim.centre_weight * perception.centre_loss(objects[:, :classes], part.centres),
             "sides": optim.sides_weight * perception.sides_loss(objects[:, classes:], part.sides, part.sides_weight),
             "illumination": optim.illumination_weight
@@ -139,10 +142,11 @@ class FusionTask(lightning.LightningModule):
 
     def _presence(self) -> dict[str, float]:
         """ROC-AUC of each label over the selection frames of all sets of both cameras."""
-        rows = []
-        for frames in self.splits.select.values():
-            if frames.samples[0].camera == "both":
-                rows.append((predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()))
+        rows = [
+            (predict_presence(self.network, frames, self.config.modality)[0], *frames.presence())
+            for frames in self.splits.select.values()
+            if frames.samples[0].camera == "both"
+        ]
         logits, present, known = (np.concatenate(column) for column in zip(*rows, strict=True))
         report = presence_report(logits, present, known, LABELS)
         return {label: row["auc"] for label, row in report["labels"].items()}

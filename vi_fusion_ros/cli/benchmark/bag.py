@@ -171,7 +171,7 @@ def _write_bag(
     """Write a clip as a bag, thermal images as counts of 16 bit; the rates of its cameras, Hz."""
     from vi_fusion_ros.bags.message_types import typestore
     from vi_fusion_ros.bags.writer import BagWriter
-    from vi_fusion_ros.sources.clip import Video
+    from vi_fusion_ros.sources.video import Video
 
     clips = [Video(videos / f"{clip}_{camera}.mp4") for camera in ("visible", "thermal")]
     rate_hz = clips[0].rate_hz
@@ -193,7 +193,7 @@ def _moments(visible: Any, thermal: Any, frames: int) -> Iterator[tuple[int, Any
     for number, (left, right) in enumerate(zip(visible, thermal, strict=False)):
         if number == frames:
             return
-        yield number, left, right
+        yield number, left.image, right.image
 
 
 def _message(kind: str, form: str, image: Any, stamp_ns: int) -> Any:

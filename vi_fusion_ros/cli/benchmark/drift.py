@@ -7,6 +7,7 @@ import json
 import math
 import os
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from vi_fusion_ros.benchmarks.machine import processor
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftReport, DriftState
 from vi_fusion_ros.registration.estimate.planar import corner_error
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size
+from vi_fusion_ros.sources.clip import sampled
+from vi_fusion_ros.sources.video import Video
 from vi_fusion_ros.types import Image
 
 CLIPS = ("0113_1714", "0117_1605", "1230_1202")
@@ -167,16 +170,11 @@ def follow(clip: Clip, homography: Matrix, rate_hz: float) -> dict[str, Any]:
 
 
 def _frames(path: Path, rate_hz: float, seconds: float) -> list[Image]:
-    capture, number = cv2.VideoCapture(str(path)), 0
     frames: list[Image] = []
-    if not capture.isOpened():
-        raise ValueError(f"{path} cannot be read as a video")
-    step = capture.get(cv2.CAP_PROP_FPS) / rate_hz
-    while len(frames) < seconds * rate_hz and capture.grab():
-        if number >= len(frames) * step:
-            frames.append(capture.retrieve()[1])
-        number += 1
-    capture.release()
+    for image in islice(sampled(Video(path), rate_hz), math.ceil(seconds * rate_hz)):
+        if isinstance(image, ValueError):
+            raise image
+        frames.append(image)
     return frames
 
 

@@ -64,7 +64,9 @@ def moments(args: argparse.Namespace, most: int, every_s: float) -> Iterator[Mom
 
 
 def motions(args: argparse.Namespace, seconds: float) -> tuple[Motion, Motion]:
-    """The motion in two videos, in a bag, or in live topics during some seconds: visible and thermal.
+    """The motion in two videos or folders, in a bag, or in live topics during some seconds: visible and thermal.
+
+    Images that cannot be read are left out. Those of folders are taken as so many a second, which is said.
 
     Raises:
         ValueError: the options contradict each other, or nothing can be read from what they name.
@@ -81,21 +83,25 @@ def motions(args: argparse.Namespace, seconds: float) -> tuple[Motion, Motion]:
             for stamp_s, image in _bag_frames(args.bag, topic):
                 found[camera].add(stamp_s, image)
     else:
-        from vi_fusion_ros.sources.clip import Video
-
         for camera in found:
-            video = Video(getattr(args, camera))
-            for number, image in enumerate(video):
-                found[camera].add(number / video.rate_hz, image)
+            if getattr(args, camera).is_dir():
+                _say(f"{getattr(args, camera)}: the images of a folder have no times; taken as 30 a second")
+            for time_s, image in _frames(getattr(args, camera)):
+                found[camera].add(time_s, image)
     return found["visible"], found["thermal"]
 
 
 def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[Image]:
     """Frames of the thermal camera alone: the first ones of a file or bag, or of a live topic during some seconds.
 
+    Returns:
+        (H, W) each, of any depth; colour images become grey.
+
     Raises:
         ValueError: the options contradict each other, or nothing can be read from what they name.
     """
+    from vi_fusion_ros.images.files import to_grey
+
     kind = _kind(args, ("thermal",))
     frames: list[Image] = []
     if kind == "live":
@@ -104,16 +110,27 @@ def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[
         live_frames({"thermal": args.thermal_topic}, seconds, lambda _camera, frame: frames.append(frame.image))
         if not frames:
             raise ValueError(f"no image on {args.thermal_topic} within {seconds:g} s; is it published?")
-        return frames[:most]
-    if kind == "bag":
-        return [image for _, image in islice(_bag_frames(args.bag, args.thermal_topic), most)]
-    if args.thermal.is_dir():
-        from vi_fusion_ros.images.files import images_by_stem, read_image
+        return [to_grey(frame) for frame in frames[:most]]
+    source = _bag_frames(args.bag, args.thermal_topic) if kind == "bag" else _frames(args.thermal)
+    return [to_grey(image) for _, image in islice(source, most)]
 
-        return [read_image(path) for path in islice(images_by_stem(args.thermal).values(), most)]
-    from vi_fusion_ros.sources.clip import Video
 
-    return [frame for frame in islice(Video(args.thermal), most) if not isinstance(frame, ValueError)]
+def _frames(path: Path) -> Iterator[tuple[float, Image]]:
+    """Time in seconds and image of each frame of a video or folder that can be read."""
+    from vi_fusion_ros.sources.streams import open_clip
+
+    clip = open_clip(path)
+    for note in clip.notes:
+        _say(note)
+    for time_s, image in clip:
+        if isinstance(image, ValueError):
+            print(f"left out: {image}", file=sys.stderr)
+        else:
+            yield time_s, image
+
+
+def _say(note: str) -> None:
+    print(f"vi-fusion: {note}", file=sys.stderr)
 
 
 def _kind(args: argparse.Namespace, cameras: Sequence[str] = ("visible", "thermal")) -> str:
@@ -137,6 +154,8 @@ def _from_files(visible: Path, thermal: Path, most: int) -> Iterator[Moment]:
     from vi_fusion_ros.cli.fuse.inputs import open_pairs
 
     source = open_pairs(visible, thermal)
+    for note in source.notes:
+        _say(note)
     every = -(-source.total // most)
     fault, given = "", 0
     for number, item in enumerate(source):

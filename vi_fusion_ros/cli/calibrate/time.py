@@ -13,7 +13,7 @@ from vi_fusion_ros.cli.calibrate.outputs import write_figures
 def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
     parser = kinds.add_parser("time", help="the constant delay between the cameras, from motion (also: --time)")
-    add_inputs(parser, "video", "for as long as --seconds says")
+    add_inputs(parser, "video or folder", "for as long as --seconds says")
     parser.add_argument("--seconds", type=float, default=20.0, help="of live topics (default 20)")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file to write the offset into")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")

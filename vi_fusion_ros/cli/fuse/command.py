@@ -27,12 +27,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "fuse",
         help="fuse images, folders or videos",
-        description="Fuse and classify two images, two folders (paired by file stem) or two videos.",
+        description="Fuse and classify two images, two folders (paired by file stem) or two videos. Beside the fused "
+        "images come the same with labels and boxes on them: overlay/ or overlay.mp4.",
     )
     parser.add_argument("--visible", type=Path, required=True, metavar="PATH", help="image, folder or video")
     parser.add_argument("--thermal", type=Path, required=True, metavar="PATH", help="the same of the thermal camera")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--gray", action="store_true", help="write 8-bit luma PNGs; of a video, one a frame")
+    parser.add_argument(
+        "--gray", action="store_true", help="write 8-bit luma PNGs and nothing else; of a video, one a frame"
+    )
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
     add_parameters(parser)
     parser.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")
@@ -53,12 +56,15 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--out {args.out} is one of the inputs, which are never overwritten; name another folder")
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
     source = open_pairs(args.visible, args.thermal, rig.time_offset_ns)
+    for note in source.notes:
+        print(f"vi-fusion: {note}", file=sys.stderr)
     engine = load_engine(args.model or default_model(), args.threads)
     pipeline = make_pipeline(engine, rig, args.parameters)
     with open_output(args.out, source.rate_hz, args.gray) as output:
         frames, problems = _fuse(source, pipeline, output)
     if args.json:
-        about = {"model": engine.manifest.model_id, "engine": engine.description, "rig": rig.source}
+        about: dict[str, Any] = {"notes": list(source.notes)} if source.notes else {}
+        about |= {"model": engine.manifest.model_id, "engine": engine.description, "rig": rig.source}
         write_json(args.json, {**about, "totals": _totals(frames, problems, source.unpaired), "frames": frames,
                                "problems": problems})  # fmt: skip
     return _report(args.out, len(frames), problems, source.unpaired)
@@ -77,12 +83,15 @@ def _fuse(source: PairSource, pipeline: FusionPipeline, output: Output) -> tuple
         except ValueError as error:
             problems.append({"name": item.name, "reason": str(error)})
             continue
-        output.write(item.name, result.fused)
-        frames.append(_summary(item.name, result))
+        output.write(item.name, result)
+        time_s = {} if source.stills else {"time_s": round(result.pair.reference.stamp_ns / 1e9, 6)}
+        frames.append(time_s | _summary(item.name, result))
     return frames, problems
 
 
 def _summary(name: str, result: FusionResult) -> dict[str, Any]:
+    from vi_fusion_ros.objects import as_json
+
     return {
         "name": name,
         "mode": result.pair.mode.name,
@@ -91,6 +100,7 @@ def _summary(name: str, result: FusionResult) -> dict[str, Any]:
         "thermal_attention": round(result.thermal_attention, 6),
         "illumination": {"label": result.illumination, "probability": round(result.illumination_probability, 6)},
         "scores": {s.label: {"probability": round(s.probability, 6), "present": s.present} for s in result.scores},
+        "objects": [as_json(found) for found in result.objects],
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
     }
 

@@ -10,12 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from vi_fusion_ros.images.files import SUFFIXES, images_by_stem, read_image
-from vi_fusion_ros.sources.clip import Video
+from vi_fusion_ros.images.files import SUFFIXES, natural_order, read_image, some_images_by_stem
+from vi_fusion_ros.sources.video import Video
 from vi_fusion_ros.sync.pairing import NearestPairing, PairingPolicy
 from vi_fusion_ros.types import Frame, FramePair
-
-_SAME_RATE = 1e-3  # relative
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +37,14 @@ class PairSource(Protocol):
         rate_hz: of the pairs, None for stills.
         stills: whether each pair stands alone.
         unpaired: frames without a partner, by reason; complete after the iteration.
+        notes: sentences about the files that their user should know.
     """
 
     total: int
     rate_hz: float | None
     stills: bool
     unpaired: Counter[str]
+    notes: tuple[str, ...]
 
     def __iter__(self) -> Iterator[Item]:
         """The pairs, in order."""
@@ -52,12 +52,12 @@ class PairSource(Protocol):
 
 
 def open_pairs(visible: Path, thermal: Path, rig_offset_ns: int = 0) -> PairSource:
-    """The pairs of two images, two folders (by stem) or two videos (by frame number, or by time if rates differ).
+    """The pairs of two images, two folders (by stem) or two videos (by the times of their frames).
 
     Args:
         visible: image, folder or video.
         thermal: of the same kind.
-        rig_offset_ns: from the rig file, added to the thermal stamps; videos are then paired by time.
+        rig_offset_ns: from the rig file, added to the times of thermal frames of videos.
 
     Raises:
         ValueError: a path is missing, empty or not readable, or the two are of different kinds; one sentence.
@@ -83,6 +83,7 @@ def _kind(path: Path) -> str:
 class _Stills:
     rate_hz: float | None = None
     stills = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, items: list[Item]) -> None:
         self._items = items
@@ -94,9 +95,9 @@ class _Stills:
 
 
 def _folder_items(visible: Path, thermal: Path) -> list[Item]:
-    images = {"visible": images_by_stem(visible), "thermal": images_by_stem(thermal)}
+    images = {"visible": some_images_by_stem(visible), "thermal": some_images_by_stem(thermal)}
     items = []
-    for stem in sorted(images["visible"].keys() | images["thermal"].keys()):
+    for stem in sorted(images["visible"].keys() | images["thermal"].keys(), key=natural_order):
         missing = [f"{camera} image" for camera, of_stem in images.items() if stem not in of_stem]
         load = (
             partial(_refuse, f"its {missing[0]} is missing")
@@ -121,29 +122,16 @@ class _Videos:
     def __init__(self, visible: Path, thermal: Path, rig_offset_ns: int) -> None:
         self._rig_offset_ns = rig_offset_ns
         self._visible, self._thermal = Video(visible), Video(thermal)
-        rates = self._visible.rate_hz, self._thermal.rate_hz
-        self._same_rate = abs(rates[0] / rates[1] - 1) < _SAME_RATE
-        self.rate_hz: float | None = min(rates)
+        self.rate_hz: float | None = min(self._visible.rate_hz, self._thermal.rate_hz)
         self.total = min(len(self._visible), len(self._thermal))
         self.unpaired: Counter[str] = Counter()
+        self.notes = (*self._visible.notes, *self._thermal.notes)
 
     def __iter__(self) -> Iterator[Item]:
-        pairs = self._by_number() if self._same_rate and not self._rig_offset_ns else self._by_time()
-        for number, pair in enumerate(pairs):
+        for number, pair in enumerate(self._pairs()):
             yield Item(f"{number:06d}", partial(_given, pair))
 
-    def _by_number(self) -> Iterator[FramePair]:
-        visible, thermal = _stamped(self._visible), _stamped(self._thermal)
-        while True:
-            pair = next(visible, None), next(thermal, None)
-            if pair[0] is None or pair[1] is None:
-                break
-            yield FramePair(pair[0], pair[1])
-        left = sum(frame is not None for frame in pair) + sum(1 for _ in visible) + sum(1 for _ in thermal)
-        if left:
-            self.unpaired["no_partner"] += left
-
-    def _by_time(self) -> Iterator[FramePair]:
+    def _pairs(self) -> Iterator[FramePair]:
         # The nearest frame of the faster video is at most half its period away; a whole one leaves room for rounding.
         period_ns = round(1e9 / max(self._visible.rate_hz, self._thermal.rate_hz))
         # Frames come by corrected time, so that none waits longer than the one that it belongs to.
@@ -169,4 +157,6 @@ def _given(pair: FramePair) -> FramePair:
 
 
 def _stamped(video: Video) -> Iterator[Frame]:
-    return (Frame(image, round(number * 1e9 / video.rate_hz)) for number, image in enumerate(video))
+    for time_s, image in video:
+        if not isinstance(image, ValueError):
+            yield Frame(image, round(time_s * 1e9))

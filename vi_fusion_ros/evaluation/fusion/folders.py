@@ -142,7 +142,7 @@ def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str
 
 
 def _read(path: Path) -> npt.NDArray[np.uint8]:
-    image = read_image(path, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    image = read_image(path, cv2.IMREAD_UNCHANGED)
     if image.dtype != np.uint8:
         raise DatasetError(f"{path}: {image.dtype} values; expected an 8-bit image")
     return image.astype(np.uint8, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,12 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.sync.pair_stream import DecodedPair, PairStream
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEvaluation, trivial_fusions
 from vi_fusion_ros.evaluation.metrics.fusion import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.objects import as_json
 from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.sync.pair_stream import DecodedPair, PairStream
 from vi_fusion_ros.sync.pairing import Drop
 from vi_fusion_ros.types import FusionResult, Image
 
@@ -59,12 +61,14 @@ class StreamEvaluation:
         sync_waits_ms: of the first frame for the second, in the bag's time.
         probabilities: (N, labels).
         present: (N, labels).
+        objects: of each pair, as ``vi_fusion_ros.objects.as_json`` has them.
         illumination: most probable class.
         attention: mean thermal share.
         overlap: share of the visible image that the thermal camera sees.
         latency_ms: by stage.
         wall_s: from the first to the last pair, fusing included.
         samples: pairs for the fusion metrics.
+        unmeasurable: pairs that would have been samples, by why the fusion metrics cannot be computed on them.
         measured: the metrics of samples, (methods, metrics), by number of the pair.
     """
 
@@ -74,12 +78,14 @@ class StreamEvaluation:
     sync_waits_ms: list[float] = field(default_factory=list)
     probabilities: list[list[float]] = field(default_factory=list)
     present: list[list[bool]] = field(default_factory=list)
+    objects: list[list[dict[str, Any]]] = field(default_factory=list)
     illumination: list[str] = field(default_factory=list)
     attention: list[float] = field(default_factory=list)
     overlap: list[float] = field(default_factory=list)
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     wall_s: float = 0.0
     samples: list[Sample] = field(default_factory=list)
+    unmeasurable: Counter[str] = field(default_factory=Counter)
     measured: dict[int, list[list[float]]] = field(default_factory=dict)
 
     def add(self, decoded: DecodedPair, result: FusionResult) -> None:
@@ -89,6 +95,7 @@ class StreamEvaluation:
         self.sync_waits_ms.append(decoded.sync_wait_ms)
         self.probabilities.append([score.probability for score in result.scores])
         self.present.append([score.present for score in result.scores])
+        self.objects.append([as_json(found) for found in result.objects])
         self.illumination.append(result.illumination)
         self.attention.append(result.thermal_attention)
         self.overlap.append(result.overlap)
@@ -135,9 +142,10 @@ class StreamEvaluator:
         number, samples = len(self.evaluation.stamps_ns) - 1, self.evaluation.samples
         if number % self._stride:
             return
-        sample = _sample(number, result, self._pictures)
-        if sample is not None:
-            samples.append(sample)
+        try:
+            samples.append(_sample(number, result, self._pictures))
+        except _UnmeasurableError as error:
+            self.evaluation.unmeasurable[str(error)] += 1
         if len(samples) == 2 * METRIC_PAIRS:
             self._stride *= 2
             samples[:] = [kept for kept in samples if kept.number % self._stride == 0]
@@ -195,7 +203,7 @@ def summary(
         "illumination": {name: evaluation.illumination.count(name) for name in sorted(set(evaluation.illumination))},
         "thermal_attention": {"mean": float(np.mean(evaluation.attention))},
         "overlap": {"mean": float(np.mean(evaluation.overlap))},
-        "fusion": _fusion(fusion),
+        "fusion": _fusion(fusion, evaluation.unmeasurable),
         "timeline": {
             "stamp_ns": evaluation.stamps_ns,
             "skew_ms": [skew / 1e6 for skew in evaluation.skews_ns],
@@ -204,19 +212,28 @@ def summary(
             "probability": {
                 label: [row[k] for row in evaluation.probabilities] for k, label in enumerate(evaluation.labels)
             },
+            "objects": evaluation.objects,
         },
         "timings": _timings(evaluation),
     }
 
 
-def _sample(number: int, result: FusionResult, picture: bool) -> Sample | None:
+class _UnmeasurableError(ValueError):
+    """The fusion metrics say nothing about a pair; the text is a clause that says why, the same for all such pairs."""
+
+
+def _sample(number: int, result: FusionResult, picture: bool) -> Sample:
     visible, thermal, mask = result.pair.visible, result.thermal_grey, result.mask
     assert visible is not None  # streams hold pairs of both cameras
     assert thermal is not None
     assert mask is not None
     left, top, width, height = cv2.boundingRect(mask)
-    if min(width, height) < MIN_SIZE or visible.image.dtype != np.uint8:
-        return None
+    if min(width, height) < MIN_SIZE:
+        raise _UnmeasurableError(
+            f"both cameras see {width}x{height} pixels in common; expected {MIN_SIZE}x{MIN_SIZE} or more"
+        )
+    if visible.image.dtype != np.uint8:
+        raise _UnmeasurableError(f"visible images of {visible.image.dtype.name}; expected 8 bits")
     part = np.s_[top : top + height, left : left + width]
     # Copies: what came from a bag may be a view that keeps a whole chunk of it in memory.
     images = (visible.image[part].copy(), thermal[part].copy(), result.fused[part])
@@ -279,11 +296,12 @@ def _label(evaluation: StreamEvaluation, k: int) -> dict[str, Any]:
     }
 
 
-def _fusion(fusion: FusionEvaluation | None) -> dict[str, Any]:
+def _fusion(fusion: FusionEvaluation | None, left_out: Counter[str]) -> dict[str, Any]:
+    about = {"left_out": dict(left_out)} if left_out else {}
     if fusion is None:
-        return {"n": 0}
+        return {"n": 0, "reason": "; ".join(left_out) or "no pair was measured", **about}
     result = fusion.summary()
-    return {key: result[key] for key in ("n", "methods", "mean_rank", "ranked_metrics", "frames", "per_frame")}
+    return about | {key: result[key] for key in ("n", "methods", "mean_rank", "ranked_metrics", "frames", "per_frame")}
 
 
 def _timings(evaluation: StreamEvaluation) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vi_fusion_ros.images import files
 from vi_fusion_ros.training.datasets.labels import LABELS
 from vi_fusion_ros.types import Image
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 
 class DatasetError(ValueError):
@@ -209,45 +208,42 @@ class PairDataset:
 
 
 def read_image(path: Path, flags: int) -> Image:
-    """Decode one image file.
+    """Read one image file, as every other command does, and give it the channels that are asked for.
 
     Args:
         path: the file.
-        flags: OpenCV's ``IMREAD_…`` flags.
+        flags: of OpenCV's: ``IMREAD_COLOR``, ``IMREAD_ANYDEPTH | IMREAD_GRAYSCALE`` or ``IMREAD_UNCHANGED``. The depth
+            stays as it is in any case.
 
     Returns:
         (H, W) or (H, W, 3) BGR.
 
     Raises:
-        DatasetError: the file is missing, empty or no image.
+        DatasetError: the file is missing, empty or no image, or a colour image of more than 8 bits is asked for.
     """
     try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); expected an image") from error
-    try:
-        image = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error:  # a header that promises more pixels than OpenCV accepts
-        image = None
-    if image is None or _is_cut_jpeg(data.tobytes()):
-        raise DatasetError(f"{path}: corrupt or not an image ({data.size} bytes); expected JPEG, PNG, BMP or TIFF")
-    return image
-
-
-def _is_cut_jpeg(data: bytes) -> bool:
-    """Whether the last scan of a JPEG does not end; OpenCV before 4.12 shows grey where it is cut and says nothing."""
-    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        image = files.read_image(path)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+    if flags == cv2.IMREAD_UNCHANGED:
+        return image
+    if flags == cv2.IMREAD_COLOR:
+        if image.dtype != np.uint8:
+            raise DatasetError(f"{path}: pixels of type {image.dtype}; expected 8 bits in a visible image")
+        return files.to_colour(image)
+    return files.to_grey(image)
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Images directly inside ``folder``, by stem, in sorted order.
+    """Images directly inside ``folder``, by stem, in natural order.
 
     Raises:
-        DatasetError: the folder does not exist.
+        DatasetError: the folder does not exist, or two images have one stem.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; expected a folder of images")
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES}
+    try:
+        return files.images_by_stem(folder)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
 
 
 def pair_by_stem(visible: Path, thermal: Path) -> tuple[list[tuple[str, Path, Path]], list[Problem]]:
