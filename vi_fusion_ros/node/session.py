@@ -21,13 +21,12 @@ from vi_fusion_ros.node.status.graph_checks import Surroundings, ThreadCpuWait, 
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, stamped_image
-from vi_fusion_ros.node.synchronizer import make_pairing
+from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
-from vi_fusion_ros.sync.pairing import PairingPolicy
 from vi_fusion_ros.sync.stamped_image import StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
@@ -119,7 +118,7 @@ class Session:
         self.health = HealthMonitor(_limits(settings), time.monotonic())
         self._inbox = Inbox()
         self._flush = threading.Event()  # asks the worker to settle what waits for a partner
-        self._streams = CameraStreams(make_pairing(settings["pairing.policy"], _policy(settings, rig_offset_ns)))
+        self._streams = CameraStreams(make_pairing(settings["pairing.policy"], pairing_policy(settings, rig_offset_ns)))
         self._worker: Worker[ImagePair] = Worker(
             self._fuse, self._pair, self._on_error, settings["queue_depth"], self._skipped
         )
@@ -305,7 +304,7 @@ class Session:
                 self._on_error(error)
         now_ns = time.monotonic_ns()
         yield from self._streams.poll(now_ns)
-        policy = _policy(self._settings, self._rig_offset_ns)
+        policy = pairing_policy(self._settings, self._rig_offset_ns)
         if policy != self._streams.pairing.policy:
             yield from self._streams.replace(make_pairing(self._settings["pairing.policy"], policy), now_ns)
         if self._flush.is_set():
@@ -391,14 +390,4 @@ def _limits(settings: Mapping[str, Any]) -> Limits:
         silence_s=settings["single_camera_timeout"],
         fault_s=settings["health.fault_time"],
         recovery_s=settings["health.recovery_time"],
-    )
-
-
-def _policy(settings: Mapping[str, Any], rig_offset_ns: int) -> PairingPolicy:
-    return PairingPolicy(
-        max_skew_ns=round(settings["pairing.max_skew"] * 1e9),
-        max_wait_ns=round(settings["pairing.max_wait"] * 1e9),
-        visible_offset_ns=round(settings["visible.time_offset"] * 1e9),
-        thermal_offset_ns=round(settings["thermal.time_offset"] * 1e9) + rig_offset_ns,
-        queue_size=settings["pairing.queue_size"],
     )
