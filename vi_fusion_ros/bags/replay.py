@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.pairing import NearestPairing
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.types import Camera
 
@@ -54,7 +55,7 @@ class Replay:
         self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
-        self.intake = PairStream(replace(POLICY, thermal_offset_ns=rig_offset_ns))
+        self.intake = PairStream(NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns)))
 
     @property
     def expected_pairs(self) -> int:

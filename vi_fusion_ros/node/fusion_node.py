@@ -316,7 +316,7 @@ class FusionNode(LifecycleNode):
     def _load_engine(self) -> Engine:
         logger = self.get_logger()
         model = Path(self._settings["model"] or default_model())
-        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
+        return select_engine(model, engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
 
     def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
         mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
@@ -432,7 +432,8 @@ def _require_success(outcome: TransitionCallbackReturn) -> None:
         raise ValueError("a managed entity of the node refused the transition")
 
 
-def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+def engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+    """What the node's parameters ask of the engine."""
     cache = settings["engine.cache_dir"]
     return Wanted(
         backend=settings["backend"],

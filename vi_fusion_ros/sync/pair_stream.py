@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vi_fusion_ros.sync.pairing import NearestPairing, Pair, PairingPolicy
+from vi_fusion_ros.sync.pairing import NearestPairing, Pair, Pairing, PairingPolicy
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampClock, StampTrack
 from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair
@@ -55,7 +55,7 @@ class PairStream:
     """Checks and pairs messages as the fusion node does, and keeps account of them. Not thread-safe.
 
     Args:
-        policy: bounds and offsets; the node's defaults.
+        pairing: fresh; None: that of the node's defaults.
 
     Attributes:
         pairing: counts pairs, drops by reason and jumps back in time.
@@ -65,8 +65,8 @@ class PairStream:
         stamps: by camera, of the messages that can be paired.
     """
 
-    def __init__(self, policy: PairingPolicy = POLICY) -> None:
-        self.pairing: NearestPairing[StampedImage] = NearestPairing(policy)
+    def __init__(self, pairing: Pairing[StampedImage] | None = None) -> None:
+        self.pairing: Pairing[StampedImage] = pairing or NearestPairing(POLICY)
         self.received: Counter[str] = Counter()
         self.invalid: Counter[str] = Counter()
         self.problems: list[str] = []

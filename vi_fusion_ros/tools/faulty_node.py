@@ -25,7 +25,6 @@ from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane
 from vi_fusion_ros.engines.engine_cache import Found
 from vi_fusion_ros.engines.hot_swap import SwitchingEngine
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
-from vi_fusion_ros.images import encodings
 from vi_fusion_ros.node import capture, fusion_node, session
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.fusion_node import FusionNode
@@ -34,6 +33,7 @@ from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import HealthMonitor
+from vi_fusion_ros.sync.stamped_image import StampedImage
 
 PROMOTED = "second "
 """How the description of the engine begins that takes over and can fail."""
@@ -43,16 +43,16 @@ INJECTED = "a fault was injected"
 
 POINTS: dict[str, list[tuple[Any, str]]] = {
     "activation": [
-        (session, "make_synchronizer"), (FusionNode, "create_subscription"), (Worker, "start"),
+        (session, "make_pairing"), (FusionNode, "create_subscription"), (Worker, "start"),
         (session, "ThreadCpuWait"), (FusionPipeline, "reset"),
     ],
     "arrived": [(HealthMonitor, "arrived")],
     "capture": [(capture, "write_capture")],
-    "decode": [(encodings, "decode_image")],
+    "decode": [(StampedImage, "decode")],
     "latency": [(Statistics, "published")],
     "load": [(OnnxRuntimeEngine, "__init__")],
     "process": [(FusionPipeline, "process")],
-    "read": [(session, "checked_image")],
+    "read": [(session, "stamped_image")],
     "usable": [(HealthMonitor, "usable")],
 }  # fmt: skip
 """What raises instead of doing its work, by the name of the point. Besides, there are ``engine``, ``publisher``,
