@@ -172,7 +172,7 @@ def test_calibrating_from_running_cameras_writes_a_rig(launch, tmp_path):
         probe.send("thermal", stamp, thermal[30:430, 20:520])  # sees less: plain rescaling is no answer
         if number == 20 or not process.alive:
             break
-    wait_until(lambda: not process.alive, "the calibration")
+    wait_until(lambda: not process.alive, "the calibration", 4 * DEADLINE_S)
     assert "pair 3 of 3" in process.output
     rig = Rig.load(tmp_path / "rig.yaml")
     assert rig.thermal_size == (500, 400)
