@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import pytest
 pytest.importorskip("captum", reason="captum is not installed")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from vi_fusion_ros.engines.calibration import Calibration  # noqa: E402
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
-from vi_fusion_ros.explain.differentiable import load_classifier  # noqa: E402
+from vi_fusion_ros.explain.differentiable import Classifier, load_classifier  # noqa: E402
 from vi_fusion_ros.explain.explanation import Explainer  # noqa: E402
 from vi_fusion_ros.explain.maps import METHODS, class_activation, saliency  # noqa: E402
 from vi_fusion_ros.resources import default_model  # noqa: E402
@@ -88,3 +90,12 @@ def test_a_model_of_other_making_is_refused_in_one_sentence(model: Path) -> None
         load_classifier(model)
     with pytest.raises(ValueError, match=r"needs the \.onnx that the engine was built from"):
         load_classifier(Path("model.engine"))
+
+
+def test_the_classifier_is_calibrated_by_label():
+    network = torch.nn.Module()
+    network.forward = lambda visible, _thermal: SimpleNamespace(logits=visible.mean((2, 3)))
+    calibration = Calibration(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, -1.0]), np.full(3, 0.5))
+    classifier = Classifier(network, calibration)
+    visible = torch.ones(1, 3, 8, 8)
+    np.testing.assert_allclose(classifier(visible, visible[:, :1]).numpy(), [[1.0, 0.0, 0.5]])
