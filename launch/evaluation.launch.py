@@ -10,11 +10,9 @@ from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 from vi_fusion_ros.node import launch_support
-
-WRITE_WITHIN_S = "600"  # after Ctrl-C: the node fuses what waits and measures it
+from vi_fusion_ros.tools import launch_actions
 
 ARGUMENTS = {
     "visible_image": ("visible/image", "visible image topic"),
@@ -53,22 +51,14 @@ def evaluation_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for sentence in launch_support.misspelt(context.launch_configurations, ARGUMENTS):
         get_logger("evaluation.launch.py").warning(sentence)
     of_file = launch_support.file_parameters(given["params_file"], given["fusion_node"]) if given["params_file"] else {}
-    node = Node(
-        package="vi_fusion_ros",
-        executable="evaluation_node",
-        output="screen",
-        sigterm_timeout=WRITE_WITHIN_S,
-        sigkill_timeout=WRITE_WITHIN_S,
-        parameters=[{**(of_file or {}), **launch_support.given_parameters(given), "json": given["json"]}],
-        remappings=[
-            (f"{camera}/image{suffix}", given[f"{camera}_image"] + suffix)
-            for camera in launch_support.CAMERAS
-            for suffix in ("", "/compressed")
-        ],
-    )
+    node = launch_actions.evaluation_node(given, of_file or {})
 
     def ended(event: ProcessExited, _context: LaunchContext) -> None:
         if event.returncode:
             raise RuntimeError(f"evaluation_node has failed (status {event.returncode})")
 
-    return [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)), node]
+    return [
+        RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)),
+        launch_actions.interrupted_at_shutdown(node),
+        node,
+    ]

@@ -7,7 +7,7 @@ compressed, ...) are taken too. For figures that are the same on every run use `
 DDS, so no frame is ever lost.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from launch import Event, EventHandler, LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
@@ -20,22 +20,22 @@ from launch.actions import (
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown, matches_action
-from launch.events.process import ProcessExited, SignalProcess
+from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleNode, Node
+from launch_ros.actions import LifecycleNode
 from launch_ros.ros_adapters import get_ros_node
 from launch_ros.substitutions import FindPackageShare
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node import launch_support
+from vi_fusion_ros.tools import launch_actions
 
 CLOCK_HZ = "100"
 SETTLE_S = 3.0  # for the last images, after the bag has ended
-WRITE_WITHIN_S = "600"  # after Ctrl-C: evaluation_node fuses what waits and measures it
 
 # name: (default, description); None: has to be given
 ARGUMENTS = {
@@ -101,41 +101,18 @@ def play_and_evaluate(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         handlers.append(_on_end(lambda action: _is_node(action, fusion), "fusion_node has ended before the bag"))
     if not launch_support.read(given, "evaluate", launch_support.boolean):
         return [*handlers, _on_end(lambda action: action is play, "the bag cannot be played", _settled(end))]
-    node = evaluation_node(given, fusion, environment)
-    stop = EmitEvent(event=SignalProcess(signal_number="SIGINT", process_matcher=matches_action(node)))
+    parameters = launch_support.file_parameters(given["params_file"], fusion) or {}
+    node = launch_actions.evaluation_node(
+        {**given, "use_sim_time": "true"}, parameters, given["namespace"], environment
+    )
     return [
         *handlers,
-        _on_end(lambda action: action is play, "the bag cannot be played", _settled(stop)),
+        _on_end(lambda action: action is play, "the bag cannot be played", _settled(launch_actions.interrupt(node))),
         # It is waited for however long it takes, and its failure counts after Ctrl-C too: there is no result then.
         _on_end(lambda action: action is node, "evaluation_node has failed", end, at_any_time=True),
+        launch_actions.interrupted_at_shutdown(node),
         node,
     ]
-
-
-def evaluation_node(given: Mapping[str, str], fusion: str, environment: Mapping[str, str]) -> Node:
-    """The node that measures, with the parameters that fusion_node has of the same file and the same arguments."""
-    return Node(
-        package="vi_fusion_ros",
-        executable="evaluation_node",
-        namespace=given["namespace"],
-        output="screen",
-        sigterm_timeout=WRITE_WITHIN_S,
-        sigkill_timeout=WRITE_WITHIN_S,
-        additional_env=dict(environment),
-        parameters=[
-            {
-                **(launch_support.file_parameters(given["params_file"], fusion) or {}),
-                **launch_support.given_parameters(given),
-                "use_sim_time": True,
-                "json": given["json"],
-            }
-        ],
-        remappings=[
-            (f"{camera}/image{suffix}", given[f"{camera}_image"] + suffix)
-            for camera in launch_support.CAMERAS
-            for suffix in ("", "/compressed")
-        ],
-    )
 
 
 def _on_start(context: LaunchContext, topic: str, play: ExecuteProcess) -> RegisterEventHandler:

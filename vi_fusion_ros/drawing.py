@@ -10,6 +10,8 @@ import numpy as np
 from vi_fusion_ros.types import DetectedObject, FusionResult, Image, LabelScore, Mode
 
 Color = tuple[int, int, int]
+Strip = tuple[int, int, int, int]
+"""x, y, width and height, pixels."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PRESENT = (90, 220, 90)
@@ -49,37 +51,53 @@ def attention_color(result: FusionResult) -> Image:
 
 def overlay(result: FusionResult) -> Image:
     """The fused image with its objects, labels, illumination and mode on it, (H, W, 3) uint8 BGR."""
-    image = grey8(result.fused).copy()
-    draw_objects(image, result)
+    image = with_objects(result)
     light = f"{result.illumination} {result.illumination_probability:.0%}"
     note = _MODE_NOTE[result.pair.mode]
     write_labels(image, result.scores, f"{light}  {note}" if note else light)
     return image
 
 
-def draw_objects(image: Image, result: FusionResult) -> None:
-    """Draw the boxes of a result into a BGR image of its size, with label and probability; a colour a label."""
+def with_objects(result: FusionResult) -> Image:
+    """The fused image with the boxes, each with its label and probability, a colour a label; (H, W, 3) uint8 BGR."""
+    image = grey8(result.fused).copy()
     labels = [score.label for score in result.scores]
-    for found in reversed(result.objects):  # the surest lies on top
-        _draw_object(image, found, _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)])
+    colored = [(found, _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)]) for found in result.objects]
+    for found, color in reversed(colored):  # the surest lies on top
+        _draw_box(image, found, color)
+    taken: list[Strip] = []
+    for found, color in colored:
+        _draw_name(image, found, color, taken)
+    return image
 
 
-def _draw_object(image: Image, found: DetectedObject, color: Color) -> None:
-    height, width = image.shape[:2]
-    scale = max(height / 1100.0, 0.35)
-    line = max(round(height / 350), 1)
+def _draw_box(image: Image, found: DetectedObject, color: Color) -> None:
     left, top, right, bottom = (round(edge) for edge in found.box)
-    corners = (left, top), (right - 1, bottom - 1)
-    cv2.rectangle(image, *corners, _INK, line + 2)  # so that it shows on bright ground too
-    cv2.rectangle(image, *corners, color, line)
+    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), color, max(round(image.shape[0] / 240), 1))
+    cv2.rectangle(image, (left - 1, top - 1), (right, bottom), _INK, 1)  # so that it shows on bright ground too
+
+
+def _draw_name(image: Image, found: DetectedObject, color: Color, taken: list[Strip]) -> None:
+    """Write what it is above the box, or where no strip of an earlier one is in the way; adds to ``taken``."""
+    scale = max(image.shape[0] / 1100.0, 0.35)
     text = f"{found.label} {found.probability:.0%}"
-    (text_width, text_height), _ = cv2.getTextSize(text, _FONT, scale, 1)
-    margin = max(round(text_height / 3), 2)
-    strip_width, strip_height = text_width + 2 * margin, text_height + 2 * margin
-    x = max(min(left, width - strip_width), 0)
-    y = top - strip_height if top >= strip_height else top
-    cv2.rectangle(image, (x, y), (x + strip_width - 1, y + strip_height - 1), color, cv2.FILLED)
-    _text(image, text, (x + margin, y + margin + text_height), scale, _INK)
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    margin = max(height // 3, 2)
+    width, height = width + 2 * margin, height + 2 * margin
+    if width > image.shape[1]:  # a crop of a few pixels
+        return
+    left, top, _, bottom = (round(edge) for edge in found.box)
+    left = min(left, image.shape[1] - width)
+    places = [(left, y) for y in (top - height, top, bottom, bottom - height) if 0 <= y <= image.shape[0] - height]
+    free = [place for place in places if not any(_overlap((*place, width, height), other) for other in taken)]
+    x, y = (free or places or [(left, 0)])[0]
+    taken.append((x, y, width, height))
+    cv2.rectangle(image, (x, y), (x + width - 1, y + height - 1), color, cv2.FILLED)
+    _text(image, text, (x + margin, y + height - margin), scale, _INK)
+
+
+def _overlap(a: Strip, b: Strip) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def write_labels(image: Image, scores: Sequence[LabelScore], footer: str) -> None:

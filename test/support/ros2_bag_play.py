@@ -32,8 +32,8 @@ for number in range(pairs):
     stamp = to_time(_START_NS + number * _PERIOD_NS)
     clock.publish(Clock(clock=stamp))
     for name, camera in cameras.items():
-        image = np.tile(np.arange(128, dtype=np.uint8) + number, (96, 1))
-        image = np.dstack([image] * 3) if name == "visible" else 29000 + image.astype(np.uint16)
+        ramp = np.tile(np.arange(80, dtype=np.uint8) + number, (64, 1))
+        image = np.dstack([ramp] * 3) if name == "visible" else 29000 + ramp.astype(np.uint16)
         message = fill_image(Image(), image)
         message.header.stamp = stamp
         camera.publish(message)

@@ -33,7 +33,7 @@ _PYRAMID = (48, 64, 96)
 _RARE = 0.01
 """Score of an object's centre in an untrained network, as a probability: most places have none (Lin et al., 2017)."""
 _LARGEST_EXPONENT = 4.5
-_CENTRES_SHARE = 2 / 3
+_CENTRES_SHARE = 0.85
 """Share of the object map in presence: on sets that were set aside it is right more often than the score map, which
 learns places by heart (docs/model.md)."""
 

@@ -16,6 +16,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vi_fusion_ros.images import encodings, wire_format
+from vi_fusion_ros.node.camera_info import CameraInfos
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.node.publishers import ResultPublishers
@@ -29,8 +30,6 @@ from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import CAMERAS, Camera, HealthMonitor, Limits, Route
 from vi_fusion_ros.sync.pairing import PairingPolicy
 from vi_fusion_ros.types import Frame, FramePair, FusionResult
-
-_BEHIND_STAMP = 12  # bytes: the head of CDR, seconds, nanoseconds
 
 
 class _Reporter:
@@ -95,20 +94,6 @@ class _Account:
             self.dropped("failed", self._left)
 
 
-class _Changes:
-    """Takes serialised camera_info and passes on what differs from the last one in more than the stamp."""
-
-    def __init__(self, callback: Callable[[CameraInfo], None]) -> None:
-        self._callback = callback
-        self._last = b""
-
-    def __call__(self, wire: bytes) -> None:
-        content = wire[_BEHIND_STAMP:]
-        if content != self._last:
-            self._callback(deserialize_message(wire, CameraInfo))
-            self._last = content
-
-
 class Session:
     """One activation of the node. Where it cannot be made, nothing of it is left.
 
@@ -146,7 +131,7 @@ class Session:
         self._past_pairs = self._past_resets = 0
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
-        self._camera_info: dict[Camera, CameraInfo] = {}
+        self._camera_infos = {camera: CameraInfos(partial(self._on_camera_info, camera)) for camera in CAMERAS}
         self._resets_seen = 0
         self.health = HealthMonitor(_limits(settings), time.monotonic())
         self._pairing_in_use = True
@@ -284,10 +269,9 @@ class Session:
         self.topics[camera] = self._node.resolve_topic_name(topic)
         kind, read = (CompressedImage, checked_compressed) if compressed else (Image, checked_image)
         intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
-        intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
+        intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
 
     def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
-        self._camera_info[camera] = message
         self.on_camera_info(camera, message)
 
     def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
@@ -365,8 +349,10 @@ class Session:
         decoded = time.monotonic_ns()
         result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
-        camera: Camera = "thermal" if visible is None else "visible"
-        if not self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"]):
+        published = self._publishers.publish(
+            result, self._camera_info(pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
+        )
+        if not published:
             return
         end = time.monotonic_ns()
         latency_ms = {
@@ -381,6 +367,12 @@ class Session:
         account.published(result, latency_ms, age_s)
         if self.drift is not None:
             self.drift.offer(pair)
+
+    def _camera_info(self, pair: FramePair) -> CameraInfo | None:
+        """Of the camera that the result is drawn in."""
+        camera: Camera = "thermal" if pair.visible is None else "visible"
+        height, width = pair.reference.image.shape[:2]
+        return self._camera_infos[camera].of(pair.reference.stamp_ns, (width, height))
 
     def _usable(self, camera: Camera, arrival: ArrivedMessage | None, account: _Account) -> Frame | None:
         """The decoded frame, unless there is none, it is broken, or its stream is not fit to be used."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.calibration import Platt, calibrate
-from vi_fusion_ros.training.checkpoints import checkpoint_weights
+from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.classification import calibration_error, roc_auc
 from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import frames_of, load_splits
@@ -80,7 +80,7 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         # A head start from elsewhere might have seen the group.
         run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data, start_from=None)
         network = FusionNet(config.network)
-        network.load_state_dict(checkpoint_weights(train(run, resume, load_splits(data)).last)[1])
+        network.load_state_dict(checkpoint_weights(_trained(run, resume))[1])
         parts.append(_judge(network.eval(), dataclasses.replace(config.data, sets=held), number))
     if not parts:
         raise ValueError(f"the configuration has none of the sets {', '.join(sum(GROUPS.values(), ()))}")
@@ -92,6 +92,14 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         "figures": figures(scores),
         "calibration": made,
     }
+
+
+def _trained(run: TrainConfig, resume: bool) -> Path:
+    """The last checkpoint of a run, which is trained first unless it is whole already."""
+    last = run.runs / run.name / "last.ckpt"
+    if resume and last.exists() and finished_epochs(last) >= run.optim.epochs:
+        return last
+    return train(run, resume, load_splits(run.data)).last
 
 
 def figures(scores: Scores) -> dict[str, Any]:

@@ -52,7 +52,6 @@ def open_output(folder: Path, rate_hz: float | None, gray: bool) -> Output:
     if gray:
         return _Images(folder, _luma)
     if rate_hz is None:
-        (folder / OVERLAY).mkdir(exist_ok=True)
         return _Both(_Images(folder, _fused), _Images(folder / OVERLAY, overlay))
     return _Both(_Video(folder / VIDEO_NAME, rate_hz, _fused), _Video(folder / f"{OVERLAY}.mp4", rate_hz, overlay))
 
@@ -102,6 +101,7 @@ class _Images:
         pass  # each image is finished when it is written
 
     def write(self, name: str, result: FusionResult) -> None:
+        self._folder.mkdir(exist_ok=True)
         _, data = cv2.imencode(".png", self._picture(result))
         _replace(self._folder / f"{name}.png", data.tobytes())
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from vi_fusion_ros.drawing import attention_color, grey8
+from vi_fusion_ros.drawing import attention_color, grey8, with_objects
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.prediction import Judged, views
 from vi_fusion_ros.evaluation.reports.html_report import Page, Table
@@ -164,7 +164,7 @@ def _example(judged: Judged, i: int, root: Path, model: Path) -> Image:
     visible, thermal = views(judged, root, sample)
     result = fuse_pair(model, visible, thermal, judged.rig)
     assert result.thermal_grey is not None
-    shown = (visible, result.thermal_grey, result.fused, attention_color(result))
+    shown = (visible, result.thermal_grey, with_objects(result), attention_color(result))
     tiles = np.hstack([_tile(image) for image in shown])
     tiles = tiles[: round(_TILE * min(visible.shape[0] / visible.shape[1], 1))]
     said = ", ".join(f"{s.label} {s.probability:.0%}" for s in result.scores)
