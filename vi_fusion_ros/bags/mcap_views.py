@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import ReaderError
+from rosbags.rosbag2 import ReaderError, storage_mcap
 from rosbags.rosbag2.storage_mcap import ChunkInfo, McapReader
 
 _RECORD = struct.Struct("<BQ")  # opcode, length of the content
@@ -19,6 +21,8 @@ _CHUNK_HEADER_SIZE = 40  # of an uncompressed one, whose name of the compression
 _MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _MESSAGE_OPCODE = 0x05
 
+_PARSE_QOS = storage_mcap.parse_qos  # raises where the text is not as it expects
+
 
 class McapViewReader(McapReader):
     """Gives messages as views of their chunk, where no chunk is compressed; else as the class below it does."""
@@ -26,8 +30,11 @@ class McapViewReader(McapReader):
     def messages(
         self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
     ) -> Generator[tuple[Connection, int, Any], None, None]:
-        """As rosbags': by log time; of equal ones, in the order of writing."""
-        if start is not None or stop is not None or not self.chunks or any(chunk.compression for chunk in self.chunks):
+        """As rosbags': by log time; of equal ones, in the order of writing. Without chunks, in that order alone."""
+        if not self.chunks:
+            yield from self.messages_scan(connections, start, stop)
+            return
+        if start is not None or stop is not None or any(chunk.compression for chunk in self.chunks):
             yield from super().messages(connections, start, stop)
             return
         by_channel = {connection.id: connection for connection in connections}
@@ -66,3 +73,26 @@ class McapViewReader(McapReader):
         if checksum and crc32(records) != checksum:
             raise ReaderError("chunk checksum mismatch")
         return records
+
+
+def _no_qos(_: Any) -> list[Any]:
+    return []
+
+
+@contextmanager
+def opened_mcap(file: Path) -> Iterator[McapViewReader]:
+    """A reader of a file, whatever its channels say of QoS.
+
+    Raises:
+        Exception: the file is not whole; whatever rosbags stumbles over.
+    """
+    reader = McapViewReader(file)
+    storage_mcap.parse_qos = _no_qos
+    try:
+        reader.open()
+    finally:
+        storage_mcap.parse_qos = _PARSE_QOS
+    try:
+        yield reader
+    finally:
+        reader.close()

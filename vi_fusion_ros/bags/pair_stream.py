@@ -53,11 +53,13 @@ class PairableMessage:
         message: shaped like ``sensor_msgs/Image`` or ``CompressedImage``.
         codec: reads it.
         stamp_ns: its stamp.
+        arrival_ns: when it arrived, where that is another time than the pairing's clock says; else None.
     """
 
     message: Any
     codec: Codec
     stamp_ns: int
+    arrival_ns: int | None = None
 
 
 class MessagePair(NamedTuple):
@@ -142,7 +144,13 @@ class PairStream:
             self.problems.append(problem.sentence)
 
     def add(
-        self, camera: Camera, where: str, read: Callable[[], Any], codec: Codec, now_ns: int | StampClock
+        self,
+        camera: Camera,
+        where: str,
+        read: Callable[[], Any],
+        codec: Codec,
+        now_ns: int | StampClock,
+        arrival_ns: int | None = None,
     ) -> list[MessagePair] | StreamProblem:
         """Take a message; return the pairs that it settles, or why it cannot be used. Notes nothing.
 
@@ -152,6 +160,7 @@ class PairStream:
             read: gives the message; may raise anything.
             codec: of the message's type.
             now_ns: of its arrival, on a clock that never steps back; or a clock that its stamp sets.
+            arrival_ns: when it arrived, where the clock is set by stamps.
         """
         self.received[camera] += 1
         try:
@@ -166,7 +175,7 @@ class PairStream:
         now_ns = now_ns.at(camera, stamp_ns) if isinstance(now_ns, StampClock) else now_ns
         add = self.pairing.add_visible if camera == "visible" else self.pairing.add_thermal
         resets = self.pairing.time_resets
-        pairs = add(PairableMessage(message, codec, stamp_ns), stamp_ns, now_ns)
+        pairs = add(PairableMessage(message, codec, stamp_ns, arrival_ns), stamp_ns, now_ns)
         # Where this message jumps back, what it settles is of the time before.
         return [MessagePair(pair, resets) for pair in pairs]
 
@@ -197,9 +206,16 @@ def decoded(messages: MessagePair) -> DecodedPair | StreamProblem:
         return visible
     if isinstance(thermal, StreamProblem):
         return thermal
-    waited_ms = pair.sync_wait_ns / 1e6
+    waited_ms = _waited_ns(pair) / 1e6
     together = FramePair(visible, thermal, pair.skew_ns, waited_ms)
     return DecodedPair(together, (time.perf_counter() - start) * 1e3, waited_ms, messages.time_resets)
+
+
+def _waited_ns(pair: Pair[PairableMessage]) -> int:
+    arrivals = pair.visible.arrival_ns, pair.thermal.arrival_ns
+    if arrivals[0] is None or arrivals[1] is None:
+        return pair.sync_wait_ns
+    return abs(arrivals[0] - arrivals[1])
 
 
 def _frame(camera: Camera, arrival: PairableMessage) -> Frame | StreamProblem:

@@ -1,7 +1,11 @@
-"""The pairs of a bag: read, paired and decoded ahead of who takes them, every pair once, the same in every run."""
+"""The pairs of a bag: read, paired and decoded ahead of who takes them, every pair once, the same in every run.
+
+A bag is read twice: for its stamps, and then for the images in the order of these.
+"""
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,20 +13,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.pair_stream import Codec, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.bags.pair_stream import (
+    Codec,
+    DecodedPair,
+    MessagePair,
+    PairStream,
+    StampClock,
+    StreamProblem,
+    decoded,
+)
 from vi_fusion_ros.bags.source import BagError, BagSource
+from vi_fusion_ros.bags.stamp_order import Integers, Seen, by_rank, most_held, ranks_by_stamp
+from vi_fusion_ros.bags.storage import Record
+from vi_fusion_ros.images.encodings import ImageError
+from vi_fusion_ros.images.wire_format import read_stamp
 from vi_fusion_ros.sync.health import Camera
+
 
 T = TypeVar("T")
 
 _AHEAD = 8
+_MOST_HELD = 16  # images of which a few may be large
 _DECODERS = min(os.cpu_count() or 1, 4)  # OpenCV decodes without the interpreter's lock
 _END: Any = object()
 
 
 class Replay:
-    """Plays the two image topics of a bag through the node's pairing, on the bag's clock.
+    """Plays the two image topics of a bag through the node's pairing, in the order of their stamps.
+
+    Pairs are formed by stamp alone: the order and the delay with which messages were recorded make no difference.
 
     Args:
         source: the bag.
@@ -52,6 +74,7 @@ class Replay:
         self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
+        self._rig_offset_ns = rig_offset_ns
         self.intake = PairStream(rig_offset_ns)
 
     @property
@@ -88,18 +111,52 @@ class Replay:
             yield event if isinstance(event, StreamProblem) else decoders.submit(decoded, event)
 
     def _events(self) -> Iterator[MessagePair | StreamProblem]:
-        now_ns = 0
-        for record in self._source.records(list(self._topics)):
-            now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
+        clock = StampClock()
+        for record in self._by_stamp():
             kind = self._types[record.topic]
             read = partial(reader_of(kind, self._codecs), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
-            outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
+            camera, codec = self._topics[record.topic], self._codecs[kind]
+            outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns)
             if isinstance(outcome, StreamProblem):
                 yield outcome
             else:
                 yield from outcome
-        yield from self.intake.flush(now_ns)
+        yield from self.intake.flush(clock.now_ns)
+
+    def _by_stamp(self) -> Iterator[Record]:
+        """The messages of both cameras in the order of their stamps."""
+        topics, cameras, ranks = list(self._topics), *self._ranks()
+        if most_held(ranks) <= _MOST_HELD:
+            ordered = by_rank(self._source.records(topics), ranks)
+        else:  # one camera lags: each is read for itself, for what is between them may not fit into memory
+            ordered = heapq.merge(
+                *(
+                    by_rank(self._source.records([topic]), ranks[cameras == number])
+                    for number, topic in enumerate(topics)
+                ),
+                key=lambda entry: entry[0],
+            )
+        return (record for _, record in ordered)
+
+    def _ranks(self) -> tuple[Integers, Integers]:
+        """The camera of each message, by its number, and the message's rank by stamp, in the order of the bag."""
+        topics = list(self._topics)
+        seen = [
+            Seen(self._topics[record.topic], record.log_ns, self._stamp(record))
+            for record in self._source.records(topics)
+        ]
+        numbers = {camera: number for number, camera in enumerate(self._topics.values())}
+        return np.array([numbers[message.camera] for message in seen], np.int64), ranks_by_stamp(seen)
+
+    def _stamp(self, record: Record) -> int | None:
+        try:
+            stamp_ns = read_stamp(record.data)
+        except ImageError:
+            return None
+        if stamp_ns == 0:
+            return None
+        return stamp_ns + (self._rig_offset_ns if self._topics[record.topic] == "thermal" else 0)
 
 
 def reader_of(kind: str, codecs: Mapping[str, Codec]) -> Callable[[bytes | memoryview], Any]:

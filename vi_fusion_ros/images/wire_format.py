@@ -77,6 +77,16 @@ def read_compressed(wire: bytes | memoryview) -> WireCompressedImage:
     return WireCompressedImage(reader.header(), reader.text(), reader.octets())
 
 
+def read_stamp(wire: bytes | memoryview) -> int:
+    """The stamp of any serialised message that begins with a header, nanoseconds.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    stamp = _Reader(wire).stamp()
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
 def image_bytes(stamp: tuple[int, int], frame_id: str, image: Image) -> bytes:
     """An image as a serialised ``sensor_msgs/Image``.
 
@@ -121,8 +131,10 @@ class _Reader:
         self._at = 0
 
     def header(self) -> Header:
-        stamp = Stamp(self._number(self._i32), self.u32())
-        return Header(stamp, self.text())
+        return Header(self.stamp(), self.text())
+
+    def stamp(self) -> Stamp:
+        return Stamp(self._number(self._i32), self.u32())
 
     def u32(self) -> int:
         return self._number(self._u32)
