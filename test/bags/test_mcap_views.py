@@ -10,8 +10,8 @@ import pytest
 from bag_maker import RAW, START_NS, raw_message, streams, write_bag
 from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
 
-from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.mcap_views import opened_mcap
+from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.source import open_bag
 from vi_fusion_ros.bags.writer import compress
 

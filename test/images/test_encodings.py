@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.images.encodings import ImageError, check_compressed, decode_compressed, decode_image, fill_compressed, fill_image
+from vi_fusion_ros.images.encodings import (
+    ImageError,
+    check_compressed,
+    decode_compressed,
+    decode_image,
+    fill_compressed,
+    fill_image,
+)
 
 HEIGHT, WIDTH = 5, 7
 RNG = np.random.default_rng(1)
@@ -158,7 +165,9 @@ def test_garbage_compressed_images_are_refused_in_a_sentence(data, format_, expe
         decode_compressed(SimpleNamespace(format=format_, data=data))
 
 
-@pytest.mark.parametrize("format_", ["16UC1; jpeg compressed ", "mono16; jpeg compressed mono8", "32FC1; jpeg compressed"])
+@pytest.mark.parametrize(
+    "format_", ["16UC1; jpeg compressed ", "mono16; jpeg compressed mono8", "32FC1; jpeg compressed"]
+)
 def test_a_jpeg_of_a_deep_image_is_refused_before_it_is_decoded(format_):
     data = cv2.imencode(".jpg", GREY8)[1].tobytes()
     for check in (check_compressed, decode_compressed):

@@ -87,7 +87,7 @@ def opened_mcap(file: Path) -> Iterator[McapViewReader]:
         Exception: the file is not whole; whatever rosbags stumbles over.
     """
     reader = McapViewReader(file)
-    storage_mcap.parse_qos = _no_qos
+    storage_mcap.parse_qos = _no_qos  # type: ignore[assignment]
     try:
         reader.open()
     finally:

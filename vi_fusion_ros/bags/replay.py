@@ -5,6 +5,7 @@ A bag is read twice: for its stamps, and then for the images in the order of the
 
 from __future__ import annotations
 
+import array
 import heapq
 import os
 from collections import deque
@@ -26,12 +27,11 @@ from vi_fusion_ros.bags.pair_stream import (
     decoded,
 )
 from vi_fusion_ros.bags.source import BagError, BagSource
-from vi_fusion_ros.bags.stamp_order import Integers, Seen, by_rank, most_held, ranks_by_stamp
+from vi_fusion_ros.bags.stamp_order import NO_STAMP, Integers, by_rank, most_held, ranks_by_stamp
 from vi_fusion_ros.bags.storage import Record
 from vi_fusion_ros.images.encodings import ImageError
 from vi_fusion_ros.images.wire_format import read_stamp
-from vi_fusion_ros.sync.health import Camera
-
+from vi_fusion_ros.sync.health import CAMERAS, Camera
 
 T = TypeVar("T")
 
@@ -126,13 +126,13 @@ class Replay:
 
     def _by_stamp(self) -> Iterator[Record]:
         """The messages of both cameras in the order of their stamps."""
-        topics, cameras, ranks = list(self._topics), *self._ranks()
+        topics, of_topic, ranks = list(self._topics), *self._ranks()
         if most_held(ranks) <= _MOST_HELD:
             ordered = by_rank(self._source.records(topics), ranks)
         else:  # one camera lags: each is read for itself, for what is between them may not fit into memory
             ordered = heapq.merge(
                 *(
-                    by_rank(self._source.records([topic]), ranks[cameras == number])
+                    by_rank(self._source.records([topic]), ranks[of_topic == number])
                     for number, topic in enumerate(topics)
                 ),
                 key=lambda entry: entry[0],
@@ -140,22 +140,24 @@ class Replay:
         return (record for _, record in ordered)
 
     def _ranks(self) -> tuple[Integers, Integers]:
-        """The camera of each message, by its number, and the message's rank by stamp, in the order of the bag."""
-        topics = list(self._topics)
-        seen = [
-            Seen(self._topics[record.topic], record.log_ns, self._stamp(record))
-            for record in self._source.records(topics)
-        ]
-        numbers = {camera: number for number, camera in enumerate(self._topics.values())}
-        return np.array([numbers[message.camera] for message in seen], np.int64), ranks_by_stamp(seen)
+        """The number of each message's topic, and its rank by stamp, in the order of the bag."""
+        numbers = {topic: number for number, topic in enumerate(self._topics)}
+        topics, logs_ns, stamps_ns = array.array("q"), array.array("q"), array.array("q")
+        for record in self._source.records(list(self._topics)):
+            topics.append(numbers[record.topic])
+            logs_ns.append(record.log_ns)
+            stamps_ns.append(self._stamp(record))
+        of_topic = np.array(topics, np.int64)
+        cameras = np.array([CAMERAS.index(camera) for camera in self._topics.values()], np.int64)[of_topic]
+        return of_topic, ranks_by_stamp(cameras, np.array(logs_ns, np.int64), np.array(stamps_ns, np.int64))
 
-    def _stamp(self, record: Record) -> int | None:
+    def _stamp(self, record: Record) -> int:
         try:
             stamp_ns = read_stamp(record.data)
         except ImageError:
-            return None
+            return NO_STAMP
         if stamp_ns == 0:
-            return None
+            return NO_STAMP
         return stamp_ns + (self._rig_offset_ns if self._topics[record.topic] == "thermal" else 0)
 
 

@@ -122,18 +122,20 @@ class _Bag:
         return [file for file in files if file.exists()]
 
     def _open(self, file: Path) -> None:
+        """Add a file, or what is left of it where it is broken."""
         try:
             if file.suffix == PACKED_SUFFIX:
                 self._unpacked = self._unpacked or tempfile.TemporaryDirectory(prefix="vi_fusion_bag_")
                 file = unpack_file(file, Path(self._unpacked.name))
             self._storages.append(open_storage(file))
-            return
         except Exception as error:  # what the storages' libraries raise on damaged files
             self._note(_sentence(error))
-        if file.suffix not in SUFFIXES:
-            return
+            if file.suffix in SUFFIXES:
+                self._storages.append(self._remains(file))
+
+    def _remains(self, file: Path) -> Storage:
         try:
-            self._storages.append(BrokenStorage(file))
+            return BrokenStorage(file)
         except ModuleNotFoundError as error:
             self.close()
             raise BagError(

@@ -7,51 +7,45 @@ a bag that loops, is there another time to begin with, and each camera's times a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.sync.health import CAMERAS
 
 T = TypeVar("T")
 Integers = npt.NDArray[np.int64]
+
+NO_STAMP = np.iinfo(np.int64).min
+"""In place of a stamp."""
 
 _REORDERING_NS = 100_000_000  # as in the pairing: a smaller step back is disorder
 _STEP_NS = 2_000_000_000  # a smaller step back of one camera alone is its clock being set
 
 
-class Seen(NamedTuple):
-    """One message of a bag, without its image.
-
-    Attributes:
-        camera: that it comes from.
-        log_ns: when it was recorded, nanoseconds.
-        stamp_ns: its stamp with the camera's time offset; None where it has none or cannot be read.
-    """
-
-    camera: Camera
-    log_ns: int
-    stamp_ns: int | None
-
-
-def ranks_by_stamp(seen: Sequence[Seen]) -> Integers:
-    """The place of each message in the order of stamps, (N,) from 0.
+def ranks_by_stamp(cameras: Integers, logs_ns: Integers, stamps_ns: Integers) -> Integers:
+    """The place of each message in the order of stamps.
 
     A message without a stamp keeps its place behind the one that its camera recorded before it.
+
+    Args:
+        cameras: (N,) index into ``CAMERAS``.
+        logs_ns: (N,) when each was recorded, nanoseconds.
+        stamps_ns: (N,) with the cameras' time offsets; ``NO_STAMP`` where a message has none or cannot be read.
+
+    Returns:
+        (N,) from 0.
     """
-    cameras = np.array([CAMERAS.index(message.camera) for message in seen], np.int64)
-    logs = np.array([message.log_ns for message in seen], np.int64)
-    stamps, epochs = np.zeros(len(seen), np.int64), np.zeros(len(seen), np.int64)
+    stamps, epochs = np.empty_like(stamps_ns), np.zeros_like(stamps_ns)
     for camera in range(len(CAMERAS)):
         of = np.flatnonzero(cameras == camera)
-        stamps[of] = _filled([seen[index].stamp_ns for index in of])
+        stamps[of] = _filled(stamps_ns[of])
         epochs[of] = _epochs(stamps[of])
-    times = _common_times(cameras, logs, stamps, epochs)
-    order = np.lexsort((stamps, *times[::-1]))
-    ranks = np.empty(len(seen), np.int64)
-    ranks[order] = np.arange(len(seen))
+    times, parts = _common_times(cameras, logs_ns, stamps, epochs)
+    ranks = np.empty_like(stamps)
+    ranks[np.lexsort((stamps, parts, times))] = np.arange(len(stamps))
     return ranks
 
 
@@ -66,54 +60,51 @@ def most_held(ranks: Integers) -> int:
     return int((np.arange(1, len(ranks) + 1) - left).max())
 
 
-def by_rank(items: Iterable[T], ranks: Sequence[int] | Integers) -> Iterator[tuple[int, T]]:
+def by_rank(items: Iterable[T], ranks: Integers) -> Iterator[tuple[int, T]]:
     """Items with their ranks, in that order; each leaves as soon as all before it have come.
 
     Args:
         items: in another order; where they end early, those that wait leave in order.
-        ranks: of the items as they come; a rank that no item has is not waited for.
+        ranks: (N,) of the items as they come; a rank that no item has is not waited for.
     """
-    expected = iter(sorted(int(rank) for rank in ranks))
+    expected, left = np.sort(ranks), 0
     waiting: dict[int, T] = {}
-    next_rank = next(expected, None)
     for item, rank in zip(items, ranks, strict=False):
         waiting[int(rank)] = item
-        while next_rank in waiting:
-            yield next_rank, waiting.pop(next_rank)
-            next_rank = next(expected, None)
+        while waiting and int(expected[left]) in waiting:
+            yield int(expected[left]), waiting.pop(int(expected[left]))
+            left += 1
     for rank in sorted(waiting):
         yield rank, waiting[rank]
 
 
-def _filled(stamps: Sequence[int | None]) -> Integers:
-    """Each missing stamp replaced by the one before it, or by the first there is."""
-    last = next((stamp for stamp in stamps if stamp is not None), 0)
-    filled = []
-    for stamp in stamps:
-        last = last if stamp is None else stamp
-        filled.append(last)
-    return np.array(filled, np.int64)
+def _filled(stamps: Integers) -> Integers:
+    """Each missing stamp replaced by the one before it, or by the first there is; 0 where there is none."""
+    known = np.flatnonzero(stamps != NO_STAMP)
+    if not len(known):
+        return np.zeros_like(stamps)
+    before = np.searchsorted(known, np.arange(len(stamps)), side="right") - 1
+    return np.asarray(stamps[known[np.maximum(before, 0)]])
 
 
 def _epochs(stamps: Integers) -> Integers:
     """How often the stamps of one camera have stepped back by more than disorder, for each of them."""
-    if len(stamps) < 2:
-        return np.zeros(len(stamps), np.int64)
+    epochs = np.zeros_like(stamps)
     gaps = np.diff(stamps)
     forward = gaps[gaps > 0]
     disorder_ns = max(_REORDERING_NS, 2 * int(np.median(forward)) if len(forward) else 0)
-    epochs, epoch, newest = [], 0, int(stamps[0])
-    for stamp in stamps.tolist():
+    if not (gaps < 0).any():
+        return epochs
+    epoch, newest = 0, int(stamps[0])
+    for index, stamp in enumerate(map(int, stamps)):
         if newest - stamp > disorder_ns:
             epoch, newest = epoch + 1, stamp
         newest = max(newest, stamp)
-        epochs.append(epoch)
-    return np.array(epochs, np.int64)
+        epochs[index] = epoch
+    return epochs
 
 
-def _common_times(
-    cameras: Integers, logs: Integers, stamps: Integers, epochs: Integers
-) -> tuple[Integers, Integers]:
+def _common_times(cameras: Integers, logs: Integers, stamps: Integers, epochs: Integers) -> tuple[Integers, Integers]:
     """Two keys, the first of which decides, that say which times of both cameras are one."""
     counts = [int(epochs[cameras == camera].max(initial=-1)) + 1 for camera in range(len(CAMERAS))]
     times, parts = epochs.copy(), np.zeros(len(epochs), np.int64)
@@ -132,8 +123,8 @@ def _common_times(
         first_stamp = int(stamps[of][0])
         if newest is None or best > time:
             part = 0
-        elif newest - first_stamp > _STEP_NS:
-            part += 1  # it starts over while the other camera goes on: another time, without a partner
+        elif newest - first_stamp > _STEP_NS or overlaps[best] < 0:
+            part += 1  # it starts over while the other camera goes on or is silent: another time, without a partner
         time, newest = best, int(stamps[of].max())
         times[of], parts[of] = time, part
     return times, parts
