@@ -30,7 +30,7 @@ from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.bags.stamp_order import NO_STAMP, Integers, by_rank, most_held, ranks_by_stamp
 from vi_fusion_ros.bags.storage import Record
 from vi_fusion_ros.images.encodings import ImageError
-from vi_fusion_ros.images.wire_format import read_stamp
+from vi_fusion_ros.images.wire_format import STAMP_SIZE, read_stamp
 from vi_fusion_ros.sync.health import CAMERAS, Camera
 
 T = TypeVar("T")
@@ -143,7 +143,7 @@ class Replay:
         """The number of each message's topic, and its rank by stamp, in the order of the bag."""
         numbers = {topic: number for number, topic in enumerate(self._topics)}
         topics, logs_ns, stamps_ns = array.array("q"), array.array("q"), array.array("q")
-        for record in self._source.records(list(self._topics)):
+        for record in self._source.heads(list(self._topics), STAMP_SIZE):
             topics.append(numbers[record.topic])
             logs_ns.append(record.log_ns)
             stamps_ns.append(self._stamp(record))

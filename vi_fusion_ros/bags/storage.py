@@ -8,12 +8,13 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from vi_fusion_ros.bags.mcap_views import opened_mcap
+from vi_fusion_ros.bags.mcap_views import McapViewReader, opened_mcap
 from vi_fusion_ros.bags.recovery import salvaged
 
 SUFFIXES = (".mcap", ".db3")
@@ -55,6 +56,10 @@ class Storage(Protocol):
         """
         ...
 
+    def heads(self, topics: Mapping[str, str], size: int) -> Iterator[Record]:
+        """As ``messages``, but of each at least the first ``size`` bytes, and no more where that is cheaper."""
+        ...
+
 
 class McapStorage:
     """A whole MCAP file.
@@ -71,13 +76,22 @@ class McapStorage:
             for connection in reader.connections:
                 kind = self.topics.setdefault(connection.topic, connection.msgtype)
                 self.counts[connection.topic] += connection.msgcount * (kind == connection.msgtype)
+            first = next(reader.heads(reader.connections, len(_ZSTD)), None) if reader.connections else None
+        self._packed = first is not None and _is_packed(first[2])
 
     def messages(self, topics: Mapping[str, str]) -> Iterator[Record]:
         """As ``Storage.messages``."""
+        return self._read(topics, McapViewReader.messages)
+
+    def heads(self, topics: Mapping[str, str], size: int) -> Iterator[Record]:
+        """As ``Storage.heads``."""
+        return self.messages(topics) if self._packed else self._read(topics, partial(McapViewReader.heads, size=size))
+
+    def _read(self, topics: Mapping[str, str], read: Callable[..., Iterator[tuple[Any, int, Any]]]) -> Iterator[Record]:
         with opened_mcap(self._file) as reader:
             wanted = [c for c in reader.connections if topics.get(c.topic) == c.msgtype]
             if wanted:  # none would mean all
-                for connection, log_ns, data in reader.messages(wanted):
+                for connection, log_ns, data in read(reader, wanted):
                     yield Record(connection.topic, log_ns, unpacked(data))
 
 
@@ -97,14 +111,25 @@ class SqliteStorage:
             for key, topic, kind in database.execute("SELECT id, name, type FROM topics ORDER BY id"):
                 if self.topics.setdefault(topic, kind) == kind:
                     self.counts[topic] += counts.get(key, 0)
+            first = database.execute("SELECT substr(data, 1, 4) FROM messages LIMIT 1").fetchone()
+        self._packed = first is not None and _is_packed(first[0])
 
     def messages(self, topics: Mapping[str, str]) -> Iterator[Record]:
         """As ``Storage.messages``."""
+        return self._read(topics, "data")
+
+    def heads(self, topics: Mapping[str, str], size: int) -> Iterator[Record]:
+        """As ``Storage.heads``."""
+        return self.messages(topics) if self._packed else self._read(topics, f"substr(data, 1, {size:d})")
+
+    def _read(self, topics: Mapping[str, str], what: str) -> Iterator[Record]:
         with closing(self._connect()) as database:
             found = database.execute("SELECT id, name, type FROM topics")
             names = {key: topic for key, topic, kind in found if topics.get(topic) == kind}
             marks = ", ".join("?" * len(names))
-            query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp, id"
+            query = (
+                f"SELECT topic_id, timestamp, {what} FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp, id"
+            )
             for key, log_ns, data in database.execute(query, list(names)):
                 yield Record(names[key], log_ns, unpacked(data))
 
@@ -142,6 +167,10 @@ class BrokenStorage:
             if topics.get(message.topic) == message.kind:
                 yield Record(message.topic, message.log_ns, unpacked(message.data))
 
+    def heads(self, topics: Mapping[str, str], size: int) -> Iterator[Record]:  # noqa: ARG002 (nothing is cheaper)
+        """As ``Storage.heads``."""
+        return self.messages(topics)
+
 
 def open_storage(file: Path) -> Storage:
     """A whole file.
@@ -154,7 +183,11 @@ def open_storage(file: Path) -> Storage:
 
 def unpacked(data: bytes | memoryview) -> bytes | memoryview:
     """A message that may have been packed by itself (compression mode ``message``)."""
-    return _zstd().decompress(data) if bytes(data[:4]) == _ZSTD else data
+    return _zstd().decompress(data) if _is_packed(data) else data
+
+
+def _is_packed(data: bytes | memoryview) -> bool:
+    return bytes(data[: len(_ZSTD)]) == _ZSTD
 
 
 def unpack_file(file: Path, folder: Path) -> Path:

@@ -20,6 +20,10 @@ _PLAIN = {b"\x00\x00": ">", b"\x00\x01": "<", b"\x00\x06": ">", b"\x00\x07": "<"
 """Representation identifiers of plain CDR, versions 1 and 2, which are alike where nothing is longer than 4 bytes."""
 
 
+STAMP_SIZE = _HEAD + 8
+"""Bytes at the beginning of a serialised message that hold the stamp of its header."""
+
+
 class Stamp(NamedTuple):
     """As ``builtin_interfaces/Time``."""
 
