@@ -14,6 +14,8 @@ from vi_fusion_ros.types import Image
 
 VIDEO_NAME = "fused.mp4"
 
+_LONGEST_STILL_S = 10.0  # a longer gap is a fault of the stamps, which must not fill the disk
+
 
 class Output(Protocol):
     """A context manager that takes fused images; after an exception in it, what is not whole is removed."""
@@ -24,8 +26,8 @@ class Output(Protocol):
         """Finish the files."""
         ...
 
-    def write(self, name: str, fused: Image) -> None:
-        """Add an image, (H, W) or (H, W, 3) BGR, uint8."""
+    def write(self, name: str, fused: Image, time_s: float) -> None:
+        """Add an image, (H, W) or (H, W, 3) BGR, uint8; ``time_s`` places it in a video."""
         ...
 
 
@@ -60,7 +62,7 @@ class _Images:
     def __exit__(self, *_: object) -> None:
         pass  # each image is finished when it is written
 
-    def write(self, name: str, fused: Image) -> None:
+    def write(self, name: str, fused: Image, time_s: float) -> None:  # noqa: ARG002 (images have no times)
         if self._gray and fused.ndim == 3:
             fused = cv2.cvtColor(fused, cv2.COLOR_BGR2GRAY)
         _, data = cv2.imencode(".png", fused)
@@ -68,10 +70,14 @@ class _Images:
 
 
 class _Video:
+    """A video of a constant rate; where the images are further apart, the one before is shown for as long."""
+
     def __init__(self, path: Path, rate_hz: float) -> None:
         self._path, self._rate_hz = path, rate_hz
         self._part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
         self._writer: Any = None
+        self._first_s, self._count = 0.0, 0
+        self._last: Any = None
 
     def __enter__(self) -> _Video:
         return self
@@ -85,13 +91,22 @@ class _Video:
         else:
             self._part.unlink(missing_ok=True)
 
-    def write(self, name: str, fused: Image) -> None:  # noqa: ARG002 (frames of a video have no names)
+    def write(self, name: str, fused: Image, time_s: float) -> None:  # noqa: ARG002 (frames of a video have no names)
         if self._writer is None:
             size = (fused.shape[1], fused.shape[0])
             self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate_hz, size)
             if not self._writer.isOpened():
                 raise OSError(f"{self._path} cannot be written as a video of {size[0]}x{size[1]}")
-        self._writer.write(fused if fused.ndim == 3 else cv2.cvtColor(fused, cv2.COLOR_GRAY2BGR))
+            self._first_s = time_s
+        missing = round((time_s - self._first_s) * self._rate_hz) - self._count
+        for _ in range(min(missing, round(_LONGEST_STILL_S * self._rate_hz))):
+            self._append(self._last)
+        self._last = fused if fused.ndim == 3 else cv2.cvtColor(fused, cv2.COLOR_GRAY2BGR)
+        self._append(self._last)
+
+    def _append(self, image: Image) -> None:
+        self._writer.write(image)
+        self._count += 1
 
 
 def _replace(path: Path, data: bytes) -> None:
