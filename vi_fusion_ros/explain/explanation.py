@@ -17,7 +17,7 @@ from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.training.datasets.base import Box
-from vi_fusion_ros.types import FramePair, FusionResult, Image
+from vi_fusion_ros.types import FramePair, FusionResult, Image, Mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +140,11 @@ class Explainer:
         return LabelExplanation(name, probability, activation[inside], cut, figures)
 
     def _answer(self, k: int) -> Answer:
-        temperature = self._engine.manifest.temperature["both"]
+        manifest = self._engine.manifest
 
         def answer(visible: Floats, thermal: Floats) -> float:
-            logit = float(self._engine.infer(visible, thermal).logits[0, k]) / temperature
-            return float((1 + np.tanh(logit / 2)) / 2)
+            logits = self._engine.infer(visible, thermal).logits
+            return float(manifest.probabilities(logits, Mode.BOTH)[0, k])
 
         return answer
 

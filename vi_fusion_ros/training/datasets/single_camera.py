@@ -9,7 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.training.datasets.base import Box, DatasetError, PairDataset, Sample, image_files, read_image
+from vi_fusion_ros.training.datasets.base import (
+    Box,
+    DatasetError,
+    PairDataset,
+    Problem,
+    Sample,
+    image_files,
+    read_image,
+)
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS, canonical_label
 from vi_fusion_ros.types import Image
 
@@ -47,14 +55,8 @@ class SingleCamera(PairDataset):
 
     def _sample(self, entry: dict[str, Any], order: int) -> Sample:
         path = self.root / entry["file"]
-        boxes, ignored = [], []
-        for item in entry.get("objects", ()):
-            name, corners = str(item["class"]), [float(n) for n in item["box_xyxy"]]
-            label = canonical_label(name)
-            if label is not None:
-                boxes.append(Box(label, *corners))
-            elif name == IGNORE:
-                ignored.append(Box(IGNORE, *corners))
+        drawn = self._boxes(entry.get("objects", ()), path)
+        boxes, ignored = ([b for b in drawn if (b.label == IGNORE) == neither] for neither in (False, True))
         present = frozenset(box.label for box in boxes)
         complete = bool(entry.get("complete"))
         known = frozenset(LABELS) if complete else present
@@ -75,6 +77,18 @@ class SingleCamera(PairDataset):
             complete=complete,
         )
 
+    def _boxes(self, objects: list[dict[str, Any]], path: Path) -> list[Box]:
+        boxes = []
+        for item in objects:
+            name, corners = str(item.get("class", "")), item.get("box_xyxy", ())
+            label = IGNORE if name == IGNORE else canonical_label(name)
+            if len(corners) != 4 or corners[2] <= corners[0] or corners[3] <= corners[1]:
+                reason = f"box {corners} in frames.json is empty; expected x0 < x1, y0 < y1"
+                self.problems.append(Problem(path, reason, "label"))
+            elif label is not None:
+                boxes.append(Box(label, *map(float, corners)))
+        return boxes
+
     def decode(self, sample: Sample) -> tuple[Image, Image]:
         """The one image, and zeros for the other camera."""
         if sample.camera == "visible":
@@ -88,7 +102,12 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         for entry in entries:
-            entry["file"], entry["camera"]
-    except (ValueError, KeyError, TypeError) as error:
+            if entry["camera"] not in ("visible", "thermal"):
+                raise DatasetError(
+                    f"{path}: camera of {entry['file']} is {entry['camera']!r}; expected visible or thermal"
+                )
+    except DatasetError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: not a list of frames with 'file' and 'camera' ({error})") from error
     return list(entries)
