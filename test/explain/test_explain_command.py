@@ -78,7 +78,9 @@ def test_frames_of_a_bag_evenly_spread(explain: Explain, tmp_path: Path) -> None
     assert (stamps[1] - stamps[0]) / 1e9 == pytest.approx(0.2, abs=0.01)
 
 
-def test_a_broken_image_is_left_out_and_named(explain: Explain, frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_image_is_left_out_and_named(
+    explain: Explain, frames: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (frames / "thermal" / "f2.png").write_bytes(b"broken")
     assert explain(frames / "out.json", "--data", str(frames)) == 0
     result = json.loads((frames / "out.json").read_text())

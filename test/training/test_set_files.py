@@ -162,7 +162,7 @@ def test_frames_of_one_camera_are_read_with_the_other_missing(single_root):
     assert visible.any()
     assert not thermal.any()
     assert dataset.samples[-1].boxes == (Box("car", 10, 10, 50, 40),)
-    assert [s.name for s in SingleCamera(single_root, "road").samples][0] == "visible/road/0.png"
+    assert SingleCamera(single_root, "road").samples[0].name == "visible/road/0.png"
     assert len(SingleCamera(single_root, "road")) == 4
 
 

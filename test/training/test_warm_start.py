@@ -86,7 +86,9 @@ def test_a_run_can_start_from_a_checkpoint_and_says_what_was_trained(config):
     assert start_from(network, whole)
     for name, tensor in checkpoint_weights(whole)[1].items():
         assert torch.equal(network.state_dict()[name], tensor)
-    decoder = train(dataclasses.replace(first, name="decoder", scenes=dataclasses.replace(config.scenes, frames=0))).last
+    decoder = train(
+        dataclasses.replace(first, name="decoder", scenes=dataclasses.replace(config.scenes, frames=0))
+    ).last
     assert not start_from(network, decoder)
     with pytest.raises(ValueError, match=r"last\.ckpt: is of a network with other sizes"):
         start_from(FusionNet(dataclasses.replace(SMALL, fused=12)), whole)

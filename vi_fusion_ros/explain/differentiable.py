@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         return self.network.perception.fine
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
-        """(N, 3, H, W) and (N, 1, H, W), 0 to 1, to (logits - bias) / temperature, (N, C): their sigmoid is the answer."""
+        """(N, 3, H, W) and (N, 1, H, W), 0 to 1, to calibrated logits, (N, C): their sigmoid is the probability."""
         return (self.network(visible, thermal).logits - self.bias) / self.temperature
 
 

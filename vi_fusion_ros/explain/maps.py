@@ -43,7 +43,7 @@ class Saliency(NamedTuple):
 def class_activation(classifier: Classifier, visible: Floats, thermal: Floats, label: int) -> Floats:
     """Where the last features speak for the label: Grad-CAM (Selvaraju et al., ICCV 2017), negative parts cut off.
 
-    The scores of objects' centres are linear in these features, so for them it is the class activation map of Zhou et al.
+    The scores of objects' centres are linear in these features: for them it is the class activation map of Zhou et al.
     (CVPR 2016).
 
     Args:

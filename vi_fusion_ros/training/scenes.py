@@ -254,8 +254,8 @@ class _Pool:
                 self._frames.append((frames, index))
         if not sum(weight) > 0:
             raise DatasetError(
-                f"no frame to train on of {', '.join(sets)} has a label that is known for modality {modality}; expected "
-                "some: a frame about which nothing is known teaches nothing"
+                f"no frame to train on of {', '.join(sets)} has a label that is known for modality {modality}; a frame "
+                "about which nothing is known teaches nothing"
             )
         self._weight = np.array(weight) / sum(weight)
 

@@ -56,13 +56,14 @@ class PresenceTable(PairDataset):
         light = light if light in ILLUMINATION else None
         self.samples.append(Sample(name, visible, thermal, present, known, (), light, order))
 
-
     def _rows(self, path: Path, key: str) -> dict[str, dict[str, str]]:
         rows = _read(path, key)
         for name, row in rows.items():
             wrong = {label: row[label] for label in LABELS if row.get(label) not in (None, "", "0", "1")}
             for label, value in wrong.items():
-                self.problems.append(Problem(path, f"{label} of {name} is '{value}'; expected 1, 0 or nothing", "label"))
+                self.problems.append(
+                    Problem(path, f"{label} of {name} is '{value}'; expected 1, 0 or nothing", "label")
+                )
         return rows
 
 

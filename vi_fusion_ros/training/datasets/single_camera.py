@@ -101,13 +101,10 @@ class SingleCamera(PairDataset):
 def _entries(path: Path) -> list[dict[str, Any]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        for entry in entries:
-            if entry["camera"] not in ("visible", "thermal"):
-                raise DatasetError(
-                    f"{path}: camera of {entry['file']} is {entry['camera']!r}; expected visible or thermal"
-                )
-    except DatasetError:
-        raise
+        wrong = [entry for entry in entries if entry["camera"] not in ("visible", "thermal") or not entry["file"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: not a list of frames with 'file' and 'camera' ({error})") from error
+    if wrong:
+        first = wrong[0]
+        raise DatasetError(f"{path}: camera of {first['file']} is {first['camera']!r}; expected visible or thermal")
     return list(entries)
