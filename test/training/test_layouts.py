@@ -132,7 +132,7 @@ def test_another_folder_is_an_error_that_says_what_was_expected(name, tmp_path):
 
 
 def test_a_folder_of_no_layout_names_them_all(tmp_path):
-    with pytest.raises(DatasetError, match=r"crops, roadscene, kaist, .*paired"):
+    with pytest.raises(DatasetError, match=r"crops, roadscene, presence, single, kaist, .*paired"):
         guess_layout(tmp_path, LAYOUTS)
     with pytest.raises(DatasetError, match="no such folder"):
         guess_layout(tmp_path / "nowhere", LAYOUTS)

@@ -11,13 +11,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="train the network (needs the train requirements)",
-        description="Train the network on the train ranges of the configuration's data.sets. Logs and checkpoints go to "
-        "RUNS/NAME; last.ckpt is written after every epoch, best.ckpt by the score on the select ranges.",
+        description="Train the network on the train ranges of the configuration's data.sets (docs/datasets.md). Logs and "
+        "checkpoints go to RUNS/NAME; last.ckpt is written after every epoch, best.ckpt by the score on the select ranges.",
     )
     parser.add_argument(
         "config",
         type=Path,
-        help="configuration (docs/datasets.md: data.sets), for example config/training/default.yaml",
+        help="configuration, for example config/training/default.yaml",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
 

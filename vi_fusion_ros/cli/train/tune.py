@@ -11,8 +11,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "tune",
         help="search hyperparameters (needs the train requirements)",
-        description="Train runs with other learning rates and augmentation, and keep the configuration with the highest "
-        "score on the select ranges of data.sets.",
+        description="Train runs with other learning rates and augmentation, and keep the configuration with the "
+        "highest score on the select ranges of data.sets.",
     )
     parser.add_argument("config", type=Path, help="configuration that all trials share")
     parser.add_argument("--trials", type=int, default=20, help="how many to add to the study (default 20)")
