@@ -11,7 +11,7 @@ from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
 
 
-@pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.0), (2.5, -3.0), (0.4, 1.5)])
+@pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.0), (2.0, -2.0), (2.5, -3.0), (6.0, 4.0), (0.4, 1.5)])
 def test_the_temperature_and_bias_of_drawn_labels_are_found_again(temperature, bias):
     rng = np.random.default_rng(0)
     scores = rng.normal(bias, 3 * temperature, 20000)
@@ -39,7 +39,7 @@ def test_scores_that_part_perfectly_stay_finite():
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2])
 def test_no_more_than_the_share_of_frames_without_the_label_is_called(share):
-    probability = np.random.default_rng(0).random(400)
+    probability = 0.9 * np.random.default_rng(0).random(400)
     truth = np.arange(400) % 2 == 0
     threshold = threshold_for(probability, truth, share)
     called = probability[~truth] >= threshold

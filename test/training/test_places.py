@@ -29,11 +29,11 @@ def test_nothing_is_there_where_absent_and_unknown_elsewhere():
 
 
 def test_an_object_has_its_centre_in_one_place_and_falls_off_around_it():
-    found = made(8, 4, 24, 20)  # centre (16, 12): column 4, row 3
-    assert np.argwhere(found.centres[0] == 1).tolist() == [[3, 4]]
+    found = made(0, 0, 40, 28)  # centre (20, 14): column 5, row 3
+    assert np.argwhere(found.centres[0] == 1).tolist() == [[3, 5]]
     row = found.centres[0, 3]
-    assert row[4] > row[5] >= row[6]
-    assert row[3] == row[5] > 0
+    assert row[5] > row[6] > row[7] > row[8] == 0
+    assert row[4] == row[6]
     assert (found.centres[1] == 0).all()
     assert found.centres[0].min() == 0
 

@@ -11,8 +11,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="train the network (needs the train requirements)",
-        description="Train on the train ranges of the configuration's data.sets (docs/datasets.md). Logs and checkpoints "
-        "go to RUNS/NAME: last.ckpt after every epoch, best.ckpt by the score on the select ranges.",
+        description="Train on the train ranges of the configuration's data.sets (docs/datasets.md). Logs and "
+        "checkpoints go to RUNS/NAME: last.ckpt after every epoch, best.ckpt by the score on the select ranges.",
     )
     parser.add_argument(
         "config",
