@@ -40,8 +40,8 @@ class Platt(NamedTuple):
 def fit_platt(scores: Floats, truth: npt.NDArray[np.bool_]) -> Platt:
     """The most likely temperature and bias, with Platt's (1999) prior of one more example on each side.
 
-    Newton's method on a logistic regression of one variable, each step halved until it helps: whole steps overshoot where
-    the scores are surer than they should be. Where the fit would turn the order of the scores around,
+    Newton's method on a logistic regression of one variable, each step halved until it helps: whole steps overshoot
+    where the scores are surer than they should be. Where the fit would turn the order of the scores around,
     or there is too little to fit, the scores stay as they are.
     """
     positives, negatives = int(truth.sum()), int((~truth).sum())
@@ -72,7 +72,7 @@ def fit_platt(scores: Floats, truth: npt.NDArray[np.bool_]) -> Platt:
 
 
 def threshold_for(probability: Floats, truth: npt.NDArray[np.bool_], false_alarms: float = FALSE_ALARMS) -> float:
-    """The smallest threshold at which at most ``false_alarms`` of the frames without the label reach it, at most 0.99."""
+    """The smallest threshold that at most ``false_alarms`` of the frames without the label reach; at most 0.99."""
     negatives = np.sort(probability[~truth])[::-1]
     if len(negatives) < _FEWEST:
         return 0.5
