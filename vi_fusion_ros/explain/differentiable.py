@@ -38,7 +38,7 @@ class Classifier(nn.Module):
 
     @property
     def features(self) -> nn.Module:
-        """The layer that the scores of objects' centres are a linear function of: two thirds of a logit."""
+        """The layer that the scores of objects' centres are a linear function of: most of a logit."""
         return self.network.perception.fine
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
