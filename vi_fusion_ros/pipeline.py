@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.objects import decode, with_temperatures
-from vi_fusion_ros.registration.rig import Rig
-from vi_fusion_ros.registration.warp import Mask, Registration
-from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
+from vi_fusion_ros.registration import Registration, RegistrationManager, Rig
+from vi_fusion_ros.registration.warp import Mask
+from vi_fusion_ros.thermal import Radiometry, ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
 from vi_fusion_ros.types import DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
 
@@ -43,7 +43,8 @@ class FusionPipeline:
 
     Args:
         engine: the network.
-        registration: brings the thermal image into the visible frame.
+        registration: brings the thermal image into the visible frame; one that stays, or a manager, which is asked at
+            each pair and whose rig's radiometry the thermal camera follows.
         tone_mapper: brings 16-bit and float thermal images to 8 bit.
         thermal_camera: checks and repairs thermal images first; None: they are taken as they come.
         denoise: whether to smooth noise out of visible images.
@@ -52,7 +53,7 @@ class FusionPipeline:
     def __init__(
         self,
         engine: Engine,
-        registration: Registration,
+        registration: Registration | RegistrationManager,
         tone_mapper: ToneMapper,
         thermal_camera: ThermalCamera | None = None,
         denoise: bool = False,
@@ -60,17 +61,14 @@ class FusionPipeline:
         self._thermal_camera, self._denoise = thermal_camera, denoise
         self._engine, self._registration, self.thermal_tones = engine, registration, tone_mapper
         self._visible_tones = ToneMapper()
+        self._rig: Rig | None = None
         self._inputs: _Inputs | None = None
         self._feather: tuple[Mask, Tensor] | None = None
 
     @property
-    def registration(self) -> Registration:
-        """In force; another one may be set from any thread and holds from the next pair on."""
-        return self._registration
-
-    @registration.setter
-    def registration(self, registration: Registration) -> None:
-        self._registration = registration
+    def radiometry(self) -> Radiometry | None:
+        """Of the thermal image of the latest result; None where it is not known."""
+        return None if self._thermal_camera is None else self._thermal_camera.radiometry
 
     def reset(self) -> None:
         """Forget what earlier pairs left behind, as at a cut or a jump in time."""
@@ -104,8 +102,9 @@ class FusionPipeline:
             ValueError: an image or its size cannot be used; one sentence.
         """
         start = time.perf_counter()
+        registration = self._follow()
         visible = None if pair.visible is None else self._visible8(pair.visible)
-        thermal = None if pair.thermal is None else self._register(pair.thermal, visible)
+        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration)
         registered = time.perf_counter()
         output = self._infer(visible, None if thermal is None else thermal.grey)
         inferred = time.perf_counter()
@@ -133,6 +132,17 @@ class FusionPipeline:
             objects=objects,
         )
 
+    def _follow(self) -> Registration:
+        """The registration for this pair; the thermal camera takes over the radiometry of the same rig."""
+        if isinstance(self._registration, Registration):
+            return self._registration
+        applied = self._registration.current()
+        if applied.rig is not self._rig:
+            if self._thermal_camera is not None:
+                self.thermal_tones = self._thermal_camera.follow(applied.rig.radiometry) or self.thermal_tones
+            self._rig = applied.rig
+        return applied.registration
+
     def _visible8(self, frame: Frame) -> Image:
         """(H, W, 3) BGR or (H, W), uint8."""
         image = frame.image
@@ -140,7 +150,7 @@ class FusionPipeline:
             image = self._visible_tones(image)
         return denoised(image) if self._denoise else image
 
-    def _register(self, frame: Frame, visible: Image | None) -> _Thermal:
+    def _register(self, frame: Frame, visible: Image | None, registration: Registration) -> _Thermal:
         image = frame.image
         if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
             image = _luma(image)  # a grey image in a colour video
@@ -150,7 +160,7 @@ class FusionPipeline:
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
             return _Thermal(image, self.thermal_tones.render(image), mask, cv2.countNonZero(mask) / mask.size)
-        registered, mask, overlap = self._registration.apply(image, (visible.shape[1], visible.shape[0]))
+        registered, mask, overlap = registration.apply(image, (visible.shape[1], visible.shape[0]))
         return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap)
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
@@ -311,27 +321,24 @@ SETTINGS: Mapping[str, Any] = {
 
 def build_pipeline(
     engine: Engine,
-    rig: Rig | None = None,
+    rig: Rig | RegistrationManager | None = None,
     settings: Mapping[str, Any] | None = None,
-    registration: Registration | None = None,
 ) -> FusionPipeline:
     """Put a pipeline together: the only place where this is done, so that the node and all tools run the same one.
 
     Args:
         engine: the network.
-        rig: how the cameras lie to each other, and what thermal counts are worth; None: the images are registered.
+        rig: registration and radiometry, or the manager of a rig that may change; None: the images are registered.
         settings: parameters by name; those of ``SETTINGS`` are used, with their defaults where missing.
-        registration: in force from the start, where it is another one than the rig's.
 
     Raises:
         ValueError: settings that cannot be; one sentence.
     """
     rig = rig or Rig.identity()
+    registration, applied = (Registration(rig), rig) if isinstance(rig, Rig) else (rig, rig.current().rig)
     settings = {**SETTINGS, **(settings or {})}
-    camera = ThermalCamera(settings, rig.radiometry)
-    return FusionPipeline(
-        engine, registration or Registration(rig), camera.tone_mapper(), camera, settings["visible.denoise"]
-    )
+    camera = ThermalCamera(settings, applied.radiometry)
+    return FusionPipeline(engine, registration, camera.tone_mapper(), camera, settings["visible.denoise"])
 
 
 def load_pipeline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -224,6 +225,43 @@ def test_images_of_one_camera_have_the_other_missing(boxes_model: Path, tmp_path
     assert boxes["town"]["conditions"]["thermal_black"]["labels"]["person"]["ap50"] == pytest.approx(1)
     assert boxes["town"]["conditions"]["both"] == {"n": 0}
     assert boxes["drone"]["conditions"]["visible_black"]["labels"]["car"]["ap50"] == pytest.approx(1)
+
+
+def test_cross_says_the_same(street: Path, boxes_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    root = single(tmp_path / "alone")
+    report = ("--report", tmp_path / "report")
+    cross = run("cross", boxes_model, tmp_path / "cross.json", street, f"single={root}", *report)
+    rows = cross["datasets"]
+    presence = run("presence", boxes_model, tmp_path / "presence.json", "--data", street)["sets"]["street"]
+    boxes = run("detection", boxes_model, tmp_path / "boxes.json", "--data", street)["sets"]["street"]
+    for part in ("conditions", "day", "night"):
+        assert rows["street"]["presence"][part] == presence[part]
+        assert rows["street"]["detection"][part] == boxes[part]
+    alone = rows["alone"]
+    assert (alone["fusion"], alone["classification"], alone["n"]) == (None, None, 3)
+    assert alone["presence"]["conditions"]["thermal_black"]["n"] == 2
+    assert alone["detection"]["conditions"]["visible_black"]["labels"]["car"]["objects"] == 1
+    assert cross["spread"]["detection"]["ap50"]["highest"] == "street"
+    assert "Presence and boxes" in (tmp_path / "report/index.html").read_text()
+
+
+def test_boxes_without_pycocotools_are_one_sentence(
+    street: Path,
+    boxes_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pycocotools" else found(name))
+    said = sentence("detection", boxes_model, capsys, "--data", street)
+    assert "needs pycocotools; install it: pip install pycocotools" in said
+    row = run("cross", boxes_model, tmp_path / "cross.json", street)["datasets"]["street"]
+    assert row["detection"] is None
+    assert row["presence"]["conditions"]["both"]["n"] == 4
+    assert "pycocotools" in row["problems"][0]
 
 
 @pytest.mark.parametrize("kind", ["presence", "detection"])

@@ -250,8 +250,15 @@ def test_destroying_an_active_node_ends_every_thread_even_where_a_step_raises(mo
     names = {thread.name for thread in set(threading.enumerate()) - before}
     assert names == {"fusion_worker", "background_work_0"}  # the drift monitor's is a fusion_worker, too
 
-    def fail(_subscription):
-        raise RuntimeError("cannot be destroyed")
+    destroy = node.destroy_subscription
+
+    failed = []
+
+    def fail(subscription):
+        if not failed:
+            failed.append(subscription)
+            raise RuntimeError("cannot be destroyed")
+        return destroy(subscription)
 
     monkeypatch.setattr(node, "destroy_subscription", fail)
     node.destroy_node()

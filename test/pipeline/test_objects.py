@@ -10,10 +10,8 @@ pytest.importorskip("tiny_model", reason="the package onnx is not installed")
 from tiny_model import SIDES, WITH_OBJECTS, write_model
 
 from vi_fusion_ros.engines.load import load_engine
-from vi_fusion_ros.node.parameters import schema
-from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration import Registration, Rig
-from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
+from vi_fusion_ros.pipeline import build_pipeline
+from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.types import Frame, FramePair
 
 SIZE = (96, 128)
@@ -23,10 +21,7 @@ COLD, WARM = 28000, 31000  # TLinear counts: 280 and 310 K
 @pytest.fixture
 def make(object_model):
     def _make(path=object_model, rig=None, radiometry=None):
-        settings = {**schema.defaults(), "thermal.radiometry": radiometry or "none"}
-        camera = ThermalCamera(settings) if radiometry else None
-        tones = ToneMapper() if camera is None else camera.tone_mapper()
-        return FusionPipeline(load_engine(path, 1), Registration(rig or Rig.identity()), tones, camera)
+        return build_pipeline(load_engine(path, 1), rig, {"thermal.radiometry": radiometry or "none"})
 
     return _make
 

@@ -7,7 +7,7 @@ import pytest
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.node.parameters import schema
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline, feather, load_pipeline
-from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair, Mode
@@ -258,6 +258,59 @@ def test_scores_that_are_not_finite_are_refused(make, tmp_path):
     pipeline = make(path=write_model(tmp_path / "nan.onnx", logits_factor=float("nan")))
     with pytest.raises(ValueError, match="scores that are not finite"):
         pipeline.process(pair(color(), grey()))
+
+
+def shifted(pixels, scale=None):
+    radiometry = scale and {"scale": scale, "offset": 0.0, "unit": "kelvin"}
+    size = SIZE[::-1]
+    return Rig(np.array([[1, 0, pixels], [0, 1, 0], [0, 0, 1.0]]), size, size, "test", radiometry=radiometry)
+
+
+@pytest.fixture
+def follow(model):
+    """Makes a pipeline that asks a manager, as the node's does."""
+
+    def _follow(manager, **settings):
+        return build_pipeline(load_engine(model, 1), manager, settings)
+
+    return _follow
+
+
+def test_a_pipeline_that_was_made_before_a_correction_registers_with_it(follow):
+    manager = RegistrationManager(shifted(32))
+    swapped_in_later = follow(manager)
+    assert follow(manager).process(pair(color(), grey())).overlap == 0.75
+    size = SIZE[::-1]
+    assert manager.correct(manager.current().revision, shifted(64), size, size)
+    assert swapped_in_later.process(pair(color(), grey())).overlap == 0.5
+
+
+def test_the_radiometry_of_a_rig_applies_from_the_same_pair_on_as_its_geometry(follow):
+    manager = RegistrationManager(shifted(32, scale=0.02))
+    pipeline = follow(manager, **{"thermal.tone_mapping": "range", "thermal.range": [290.0, 300.0]})
+    counts = np.full(SIZE, 14750, np.uint16)  # 295 K
+    before = pipeline.process(pair(color(), counts))
+    assert (pipeline.radiometry.scale, before.overlap) == (0.02, 0.75)
+    assert before.thermal_grey[0, -1] == pytest.approx(128, abs=1)
+    manager.set_rig(shifted(64, scale=0.04))  # 590 K
+    after = pipeline.process(pair(color(), counts))
+    assert (pipeline.radiometry.scale, after.overlap) == (0.04, 0.5)
+    assert after.thermal_grey[0, -1] == 255
+    manager.set_rig(shifted(64))
+    pipeline.process(pair(color(), counts))
+    assert pipeline.radiometry is None
+
+
+def test_settings_that_do_not_fit_the_radiometry_of_a_new_rig_fail_each_pair_until_there_is_another(follow):
+    manager = RegistrationManager(shifted(32, scale=0.04))
+    pipeline = follow(manager, **{"thermal.tone_mapping": "range", "thermal.range": [290.0, 300.0]})
+    counts = np.full(SIZE, 14750, np.uint16)
+    manager.set_rig(shifted(64, scale=0.0001))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="16 bits hold less"):
+            pipeline.process(pair(color(), counts))
+    manager.set_rig(shifted(64, scale=0.02))
+    assert pipeline.process(pair(color(), counts)).thermal_grey[0, -1] == pytest.approx(128, abs=1)
 
 
 def test_the_defaults_are_those_of_the_nodes_schema():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.pairing import NearestPairing
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.sync.stamps import StampClock
 
@@ -33,7 +34,7 @@ def streams(seconds=2.0, visible_hz=30, thermal_hz=9):
 
 
 def pairs_of(entries, clock):
-    intake, pairs = PairStream(replace(POLICY, queue_size=100)), []
+    intake, pairs = PairStream(NearestPairing(replace(POLICY, queue_size=100))), []
     for camera, stamp in entries:
         pairs += add(intake, camera, stamp, clock if clock else stamp)
     pairs += intake.flush(clock.now_ns if clock else entries[-1][1])

@@ -33,7 +33,7 @@ MODALITIES = {"both": Mode.BOTH, "visible_black": Mode.THERMAL_ONLY, "thermal_bl
 _ALONE = {"visible": "thermal_black", "thermal": "visible_black"}
 """The only condition under which a sample of one camera alone can be judged."""
 
-CROP_SIDE = 48
+CROP_SIDE = 128
 """Crops are judged stretched to a square of this many pixels, as the network was trained on them."""
 
 _CHUNK = 32

@@ -38,8 +38,7 @@ from vi_fusion_ros.node.status.graph_checks import Surroundings
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
-from vi_fusion_ros.registration.rig import Rig
-from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import CAMERAS
 from vi_fusion_ros.thermal import ThermalCamera
@@ -65,7 +64,7 @@ class FusionNode(LifecycleNode):
         self._fusing = threading.Lock()
         self._engine: Engine | None = None
         self._engine_state = "unloaded"
-        self._rig: Rig | None = None
+        self._registrations: RegistrationManager | None = None
         self._live_rig: LiveRig | None = None
         self._pipeline: FusionPipeline | None = None
         self._outputs: ResultPublishers | None = None
@@ -135,34 +134,47 @@ class FusionNode(LifecycleNode):
         Raises:
             ValueError: the node is not configured.
         """
-        if self._rig is None:
+        if self._registrations is None:
             raise ValueError(f"there is no registration while the node is {self._state}; configure it first")
-        self._put_rig_in_force(self._rig)
-        return f"registration is that of {self._rig.source} again"
+        self._registrations.reset()
+        return f"registration is that of {self._registrations.current().rig.source} again"
 
-    def reload_rig(self) -> str:
-        """Read the rig file again; the one in force stays where the file cannot be used.
+    async def reload_rig(self) -> str:
+        """Read the rig file again: geometry, radiometry and time offset. Where it cannot be used nothing changes.
 
         Raises:
             ValueError: the file cannot be used, or the node is not configured.
             OSError: the file cannot be read.
         """
-        if self._rig is None:
+        registrations, outputs = self._registrations, self._outputs
+        if registrations is None or outputs is None:
             raise ValueError(f"there is no rig while the node is {self._state}; configure it first")
         if self._settings["rig"] == live_rig.SOURCE:
             raise ValueError("there is no rig file to read: the rig is that of camera_info and TF, and follows them")
-        self._put_rig_in_force(self._load_rig())
-        return f"rig reloaded from {self._rig.source}"
+        rig = self._load_rig()
+        registration = await self._background.run(lambda: registrations.prepare(rig))
+        if self._registrations is not registrations:
+            raise ValueError("the node was cleaned up while the rig was prepared; nothing has changed")
+        radiometry = ThermalCamera(self._settings, rig.radiometry).radiometry  # refuses what cannot be
+        stopped = "" if radiometry or not outputs.offers_kelvin else "; no radiometry, so no ~/thermal_kelvin"
+        if radiometry:
+            outputs.offer_kelvin(True)  # before anything changes: it may fail
+        registrations.set_rig(rig, registration)
+        if not radiometry:
+            outputs.offer_kelvin(False)
+        if self._session is not None:
+            self._session.replace_rig_offset(rig.time_offset_ns)
+        return f"rig reloaded from {rig.source}{stopped}"
 
     async def reload_engine(self) -> str:
-        """Load the model again; the engine in force serves meanwhile, and stays where the model cannot be loaded.
+        """Load the model again; the engine of before serves meanwhile, and stays where the model cannot be loaded.
 
         Raises:
             ValueError: the model cannot be used, the node is not configured, or the engine is being loaded already.
             OSError: it cannot be read.
         """
         old = self._engine
-        if old is None or self._pipeline is None or self._outputs is None:
+        if old is None or self._registrations is None or self._outputs is None:
             raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
         if self._reloading:
             raise ValueError("the engine is being loaded already; wait for the answer")
@@ -175,7 +187,7 @@ class FusionNode(LifecycleNode):
             await self._close_aside(engine)
             raise ValueError("the node was cleaned up while the engine was loaded; nothing has changed")
         try:
-            self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
+            self._replace_pipeline(self._new_pipeline(engine, self._registrations))
         except Exception:
             await self._close_aside(engine)
             raise
@@ -248,17 +260,19 @@ class FusionNode(LifecycleNode):
         self._engine_state = "failed"
         engine = self._load_engine()
         self._engine_state = "ready"
-        self._rig, self._engine = rig, engine
-        self._pipeline = self._new_pipeline(engine, Registration(rig), rig)
+        self._registrations, self._engine = RegistrationManager(rig), engine
+        self._pipeline = self._new_pipeline(engine, self._registrations)
+        kelvin = camera.radiometry is not None
         self._outputs = ResultPublishers(
-            self, engine.manifest.model_id, settings["output.compressed"], camera.radiometry, self.count_error
+            self, engine.manifest.model_id, settings["output.compressed"], kelvin, self.count_error
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:
         assert self._pipeline is not None
         assert self._outputs is not None
-        assert self._rig is not None
+        assert self._registrations is not None
+        self._registrations.reset()  # the drift monitor starts without a correction
         self._statistics = Statistics()
         self._session = Session(
             self,
@@ -267,29 +281,28 @@ class FusionNode(LifecycleNode):
             self._settings,
             self._statistics,
             self.count_error,
-            self._rig.time_offset_ns,
+            self._registrations.current().rig.time_offset_ns,
             self._fusing,
         )
-        self._session.drift = self._drift_watch(self._rig)
+        self._session.drift = self._drift_watch(self._registrations)
         if self._settings["rig"] == live_rig.SOURCE:
-            self._follow_topics(self._session)
+            self._follow_topics(self._session, self._registrations)
         unused = declaration.unused_qos(self)
         if unused:
             self.get_logger().warning(
                 f"qos_overrides of {', '.join(unused)} change nothing: there is no such topic here"
             )
 
-    def _follow_topics(self, session: Session) -> None:
+    def _follow_topics(self, session: Session, registrations: RegistrationManager) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
         session.registered = False
 
-        def put_in_force(rig: Rig) -> None:
-            self._put_rig_in_force(rig)
+        def on_applied(rig: Rig) -> None:
             session.registered = True
             self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
 
         plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
-        self._live_rig = LiveRig(self, session.topics, plane_m, put_in_force)
+        self._live_rig = LiveRig(self, session.topics, plane_m, registrations, on_applied, self._on_rig_error)
         session.on_camera_info = self._live_rig.on_camera_info
 
     def _load_rig(self) -> Rig:
@@ -303,31 +316,16 @@ class FusionNode(LifecycleNode):
     def _load_engine(self) -> Engine:
         logger = self.get_logger()
         model = Path(self._settings["model"] or default_model())
-        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
+        return select_engine(model, engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
 
-    def _drift_watch(self, rig: Rig) -> DriftWatch | None:
-        def put_in_force(registration: Registration) -> None:
-            if self._pipeline is not None:
-                self._pipeline.registration = registration
-
-        put_in_force(Registration(rig))  # what was corrected before is forgotten
-        mode = self._settings["drift.mode"]
+    def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
+        mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
         if mode == "off":
             return None
-        return DriftWatch(rig, mode, self._settings["drift.rate"], self._fusing, put_in_force, self._on_drift_error)
+        return DriftWatch(registrations, mode, rate_hz, self._fusing, self._on_drift_error)
 
-    def _put_rig_in_force(self, rig: Rig) -> None:
-        self._rig = rig
-        session = self._session
-        if session is not None and session.drift is not None:
-            session.drift.close()
-        drift = self._drift_watch(rig)
-        if session is not None:
-            session.drift = drift
-            session.replace_rig_offset(rig.time_offset_ns)
-
-    def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
-        return build_pipeline(engine, rig, self._settings, registration)
+    def _new_pipeline(self, engine: Engine, registrations: RegistrationManager) -> FusionPipeline:
+        return build_pipeline(engine, registrations, self._settings)
 
     def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
         self._pipeline = pipeline
@@ -341,6 +339,9 @@ class FusionNode(LifecycleNode):
 
     def _on_drift_error(self, error: Exception) -> None:
         self.count_error(f"drift monitor: {error}")
+
+    def _on_rig_error(self, error: Exception) -> None:
+        self.count_error(f"registration from {live_rig.SOURCE}: {error}")
 
     def _deactivate(self) -> None:
         """End what runs while active, whatever raises: nothing of it may go on in a node that says it is inactive."""
@@ -356,7 +357,7 @@ class FusionNode(LifecycleNode):
 
     def _clean_up(self) -> None:
         outputs, engine = self._outputs, self._engine
-        self._engine = self._rig = self._pipeline = self._outputs = None
+        self._engine = self._registrations = self._pipeline = self._outputs = None
         self._engine_state = "unloaded"
         take_down([*([outputs.destroy] if outputs else []), *([engine.close] if engine else [])], self.count_error)
 
@@ -367,13 +368,14 @@ class FusionNode(LifecycleNode):
     def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
         try:
             changed = declaration.changes(requested, configured=self._state in ("inactive", "active"))
-            if self._rig is not None:
-                ThermalCamera({**self._settings, **changed}, self._rig.radiometry)  # refuses what cannot be
+            if self._registrations is not None:
+                rig = self._registrations.current().rig
+                ThermalCamera({**self._settings, **changed}, rig.radiometry)  # refuses what cannot be
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings.update(changed)
-        if self._pipeline is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
-            self._replace_pipeline(self._new_pipeline(self._engine, self._pipeline.registration, self._rig))
+        if self._registrations is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
+            self._replace_pipeline(self._new_pipeline(self._engine, self._registrations))
         if self._session is not None:
             self._session.apply(self._settings)
         return SetParametersResult(successful=True)
@@ -413,11 +415,11 @@ class FusionNode(LifecycleNode):
         return status
 
     def _registration(self) -> str:
-        if self._rig is None:
+        if self._registrations is None:
             return ""
         if self._session is not None and not self._session.registered and self._live_rig is not None:
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
-        return self._rig.source
+        return self._registrations.current().rig.source
 
     def destroy_node(self) -> None:
         """Stop fusing and end every thread, then take the node off the graph."""
@@ -430,7 +432,8 @@ def _require_success(outcome: TransitionCallbackReturn) -> None:
         raise ValueError("a managed entity of the node refused the transition")
 
 
-def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+def engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+    """What the node's parameters ask of the engine."""
     cache = settings["engine.cache_dir"]
     return Wanted(
         backend=settings["backend"],
@@ -442,11 +445,11 @@ def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
     )
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; returns the exit status."""
+def main(args: list[str] | None = None, make: Callable[[], FusionNode] = FusionNode) -> int:
+    """Run the node, made by ``make``, until it is interrupted; returns the exit status."""
     entries = [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
     description = "Pairs, registers, fuses and classifies the images of a visible and a thermal camera."
-    return runner.run("fusion_node", description, entries, args, FusionNode, _serve)
+    return runner.run("fusion_node", description, entries, args, make, _serve)
 
 
 def _serve(node: FusionNode, stop: threading.Event) -> int:

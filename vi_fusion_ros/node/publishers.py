@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from copy import copy
 from functools import partial
@@ -33,7 +34,7 @@ class ResultPublishers:
         node: the node that owns them.
         model_id: of the loaded model, for the classification.
         compressed: whether to offer ``~/fused/compressed`` too.
-        radiometry: of thermal counts; without one ``~/thermal_kelvin`` is not offered.
+        kelvin: whether to offer ``~/thermal_kelvin``.
         report: called with one sentence when a subscriber's QoS is incompatible or a topic cannot be published.
 
     Raises:
@@ -45,14 +46,15 @@ class ResultPublishers:
         node: Node,
         model_id: str,
         compressed: bool,
-        radiometry: Radiometry | None,
+        kelvin: bool,
         report: Callable[[str], None],
     ) -> None:
-        self._radiometry = radiometry
         self._node = node
         self._report = report
         self.model_id = model_id
         self._all: list[Publisher] = []
+        self._kelvin: Publisher | None = None
+        self._kelvin_lock = threading.Lock()  # it comes and goes with the rig while results are published
         try:
             self._fused = self._publisher(Image, "~/fused")
             self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
@@ -60,19 +62,37 @@ class ResultPublishers:
             self._classification = self._publisher(FusedClassification, "~/classification")
             self._thermal = self._publisher(Image, "~/thermal_registered")
             self._mask = self._publisher(Image, "~/thermal_mask")
-            self._kelvin = self._publisher(Image, "~/thermal_kelvin") if radiometry else None
+            self.offer_kelvin(kelvin)
             self._attention = self._publisher(Image, "~/attention")
             self._overlay = self._publisher(Image, "~/overlay")
         except BaseException:
             self.destroy()
             raise
 
-    def publish(self, result: FusionResult, camera_info: CameraInfo | None, jpeg_quality: int) -> bool:
+    @property
+    def offers_kelvin(self) -> bool:
+        """Whether ``~/thermal_kelvin`` is offered."""
+        return self._kelvin is not None
+
+    def offer_kelvin(self, offered: bool) -> None:
+        """Offer ``~/thermal_kelvin`` or take it off the graph."""
+        with self._kelvin_lock:
+            if offered and self._kelvin is None:
+                self._kelvin = self._publisher(Image, "~/thermal_kelvin")
+            elif not offered and self._kelvin is not None:
+                self._all.remove(self._kelvin)
+                self._node.destroy_publisher(self._kelvin)
+                self._kelvin = None
+
+    def publish(
+        self, result: FusionResult, camera_info: CameraInfo | None, radiometry: Radiometry | None, jpeg_quality: int
+    ) -> bool:
         """Publish a result. A topic that fails is reported; the others get theirs.
 
         Args:
             result: what to publish.
-            camera_info: the latest one of the camera that the result is drawn in, None where there is none.
+            camera_info: of the frame that the result is drawn in, None where there is none.
+            radiometry: of the thermal image of this result, None where it is not known.
             jpeg_quality: of ``~/fused/compressed``, 1 to 100.
 
         Returns:
@@ -94,7 +114,10 @@ class ResultPublishers:
         registered, mask = result.thermal_registered, result.mask
         if registered is not None:
             outcomes.append(self._offer(self._thermal, lambda: _image(header, registered)))
-            outcomes.append(self._offer(self._kelvin, lambda: _image(header, self._in_kelvin(registered, mask))))
+            if radiometry is not None:
+                kelvin = partial(_in_kelvin, registered, mask, radiometry)
+                with self._kelvin_lock:
+                    outcomes.append(self._offer(self._kelvin, lambda: _image(header, kelvin())))
         if mask is not None:
             outcomes.append(self._offer(self._mask, lambda: _image(header, mask)))
         outcomes.append(self._offer(self._attention, lambda: _image(header, drawing.attention_grey(result))))
@@ -119,12 +142,6 @@ class ResultPublishers:
         publishers, self._all = self._all, []
         take_down((partial(self._node.destroy_publisher, publisher) for publisher in publishers), self._report)
 
-    def _in_kelvin(self, registered: Pixels, mask: Pixels | None) -> Pixels:
-        assert self._radiometry is not None  # the topic is offered only with one
-        kelvin = self._radiometry.kelvin(registered)
-        kelvin[mask == 0] = math.nan
-        return kelvin
-
     def _publisher(self, message: Any, topic: str) -> Publisher:
         name = self._node.resolve_topic_name(topic)
         publisher = self._node.create_publisher(
@@ -140,6 +157,12 @@ class ResultPublishers:
 
 def _image(header: Header, image: Pixels) -> bytes:
     return image_bytes((header.stamp.sec, header.stamp.nanosec), header.frame_id, image)
+
+
+def _in_kelvin(registered: Pixels, mask: Pixels | None, radiometry: Radiometry) -> Pixels:
+    kelvin = radiometry.kelvin(registered)
+    kelvin[mask == 0] = math.nan
+    return kelvin
 
 
 def _with_header(camera_info: CameraInfo, header: Header) -> CameraInfo:

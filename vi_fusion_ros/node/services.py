@@ -25,7 +25,7 @@ class Controls(Protocol):
     def reset_registration(self) -> str:
         """Go back to the rig file."""
 
-    def reload_rig(self) -> str:
+    async def reload_rig(self) -> str:
         """Read the rig file again."""
 
     async def reload_engine(self) -> str:

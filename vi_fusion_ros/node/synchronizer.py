@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from vi_fusion_ros.node.messages import stamp_ns, to_time
@@ -305,6 +305,22 @@ class MessageFiltersPairing:
         waited = self._now_ns - min(visible.arrival_ns, thermal.arrival_ns)
         skew = thermal.stamp_ns - visible.stamp_ns
         self._matched.append(Pair(visible.item, thermal.item, skew, waited, self.time_resets))
+
+
+def pairing_policy(settings: Mapping[str, Any], rig_offset_ns: int) -> PairingPolicy:
+    """The bounds and offsets of the node's parameters.
+
+    Args:
+        settings: parameters by name.
+        rig_offset_ns: from the rig file, added to the thermal stamps besides the parameter.
+    """
+    return PairingPolicy(
+        max_skew_ns=round(settings["pairing.max_skew"] * 1e9),
+        max_wait_ns=round(settings["pairing.max_wait"] * 1e9),
+        visible_offset_ns=round(settings["visible.time_offset"] * 1e9),
+        thermal_offset_ns=round(settings["thermal.time_offset"] * 1e9) + rig_offset_ns,
+        queue_size=settings["pairing.queue_size"],
+    )
 
 
 def make_pairing(name: str, policy: PairingPolicy) -> Pairing[Any]:

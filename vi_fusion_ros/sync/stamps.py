@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from dataclasses import dataclass
 
 from vi_fusion_ros.types import CAMERAS, OTHER, Camera
 
@@ -80,13 +79,6 @@ class StampTrack:
         self._passed += 1
 
 
-@dataclass(frozen=True)
-class StampOffset:
-    """How far thermal stamps are behind visible ones when they arrive, seconds; positive: behind. Without offsets."""
-
-    seconds: float
-
-
 class StampMonitor:
     """Compares the latest stamps of both cameras with the times of their arrival. Not thread-safe."""
 
@@ -102,19 +94,21 @@ class StampMonitor:
         stamps = {stamp for stamp, _ in self._latest[camera]}
         return len(self._latest[camera]) >= _NEEDED and len(stamps) == 1
 
-    def offset(self) -> StampOffset | None:
-        """The offset, where it is constant; None where it is not, or not known yet."""
-        lags = {camera: [arrival - stamp for stamp, arrival in self._latest[camera]] for camera in CAMERAS}
-        for values in lags.values():
-            if len(values) < _NEEDED or _scatter(values) > _STEADY_NS:
-                return None
-        medians = {camera: int(statistics.median(values)) for camera, values in lags.items()}
-        return StampOffset((medians["thermal"] - medians["visible"]) / 1e9)
+    def thermal_behind_s(self) -> float | None:
+        """How far thermal stamps, as received, are behind visible ones when they arrive, seconds.
 
-    def is_recent(self, camera: Camera, now_ns: int, within_s: float) -> bool:
-        """Whether an image of the camera has arrived lately."""
-        latest = self._latest[camera]
-        return bool(latest) and now_ns - latest[-1][1] <= within_s * 1e9
+        None where that is not constant, or not known yet.
+        """
+        visible, thermal = self._latest["visible"], self._latest["thermal"]
+        if min(len(visible), len(thermal)) < _NEEDED:
+            return None
+        # Images that arrive together: where stamps and clock drift apart, as in a bag that is played slowly, they do
+        # so for both.
+        behind = []
+        for stamp, arrival in thermal:
+            other_stamp, other_arrival = min(visible, key=lambda other: abs(other[1] - arrival))
+            behind.append((arrival - stamp) - (other_arrival - other_stamp))
+        return None if _scatter(behind) > _STEADY_NS else statistics.median(behind) / 1e9
 
     def rate_hz(self, camera: Camera) -> float:
         """Images a second, by their arrivals; 0 where it is not known."""
@@ -130,23 +124,22 @@ def _scatter(values: list[int]) -> int:
     return ordered[-1 - cut] - ordered[cut]
 
 
-def describe_offset(offset: StampOffset, needed_s: float, most_s: float, queue_size: int) -> str:
+def describe_offset(behind_s: float, needed_s: float, most_s: float, queue_size: int) -> str:
     """One sentence about an offset that keeps images from being paired, and what to do.
 
     Args:
-        offset: of the stamps as received.
+        behind_s: how far thermal stamps are behind visible ones when they arrive, after the offsets; negative: ahead.
         needed_s: ``thermal.time_offset`` that would even it out.
         most_s: the largest that the parameter takes.
         queue_size: ``pairing.queue_size`` that would hold the images until their partners come, if these are delayed.
     """
-    camera: Camera = "thermal" if offset.seconds > 0 else "visible"
-    seconds = abs(offset.seconds)
-    behind = f"the {camera} stamps are {_duration(seconds)} behind the {OTHER[camera]} ones when they arrive"
+    camera: Camera = "thermal" if behind_s > 0 else "visible"
+    behind = f"the {camera} stamps are {_duration(abs(behind_s))} behind the {OTHER[camera]} ones when they arrive"
     if abs(needed_s) > most_s:
         return f"{behind}: the cameras' drivers stamp by different clocks; let both stamp by one"
     return (
-        f"{behind}: if the clocks differ, set thermal.time_offset to {needed_s:.3f}; if the {camera} images are late, "
-        f"set pairing.queue_size to {queue_size}"
+        f"{behind}: if the clocks differ, set thermal.time_offset to {needed_s:.3f}; if the {camera} images are "
+        f"delayed, set pairing.queue_size to {queue_size}"
     )
 
 

@@ -8,6 +8,7 @@ The engine is ONNX Runtime, and a second one of the same model takes over from i
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +25,6 @@ from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane
 from vi_fusion_ros.engines.engine_cache import Found
 from vi_fusion_ros.engines.hot_swap import SwitchingEngine
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
-from vi_fusion_ros.images import encodings
 from vi_fusion_ros.node import capture, fusion_node, session
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.fusion_node import FusionNode
@@ -33,6 +33,7 @@ from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import HealthMonitor
+from vi_fusion_ros.sync.stamped_image import StampedImage
 
 PROMOTED = "second "
 """How the description of the engine begins that takes over and can fail."""
@@ -42,16 +43,16 @@ INJECTED = "a fault was injected"
 
 POINTS: dict[str, list[tuple[Any, str]]] = {
     "activation": [
-        (session, "make_synchronizer"), (FusionNode, "create_subscription"), (Worker, "start"),
+        (session, "make_pairing"), (FusionNode, "create_subscription"), (Worker, "start"),
         (session, "ThreadCpuWait"), (FusionPipeline, "reset"),
     ],
     "arrived": [(HealthMonitor, "arrived")],
     "capture": [(capture, "write_capture")],
-    "decode": [(encodings, "decode_image")],
+    "decode": [(StampedImage, "decode")],
     "latency": [(Statistics, "published")],
     "load": [(OnnxRuntimeEngine, "__init__")],
     "process": [(FusionPipeline, "process")],
-    "read": [(session, "checked_image")],
+    "read": [(session, "stamped_image")],
     "usable": [(HealthMonitor, "usable")],
 }  # fmt: skip
 """What raises instead of doing its work, by the name of the point. Besides, there are ``engine``, ``publisher``,
@@ -209,13 +210,12 @@ class _Supplier:
         return _Second(path, self._threads, self._faults)
 
 
-def main() -> None:
-    """Run the node until it is interrupted."""
+def main() -> int:
+    """Run the node until it is interrupted; returns the exit status."""
     faults = Faults()
     wire(faults)
-    fusion_node.FusionNode = functools.partial(FaultyNode, faults)  # type: ignore[assignment, misc]
-    fusion_node.main()
+    return fusion_node.main(make=lambda: FaultyNode(faults))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

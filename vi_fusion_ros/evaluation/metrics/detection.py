@@ -8,6 +8,7 @@ in a frame, every true box has to be found, but what else is found counts neithe
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,16 +79,21 @@ def complete_labels(sample: Sample) -> frozenset[str]:
     return (sample.known - (sample.present - boxed)) if sample.complete else frozenset()
 
 
+def require_pycocotools() -> None:
+    """Raise ValueError where pycocotools is not installed."""
+    if importlib.util.find_spec("pycocotools") is None:
+        raise ValueError("evaluating boxes needs pycocotools; install it: pip install pycocotools")
+
+
 def match(scenes: Sequence[Scene], labels: Sequence[str]) -> AllMatches:
     """Which of the boxes are hits, by COCO's rules.
 
     Raises:
         ValueError: pycocotools is not installed.
     """
-    try:
-        from pycocotools.cocoeval import COCOeval
-    except ImportError as error:
-        raise ValueError("evaluating boxes needs pycocotools; install it: pip install pycocotools") from error
+    require_pycocotools()
+    from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):  # it tells of its progress
         coco = COCOeval(_coco(_truth(scenes, labels), scenes, labels), _coco(_found(scenes), scenes, labels), "bbox")
         coco.params.areaRng, coco.params.areaRngLbl = list(map(list, AREAS.values())), list(AREAS)

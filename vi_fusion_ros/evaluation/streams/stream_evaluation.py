@@ -67,6 +67,9 @@ class StreamEvaluation:
         overlap: share of the visible image that the thermal camera sees.
         latency_ms: by stage.
         wall_s: from the first to the last pair, fusing included.
+        pairs: how many there were; of every ``every``-th there is a row, evenly spread.
+        every: 1, doubled whenever there are ``most_rows``.
+        most_rows: bounds the memory of a stream that does not end; None: every pair has its row.
         samples: pairs for the fusion metrics.
         unmeasurable: pairs that would have been samples, by why the fusion metrics cannot be computed on them.
         measured: the metrics of samples, (methods, metrics), by number of the pair.
@@ -84,12 +87,18 @@ class StreamEvaluation:
     overlap: list[float] = field(default_factory=list)
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     wall_s: float = 0.0
+    pairs: int = 0
+    every: int = 1
+    most_rows: int | None = None
     samples: list[Sample] = field(default_factory=list)
     unmeasurable: Counter[str] = field(default_factory=Counter)
     measured: dict[int, list[list[float]]] = field(default_factory=dict)
 
     def add(self, decoded: DecodedPair, result: FusionResult) -> None:
         """Take the result of the next pair."""
+        self.pairs += 1
+        if (self.pairs - 1) % self.every:
+            return
         self.stamps_ns.append(decoded.pair.reference.stamp_ns)
         self.skews_ns.append(decoded.pair.skew_ns)
         self.sync_waits_ms.append(decoded.sync_wait_ms)
@@ -102,6 +111,18 @@ class StreamEvaluation:
         stages = {"decode": decoded.decode_ms, **result.timings_ms}
         for stage in STAGES:
             self.latency_ms[stage].append(stages.get(stage, sum(stages.values())))
+        if self.most_rows is not None and len(self.stamps_ns) >= self.most_rows:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Let go of every second row."""
+        columns: list[list[Any]] = [
+            self.stamps_ns, self.skews_ns, self.sync_waits_ms, self.probabilities, self.present, self.objects,
+            self.illumination, self.attention, self.overlap, *self.latency_ms.values(),
+        ]  # fmt: skip
+        for column in columns:
+            del column[1::2]
+        self.every *= 2
 
 
 class StreamEvaluator:
@@ -111,13 +132,16 @@ class StreamEvaluator:
         pipeline: as the node runs it.
         labels: of its model.
         pictures: whether the samples get a mosaic, for a report.
+        most_rows: see ``StreamEvaluation``.
 
     Attributes:
         evaluation: of the pairs so far.
     """
 
-    def __init__(self, pipeline: FusionPipeline, labels: tuple[str, ...], pictures: bool) -> None:
-        self.evaluation = StreamEvaluation(labels)
+    def __init__(
+        self, pipeline: FusionPipeline, labels: tuple[str, ...], pictures: bool, most_rows: int | None = None
+    ) -> None:
+        self.evaluation = StreamEvaluation(labels, most_rows=most_rows)
         self._pipeline, self._pictures = pipeline, pictures
         self._resets_seen = 0
         self._stride = 1
@@ -139,7 +163,7 @@ class StreamEvaluator:
 
     def _keep_sample(self, result: FusionResult) -> None:
         """Keep every n-th pair, n doubling with the stream, whose length nobody knows beforehand."""
-        number, samples = len(self.evaluation.stamps_ns) - 1, self.evaluation.samples
+        number, samples = self.evaluation.pairs - 1, self.evaluation.samples
         if number % self._stride:
             return
         try:
@@ -194,7 +218,7 @@ def summary(
     if broken:
         problems.insert(0, f"the bag is broken and was evaluated up to the break: {broken}")
     return {
-        "n": len(evaluation.stamps_ns),
+        "n": evaluation.pairs,
         "partial": bool(problems),
         "broken": broken,
         "problems": problems,
@@ -205,6 +229,7 @@ def summary(
         "overlap": {"mean": float(np.mean(evaluation.overlap))},
         "fusion": _fusion(fusion, evaluation.unmeasurable),
         "timeline": {
+            "every": evaluation.every,
             "stamp_ns": evaluation.stamps_ns,
             "skew_ms": [skew / 1e6 for skew in evaluation.skews_ns],
             "illumination": evaluation.illumination,
@@ -255,7 +280,7 @@ def _metrics(sample: Sample) -> list[list[float]]:
 
 def _out_of_order(intake: PairStream) -> list[str]:
     """A sentence where images were lost because stamps do not rise."""
-    lost = intake.pairing.drops[Drop.late] + intake.pairing.drops[Drop.time_reset]
+    lost = sum(intake.pairing.drops.get(drop, 0) for drop in (Drop.late, Drop.time_reset))
     steps = sum(track.steps_back for track in intake.stamps.values())
     if not (lost and steps):
         return []
@@ -305,7 +330,7 @@ def _fusion(fusion: FusionEvaluation | None, left_out: Counter[str]) -> dict[str
 
 
 def _timings(evaluation: StreamEvaluation) -> dict[str, Any]:
-    n = len(evaluation.stamps_ns)
+    n = evaluation.pairs
     span_s = (max(evaluation.stamps_ns) - min(evaluation.stamps_ns)) / 1e9
     return {
         "latency_ms": {stage: percentiles(values) for stage, values in evaluation.latency_ms.items()},

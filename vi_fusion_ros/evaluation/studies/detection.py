@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vi_fusion_ros.evaluation.labelled_sets import LabelledSet
-from vi_fusion_ros.evaluation.metrics.detection import Scene, complete_labels, figures, match
+from vi_fusion_ros.evaluation.metrics.detection import Scene, complete_labels, figures, match, require_pycocotools
 from vi_fusion_ros.evaluation.model_fusion import LEAST, finds_objects, still_engine
 from vi_fusion_ros.evaluation.prediction import Judged
 from vi_fusion_ros.evaluation.studies.presence import LIGHTS, JudgedSet, judge_sets, pooled
@@ -25,17 +25,13 @@ def judge_boxes(sets: Sequence[LabelledSet], model: Path, jobs: int) -> list[Jud
         jobs: number of processes.
 
     Raises:
-        ValueError: the model gives no boxes, or a set has none of its labels.
+        ValueError: the model gives no boxes, a set has none of its labels, or pycocotools is not installed.
     """
-    require_objects(model)
-    labels = frozenset(still_engine(model).manifest.labels)
-    return judge_sets([_boxed(one, labels) for one in sets], model, jobs)
-
-
-def require_objects(model: Path) -> None:
-    """Raise ValueError where the model gives no boxes."""
+    require_pycocotools()
     if not finds_objects(model):
         raise ValueError(f"model {model} has no output of objects, so that there are no boxes to judge")
+    labels = frozenset(still_engine(model).manifest.labels)
+    return judge_sets([_boxed(one, labels) for one in sets], model, jobs)
 
 
 def is_boxed(sample: Sample, labels: frozenset[str]) -> bool:

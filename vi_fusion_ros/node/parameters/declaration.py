@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -23,23 +23,36 @@ _OF_EVERY_NODE = ("/clock", "/parameter_events", "/rosout")
 _QOS_ENDS = ("subscription.reliability", "publisher.reliability")
 
 
-def declare(node: Node) -> dict[str, Any]:
-    """Declare every parameter of the schema on ``node``.
+def declare(node: Node, names: Collection[str] | None = None, *, strict: bool = False) -> dict[str, Any]:
+    """Declare parameters of the schema on ``node``.
+
+    Args:
+        node: has none of them yet.
+        names: of the parameters; None: all of the schema.
+        strict: whether an override of the wrong type or out of range stops the node; else it is logged, and the default
+            is used.
 
     Returns:
-        The values in force by name. An override of the wrong type or out of range does not stop the node: it is logged
-        and the default is used.
+        The values in force by name.
+
+    Raises:
+        ValueError: an override is wrong, where that is strict; one sentence.
     """
     values = {}
     _fit_overrides(node)
-    for name, rule in schema().items():
+    for name in schema() if names is None else names:
+        rule = schema()[name]
         try:
             node.declare_parameter(name, rule["default"], _descriptor(rule))
         except Exception as error:  # rclpy raises different classes for type and range, varying with the release
+            if strict:
+                raise ValueError(f"parameter {name}: {error}") from error
             node.get_logger().error(f"parameter {name}: {error}; using the default {rule['default']!r}")
             node.declare_parameter(name, rule["default"], _descriptor(rule), ignore_override=True)
         value = _plain(node.get_parameter(name).value)
         reason = fault(name, value)
+        if reason and strict:
+            raise ValueError(reason)
         if reason:
             node.get_logger().error(f"{reason}; using the default {rule['default']!r}")
             if rule["x-applies"] != "start":

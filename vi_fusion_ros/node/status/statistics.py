@@ -40,6 +40,13 @@ class Statistics:
         with self._lock:
             return self._last_result
 
+    def counts(self, pairing_drops: Mapping[str, int]) -> tuple[Counter[str], str]:
+        """``received``, ``published`` and the images not used by reason, from activation on; and the last error."""
+        with self._lock:
+            counts = self._drops + Counter(pairing_drops)
+            counts["received"], counts["published"] = self._received.total(), self._published.total()
+            return counts, self._last_error
+
     def received(self, camera: Camera) -> None:
         """Count an image as it arrives."""
         with self._lock:

@@ -6,6 +6,8 @@ step up and a step down the same; its length relative to the neighbourhood's mak
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ _SMOOTHING_PX = 1.0
 _NEIGHBOURHOOD_PX = 8.0
 _NOISE = 0.5  # grey levels a pixel: gradients far below it count little
 _MOST = 2.0  # no single edge outvotes its neighbourhood
+_AT_ONCE = 8  # patches: some milliseconds
 
 
 def grey8(image: Image) -> npt.NDArray[np.float32]:
@@ -57,3 +60,47 @@ def agreement(one: Structure, other: Structure, mask: npt.NDArray[np.bool_]) -> 
     a, b = one[mask], other[mask]
     energy = float(np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real))
     return float(np.vdot(a, b).real) / energy if energy > 1e-9 else 0.0
+
+
+def surfaces(
+    fixed: Structure,
+    moved: Structure,
+    cover: npt.NDArray[np.float32],
+    centres: npt.NDArray[np.int64],
+    half: int,
+    reach: int,
+    pause: Callable[[], None] = lambda: None,
+) -> npt.NDArray[np.float64]:
+    """How well patches of one structure fit another one at each displacement.
+
+    Args:
+        fixed: (H, W) complex, searched.
+        moved: (H, W) complex, 0 where it has no data; the patches are cut from it.
+        cover: (H, W) float32, 1 where ``moved`` has data.
+        centres: (n, 2) (row, column) of the patches, at least ``half + reach`` from the border.
+        half: half the side of a patch, pixels.
+        reach: furthest displacement, pixels.
+        pause: called every few patches.
+
+    Returns:
+        (n, 2 reach + 1, 2 reach + 1) normalised correlation, -1 to 1, by displacement (y, x) from -reach to reach.
+    """
+    side, full = 2 * half, 2 * (half + reach)
+
+    def cut(image: npt.NDArray[np.generic], around: int, some: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+        return np.stack([image[y - around : y + around, x - around : x + around] for y, x in some])
+
+    shape, axes = (full, full), (1, 2)
+    parts = []
+    for start in range(0, len(centres), _AT_ONCE):
+        some = centres[start : start + _AT_ONCE]
+        patch, window, present = cut(moved, half, some), cut(fixed, half + reach, some), cut(cover, half, some)
+        spectrum = np.conj(np.fft.fft2(patch, shape, axes)) * np.fft.fft2(window, shape, axes)
+        inside = np.conj(np.fft.rfft2(present, shape, axes)) * np.fft.rfft2(np.abs(window) ** 2, shape, axes)
+        own = (np.abs(patch) ** 2).sum((1, 2)).reshape(-1, 1, 1)
+        parts.append((np.fft.ifft2(spectrum, axes=axes).real, np.fft.irfft2(inside, shape, axes), own))
+        pause()
+    cross, energy, own = (np.concatenate(part) for part in zip(*parts, strict=True))
+    reachable = full - side + 1
+    scale = np.sqrt(np.maximum(own * np.maximum(energy, 1e-3 * energy.max()), 1e-9))
+    return np.asarray((cross / scale)[:, :reachable, :reachable])

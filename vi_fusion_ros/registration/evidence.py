@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.matching import surfaces
-from vi_fusion_ros.registration.estimate.structure import Structure
+from vi_fusion_ros.registration.structure import Structure, surfaces
 
 Values = npt.NDArray[np.float64]
 
