@@ -13,7 +13,7 @@ pytest.importorskip("launch", reason="launch is not installed (apt: ros-$ROS_DIS
 pytest.importorskip("launch_ros", reason="launch_ros is not installed (apt: ros-$ROS_DISTRO-launch-ros)")
 
 import yaml
-from harness import PERIOD_NS, START_NS, Probe, Process, next_domain, wait_until
+from harness import DEADLINE_S, PERIOD_NS, START_NS, Probe, Process, next_domain, wait_until
 from rcl_interfaces.srv import GetParameters
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import ReliabilityPolicy
@@ -267,7 +267,7 @@ def replay(launch, tmp_path):
 def test_a_replay_starts_when_the_node_is_active_and_ends_with_the_result(replay, tmp_path):
     rig = share_path() / "config" / "rigs" / "example.yaml"
     process, _ = replay(20, f"rig:={rig}", "threads:=1", f"model:={share_path() / 'models' / 'default.onnx'}")
-    wait_until(lambda: not process.alive, "the end of the replay", 60)
+    wait_until(lambda: not process.alive, "the end of the replay", 4 * DEADLINE_S)
     assert process.process.returncode == 0, process.output
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["n"] == 20
@@ -303,7 +303,16 @@ def test_evaluation_node_has_the_parameters_of_the_node(replay, tmp_path):
 )
 def test_a_replay_that_fails_says_so_and_ends_with_status_1(replay, tmp_path, pairs, arguments, named):
     process, _ = replay(pairs, *arguments)
-    wait_until(lambda: not process.alive, "the end of the replay", 60)
+    wait_until(lambda: not process.alive, "the end of the replay", 4 * DEADLINE_S)
     assert process.process.returncode == 1
     assert named in process.output
     assert not (tmp_path / "result.json").exists()
+
+
+def test_a_calibration_without_images_ends_with_status_1(launch, tmp_path):
+    process, _ = launch(
+        f"rig:={tmp_path / 'rig.yaml'}", f"folder:={tmp_path / 'pairs'}", "timeout:=1", file="calibrate.launch.py"
+    )
+    wait_until(lambda: not process.alive, "the end", 4 * DEADLINE_S)
+    assert process.process.returncode == 1
+    assert "the images could not be collected" in process.output
