@@ -204,6 +204,10 @@ def test_frames_of_a_video_of_changing_rate_pair_by_their_own_stamps(tmp_path, f
     # The tiny model shows the brighter of both, which is the thermal frame: it is the one of that time.
     shown = [number_of(cv2.imread(str(tmp_path / "out" / f"{n:06d}.png"), 0)) for n in range(len(times))]
     assert shown == list(range(len(times)))
+    # A video has one rate; each frame stays in it until the next one's time.
+    assert fuse("v.mkv", "t.mkv", out="film") == 0
+    video = cv2.VideoCapture(str(tmp_path / "film" / "fused.mp4"))
+    assert len(frames_of(tmp_path / "film" / "fused.mp4")) / video.get(cv2.CAP_PROP_FPS) == pytest.approx(1.35, abs=0.1)
 
 
 def test_a_16_bit_video_is_fused_with_all_its_levels(tmp_path, fuse):

@@ -168,6 +168,49 @@ def test_a_bag_whose_time_jumps_back(tmp_path: Path, model: Path) -> None:
     assert result["timeline"]["stamp_ns"] == [*stamps, *stamps]
 
 
+@pytest.mark.parametrize("storage", [MCAP, SQLITE3])
+@pytest.mark.parametrize("delay_s", [0.45, -0.45, 60.0])
+def test_pairs_are_those_of_the_stamps_however_late_one_camera_was_recorded(
+    tmp_path: Path, model: Path, storage: StoragePlugin, delay_s: float
+) -> None:
+    entries = [(START_NS + round((stamp - START_NS) / 1e6) * 1_000_000, *rest) for stamp, *rest in streams(2)]
+    late = [(stamp + round(delay_s * 1e9) * (topic == THERMAL), stamp, topic, image) for stamp, topic, image in entries]
+    with Writer(tmp_path / "bag", version=9, storage_plugin=storage) as writer:
+        connections = {topic: writer.add_connection(topic, RAW, typestore=typestore()) for topic in (VISIBLE, THERMAL)}
+        for log, stamp, topic, image in sorted(late, key=lambda entry: entry[0]):
+            data = typestore().serialize_cdr(raw_message(image, stamp), RAW)
+            writer.write(connections[topic], log, data)
+    result = result_of(tmp_path / "bag", model, tmp_path)
+    assert (result["n"], result["partial"]) == (60, False)
+    assert result["pairing"]["max_abs_skew_ms"] == pytest.approx(3, abs=0.01)
+    assert result["pairing"]["sync_wait_ms"]["p50"] == pytest.approx(abs(delay_s * 1e3 + 3), abs=1.1)
+    assert result["timeline"]["stamp_ns"] == [stamp for stamp, topic, _ in entries if topic == VISIBLE]
+
+
+def test_counts_that_differ_from_the_metadata_make_the_result_partial(tmp_path: Path, model: Path) -> None:
+    bag = write_bag(tmp_path / "bag", streams(0.5))
+    metadata = (bag / "metadata.yaml").read_text()
+    (bag / "metadata.yaml").write_text(metadata.replace("message_count: 15", "message_count: 40"))
+    result = result_of(bag, model, tmp_path)
+    assert (result["n"], result["partial"]) == (15, True)
+    assert result["broken"] == f"metadata.yaml counts 40 messages on {VISIBLE}, 15 were found"
+
+
+def test_an_empty_metadata_file_is_named(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = write_bag(tmp_path / "bag", streams(0.5))
+    (bag / "metadata.yaml").write_text("")
+    assert result_of(bag, model, tmp_path)["n"] == 15
+    assert "metadata.yaml is empty" in capsys.readouterr().err
+
+
+def test_why_no_fusion_metric_is_computed_is_said(tmp_path: Path, model: Path) -> None:
+    deep = [(stamp, topic, np.full((96, 128), 900, np.uint16) if topic == VISIBLE else image)
+            for stamp, topic, image in streams(0.5)]  # fmt: skip
+    fusion = result_of(write_bag(tmp_path / "bag", deep), model, tmp_path)["fusion"]
+    reason = "visible images of uint16; expected 8 bits"
+    assert fusion == {"n": 0, "reason": reason, "left_out": {reason: 15}}
+
+
 def test_one_image_that_cannot_be_decoded(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag = tmp_path / "bag"
     with Writer(bag, version=9, storage_plugin=MCAP) as writer:

@@ -13,7 +13,10 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from vi_fusion_ros.node import live_rig
 from vi_fusion_ros.node.fusion_node import FusionNode
+from vi_fusion_ros.node.worker import Worker
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.tools.soak_checks import balance
 
 pytestmark = pytest.mark.ros
@@ -264,6 +267,35 @@ def test_destroying_an_active_node_ends_every_thread_even_where_a_step_raises(mo
     node.destroy_node()
     assert set(threading.enumerate()) <= before
     assert "cannot be destroyed" in node._status().last_error
+    rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_live_rig_that_cannot_be_made_leaves_nothing(monkeypatch, step):
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=next_domain())
+    node = rclpy.create_node("live", context=context)
+    threads, entities = set(threading.enumerate()), [*node.subscriptions, *node.timers]
+    calls = []
+
+    def failing(work):
+        def call(*args, **kwargs):
+            calls.append(work)
+            if len(calls) == step + 1:
+                raise RuntimeError(f"step {step} fails")
+            return work(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(live_rig, "require_packages", lambda: Image)  # any message will do
+    monkeypatch.setattr(node, "create_subscription", failing(node.create_subscription))
+    monkeypatch.setattr(node, "create_timer", failing(node.create_timer))
+    monkeypatch.setattr(Worker, "start", failing(Worker.start))
+    with pytest.raises(RuntimeError, match=f"step {step} fails"):
+        live_rig.LiveRig(node, {}, 10.0, RegistrationManager(Rig.identity()), lambda _rig: None, lambda _error: None)
+    assert [*node.subscriptions, *node.timers] == entities
+    assert set(threading.enumerate()) == threads
+    node.destroy_node()
     rclpy.shutdown(context=context)
 
 

@@ -6,7 +6,7 @@ import pytest
 from matroska import levels, number_of, write_mkv
 
 from vi_fusion_ros.sources.clip import sampled
-from vi_fusion_ros.sources.streams import ClipStreams
+from vi_fusion_ros.sources.streams import ClipStreams, frame_count
 from vi_fusion_ros.sources.video import FrameClock, Video
 
 SLOWING = [round(n / 30, 3) for n in range(15)] + [round(0.5 + n / 6, 3) for n in range(6)]  # 30 Hz, then 6
@@ -66,9 +66,25 @@ def test_16_bit_grey_keeps_its_levels(tmp_path):
 def test_a_camera_shows_the_frame_that_is_the_latest_at_each_time(tmp_path):
     video = Video(write_mkv(tmp_path / "v.mkv", SLOWING, levels(len(SLOWING))))
     shown = [number_of(image) for image in sampled(video, 12)]
-    expected = [max(n for n, at in enumerate(SLOWING) if at <= k / 12 + 1e-6) for k in range(len(shown))]
+    expected = [max(n for n, at in enumerate(SLOWING) if at <= k / 12 + 6e-4) for k in range(len(shown))]
     assert shown == expected
     assert len(shown) == 18  # 1.5 s
+
+
+def test_times_in_whole_milliseconds_lose_and_repeat_no_frame(tmp_path):
+    times = [round(n / 30, 3) for n in range(30)]
+    video = Video(write_mkv(tmp_path / "v.mkv", times, levels(30)))
+    assert [number_of(image) for image in sampled(video, 30)] == list(range(30))
+    assert [number_of(image) for image in sampled(video, 10)] == list(range(0, 30, 3))
+
+
+def test_both_cameras_of_two_videos_show_what_was_to_be_seen(tmp_path):
+    for name, count in (("visible", 20), ("thermal", 15)):
+        write_mkv(tmp_path / f"{name}.mkv", [n / 20 for n in range(count)], levels(count))
+    streams = ClipStreams(tmp_path / "visible.mkv", tmp_path / "thermal.mkv", 8, None)
+    shown = [number_of(image) for image in streams.thermal(10.0)]
+    assert shown[: frame_count(0.75, 10.0)] == [0, 2, 4, 6, 8, 10, 12]
+    assert [number_of(image) for image in streams.visible(20.0)] == list(range(20))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
-"""The pairs of a bag: read, paired and decoded ahead of who takes them, every pair once, the same in every run."""
+"""The pairs of a bag: read, paired and decoded ahead of who takes them, every pair once, the same in every run.
+
+A bag is read twice: for its stamps, and then for the images in the order of these.
+"""
 
 from __future__ import annotations
 
+import array
+import heapq
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,22 +15,32 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.source import BagError, BagSource
+from vi_fusion_ros.bags.stamp_order import NO_STAMP, Integers, by_rank, most_held, ranks_by_stamp
+from vi_fusion_ros.bags.storage import Record
+from vi_fusion_ros.images.encodings import ImageError
+from vi_fusion_ros.images.wire_format import STAMP_SIZE, read_stamp
 from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.sync.pairing import NearestPairing
 from vi_fusion_ros.sync.stamped_image import Codec
-from vi_fusion_ros.types import Camera
+from vi_fusion_ros.sync.stamps import StampClock
+from vi_fusion_ros.types import CAMERAS, Camera
 
 T = TypeVar("T")
 
 _AHEAD = 8
+_MOST_HELD = 16  # images of which a few may be large
 _DECODERS = min(os.cpu_count() or 1, 4)  # OpenCV decodes without the interpreter's lock
 _END: Any = object()
 
 
 class Replay:
-    """Plays the two image topics of a bag through the node's pairing, on the bag's clock.
+    """Plays the two image topics of a bag through the node's pairing, in the order of their stamps.
+
+    Pairs are formed by stamp alone: the order and the delay with which messages were recorded make no difference.
 
     Args:
         source: the bag.
@@ -55,6 +70,7 @@ class Replay:
         self._topics: dict[str, Camera] = {visible_topic: "visible", thermal_topic: "thermal"}
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
+        self._rig_offset_ns = rig_offset_ns
         self.intake = PairStream(NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns)))
 
     @property
@@ -91,18 +107,54 @@ class Replay:
             yield event if isinstance(event, StreamProblem) else decoders.submit(decoded, event)
 
     def _events(self) -> Iterator[MessagePair | StreamProblem]:
-        now_ns = 0
-        for record in self._source.records(list(self._topics)):
-            now_ns = max(now_ns, record.log_ns)  # a clock that steps back would undo waits
+        clock = StampClock()
+        for record in self._by_stamp():
             kind = self._types[record.topic]
             read = partial(reader_of(kind, self._codecs), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
-            outcome = self.intake.add(self._topics[record.topic], where, read, self._codecs[kind], now_ns)
+            camera, codec = self._topics[record.topic], self._codecs[kind]
+            outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns)
             if isinstance(outcome, StreamProblem):
                 yield outcome
             else:
                 yield from outcome
-        yield from self.intake.flush(now_ns)
+        yield from self.intake.flush(clock.now_ns)
+
+    def _by_stamp(self) -> Iterator[Record]:
+        """The messages of both cameras in the order of their stamps."""
+        topics, of_topic, ranks = list(self._topics), *self._ranks()
+        if most_held(ranks) <= _MOST_HELD:
+            ordered = by_rank(self._source.records(topics), ranks)
+        else:  # one camera lags: each is read for itself, for what is between them may not fit into memory
+            ordered = heapq.merge(
+                *(
+                    by_rank(self._source.records([topic]), ranks[of_topic == number])
+                    for number, topic in enumerate(topics)
+                ),
+                key=lambda entry: entry[0],
+            )
+        return (record for _, record in ordered)
+
+    def _ranks(self) -> tuple[Integers, Integers]:
+        """The number of each message's topic, and its rank by stamp, in the order of the bag."""
+        numbers = {topic: number for number, topic in enumerate(self._topics)}
+        topics, logs_ns, stamps_ns = array.array("q"), array.array("q"), array.array("q")
+        for record in self._source.heads(list(self._topics), STAMP_SIZE):
+            topics.append(numbers[record.topic])
+            logs_ns.append(record.log_ns)
+            stamps_ns.append(self._stamp(record))
+        of_topic = np.array(topics, np.int64)
+        cameras = np.array([CAMERAS.index(camera) for camera in self._topics.values()], np.int64)[of_topic]
+        return of_topic, ranks_by_stamp(cameras, np.array(logs_ns, np.int64), np.array(stamps_ns, np.int64))
+
+    def _stamp(self, record: Record) -> int:
+        try:
+            stamp_ns = read_stamp(record.data)
+        except ImageError:
+            return NO_STAMP
+        if stamp_ns == 0:
+            return NO_STAMP
+        return stamp_ns + (self._rig_offset_ns if self._topics[record.topic] == "thermal" else 0)
 
 
 def reader_of(kind: str, codecs: Mapping[str, Codec]) -> Callable[[bytes | memoryview], Any]:

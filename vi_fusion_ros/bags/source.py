@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from rosbags.rosbag2 import ReaderError
-
-from vi_fusion_ros.bags.reader import BagReader
-from vi_fusion_ros.bags.recovery import Salvaged, salvaged
-
-_SUFFIXES = (".mcap", ".db3")
+from vi_fusion_ros.bags.metadata import read_metadata
+from vi_fusion_ros.bags.storage import (
+    PACKED_SUFFIX,
+    SUFFIXES,
+    BrokenStorage,
+    Record,
+    Storage,
+    open_storage,
+    unpack_file,
+)
 
 
 class BagError(ValueError):
     """A bag that cannot be used; the text is one sentence."""
-
-
-class Record(NamedTuple):
-    """One message.
-
-    Attributes:
-        topic: its topic.
-        log_ns: when it was recorded, nanoseconds.
-        data: serialised (CDR).
-    """
-
-    topic: str
-    log_ns: int
-    data: bytes | memoryview
 
 
 class BagSource(Protocol):
@@ -47,7 +38,14 @@ class BagSource(Protocol):
     broken: str | None
 
     def records(self, topics: Sequence[str]) -> Iterator[Record]:
-        """The messages of some topics, in the order of their log times; ends at the break of a broken bag."""
+        """The messages of some topics, in the order of their log times; ends at the break of a broken bag.
+
+        Each call reads for itself, so that several may go on side by side.
+        """
+        ...
+
+    def heads(self, topics: Sequence[str], size: int) -> Iterator[Record]:
+        """As ``records``, but of each message at least its first ``size`` bytes, and no more where that is cheaper."""
         ...
 
     def close(self) -> None:
@@ -66,68 +64,100 @@ def open_bag(path: Path) -> BagSource:
     """
     if not path.exists():
         raise BagError(f"{path}: no such bag; expected a rosbag2 folder or an .mcap or .db3 file")
-    try:
-        return _WholeBag(path)
-    except (ReaderError, OSError) as error:
-        return _BrokenBag(path, " ".join(str(error).split()).rstrip("."))  # SQLite's have several lines
-    except Exception as error:  # what else the storages' libraries raise on damaged files
-        return _BrokenBag(path, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return _Bag(path)
 
 
-class _WholeBag:
+class _Bag:
     def __init__(self, path: Path) -> None:
-        self._reader = BagReader(path)
-        self._reader.open()
-        self.topics: dict[str, str] = {}
-        self.counts: dict[str, int] = Counter()
-        for connection in self._reader.connections:
-            self.topics[connection.topic] = connection.msgtype
-            self.counts[connection.topic] += connection.msgcount
+        self._path = path
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+        self._stated: dict[str, int] = {}
         self.broken: str | None = None
-
-    def records(self, topics: Sequence[str]) -> Iterator[Record]:
-        connections = [c for c in self._reader.connections if c.topic in topics]
-        try:
-            for connection, log_ns, data in self._reader.messages(connections):
-                yield Record(connection.topic, log_ns, data)
-        except Exception as error:  # whatever the storages' libraries raise at the break
-            self.broken = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-    def close(self) -> None:
-        self._reader.close()
-
-
-class _BrokenBag:
-    """Reads the files of a bag from their beginnings, without index and metadata."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        # The parts of a bag are numbered without leading zeros.
-        files = sorted(path.iterdir(), key=lambda f: (len(f.name), f.name)) if path.is_dir() else [path]
-        self._files = [file for file in files if file.suffix in _SUFFIXES]
+        self._storages: list[Storage] = []
+        for file in self._files():
+            self._open(file)
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = Counter()
-        self.broken: str | None = reason
-        try:
-            for message in self._messages():
-                self.topics[message.topic] = message.kind
-                self.counts[message.topic] += 1
-        except ModuleNotFoundError as error:
-            raise BagError(
-                f"{path}: broken ({reason}); to evaluate it up to the break install the package {error.name}"
-            ) from error
-        if not self.topics:
+        for storage in self._storages:
+            for topic, kind in storage.topics.items():
+                if self.topics.setdefault(topic, kind) == kind:
+                    self.counts[topic] += storage.counts[topic]
+        if not self.topics and (self.broken or not self._storages):
+            self.close()
+            reason = self.broken or "it is neither"
             raise BagError(
                 f"{path}: not a readable rosbag2 ({reason}); expected a rosbag2 folder, an .mcap or a .db3 file"
             )
 
     def records(self, topics: Sequence[str]) -> Iterator[Record]:
-        for message in self._messages():
-            if message.topic in topics:
-                yield Record(message.topic, message.log_ns, message.data)
+        wanted = {topic: self.topics[topic] for topic in topics if topic in self.topics}
+        found: Counter[str] = Counter()
+        for storage in self._storages:
+            try:
+                for record in storage.messages(wanted):
+                    found[record.topic] += 1
+                    yield record
+            except Exception as error:  # whatever the storages' libraries raise at the break
+                self._note(_sentence(error))
+                return
+        for topic in wanted:
+            if self._stated.get(topic, found[topic]) != found[topic]:
+                self._note(f"metadata.yaml counts {self._stated[topic]} messages on {topic}, {found[topic]} were found")
+
+    def heads(self, topics: Sequence[str], size: int) -> Iterator[Record]:
+        wanted = {topic: self.topics[topic] for topic in topics if topic in self.topics}
+        for storage in self._storages:
+            try:
+                yield from storage.heads(wanted, size)
+            except Exception:  # told by ``records``, which comes to the same place
+                return
 
     def close(self) -> None:
-        """Each file is closed when its reading ends."""
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
 
-    def _messages(self) -> Iterator[Salvaged]:
-        for file in self._files:
-            yield from salvaged(file)
+    def _files(self) -> list[Path]:
+        if not self._path.is_dir():
+            return [self._path]
+        try:
+            metadata = read_metadata(self._path)
+        except ValueError as error:
+            self._note(str(error))
+            # The parts of a bag are numbered without leading zeros.
+            files = sorted(self._path.iterdir(), key=lambda file: (len(file.name), file.name))
+            return [file for file in files if file.name.removesuffix(PACKED_SUFFIX).endswith(SUFFIXES)]
+        self._stated = metadata.counts
+        files = [self._path / name for name in metadata.files]
+        for file in files:
+            if not file.exists():
+                self._note(f"its file {file.name} is missing")
+        return [file for file in files if file.exists()]
+
+    def _open(self, file: Path) -> None:
+        """Add a file, or what is left of it where it is broken."""
+        try:
+            if file.suffix == PACKED_SUFFIX:
+                self._unpacked = self._unpacked or tempfile.TemporaryDirectory(prefix="vi_fusion_bag_")
+                file = unpack_file(file, Path(self._unpacked.name))
+            self._storages.append(open_storage(file))
+        except Exception as error:  # what the storages' libraries raise on damaged files
+            self._note(_sentence(error))
+            if file.suffix in SUFFIXES:
+                self._storages.append(self._remains(file))
+
+    def _remains(self, file: Path) -> Storage:
+        try:
+            return BrokenStorage(file)
+        except ModuleNotFoundError as error:
+            self.close()
+            raise BagError(
+                f"{self._path}: broken ({self.broken}); to evaluate it up to the break install the package {error.name}"
+            ) from error
+
+    def _note(self, reason: str) -> None:
+        self.broken = self.broken or reason
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")  # SQLite's have several lines
+    return text or type(error).__name__

@@ -33,8 +33,13 @@ class Classifier(nn.Module):
     def __init__(self, network: FusionNet, calibration: Calibration) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("temperature", torch.from_numpy(calibration.temperature).float())
-        self.register_buffer("bias", torch.from_numpy(calibration.bias).float())
+        for name in ("temperature", "bias"):
+            self.register_buffer(name, torch.from_numpy(getattr(calibration, name)).float())
+
+    @property
+    def features(self) -> nn.Module:
+        """The layer that the scores of objects' centres are a linear function of: most of a logit."""
+        return self.network.perception.fine
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
         """(N, 3, H, W) and (N, 1, H, W), 0 to 1, to calibrated logits, (N, C): their sigmoid is the probability."""

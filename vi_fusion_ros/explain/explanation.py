@@ -140,9 +140,11 @@ class Explainer:
         return LabelExplanation(name, probability, activation[inside], cut, figures)
 
     def _answer(self, k: int) -> Answer:
+        manifest = self._engine.manifest
+
         def answer(visible: Floats, thermal: Floats) -> float:
-            logits = self._engine.infer(visible, thermal).logits[0]
-            return float(self._engine.manifest.probabilities(logits, Mode.BOTH)[k])
+            logits = self._engine.infer(visible, thermal).logits
+            return float(manifest.probabilities(logits, Mode.BOTH)[0, k])
 
         return answer
 

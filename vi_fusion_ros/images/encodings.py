@@ -2,9 +2,9 @@
 
 Works on anything shaped like ``sensor_msgs/Image`` or ``CompressedImage`` (rclpy's classes and those that the rosbags
 library reads alike), so this module imports no ROS package. ``CV_BRIDGE_ENCODINGS`` (Bayer, YUV) go through cv_bridge
-where it is installed. Nothing is reduced to 8 bits: what cannot be had with its depth is refused. cv_bridge is not used
-for the plain ones because it rescales mono16 and, built against NumPy 1, crashes under NumPy 2
-(ros-perception/vision_opencv#535).
+where it is installed. It is not used for the plain ones because it rescales mono16 and, built against NumPy 1, crashes
+under NumPy 2 (ros-perception/vision_opencv#535). Nothing is reduced to 8 bits: what cannot be had with its depth is
+refused.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def decode_compressed(msg: Any) -> Image:
 
 
 def _require_depth(msg: Any, bits: int) -> None:
-    """Compare with the encoding that the image had before compression, as the format of the transport names it."""
+    """Compare with the encoding that the format names first: that of the image before it was compressed."""
     before = msg.format.partition(";")[0].strip()
     if bits < _DEEP_ENCODINGS.get(before, 0):
         raise ImageError(

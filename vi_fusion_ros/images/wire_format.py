@@ -20,6 +20,10 @@ _PLAIN = {b"\x00\x00": ">", b"\x00\x01": "<", b"\x00\x06": ">", b"\x00\x07": "<"
 """Representation identifiers of plain CDR, versions 1 and 2, which are alike where nothing is longer than 4 bytes."""
 
 
+STAMP_SIZE = _HEAD + 8
+"""Bytes at the beginning of a serialised message that hold the stamp of its header."""
+
+
 class Stamp(NamedTuple):
     """As ``builtin_interfaces/Time``."""
 
@@ -77,6 +81,16 @@ def read_compressed(wire: bytes | memoryview) -> WireCompressedImage:
     return WireCompressedImage(reader.header(), reader.text(), reader.octets())
 
 
+def read_stamp(wire: bytes | memoryview) -> int:
+    """The stamp of any serialised message that begins with a header, nanoseconds.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    stamp = _Reader(wire).stamp()
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
 def image_bytes(stamp: tuple[int, int], frame_id: str, image: Image) -> bytes:
     """An image as a serialised ``sensor_msgs/Image``.
 
@@ -121,8 +135,10 @@ class _Reader:
         self._at = 0
 
     def header(self) -> Header:
-        stamp = Stamp(self._number(self._i32), self.u32())
-        return Header(stamp, self.text())
+        return Header(self.stamp(), self.text())
+
+    def stamp(self) -> Stamp:
+        return Stamp(self._number(self._i32), self.u32())
 
     def u32(self) -> int:
         return self._number(self._u32)

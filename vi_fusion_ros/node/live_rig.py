@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.node.camera_info import is_rectified, lens_of, rectification
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.transforms import Transforms
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.registration import RegistrationManager, Rig
@@ -66,14 +68,19 @@ class LiveRig:
         self._news = True
         self._missing = self._unusable = ""
         self._worker: Worker[Rig] = Worker(self._apply, lambda: None, on_error, depth=1)
+        self._undo: list[Callable[[], object]] = [self._worker.stop]
         static = QoSProfile(depth=_KEEP_TF, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = [
-            node.create_subscription(message_type, "/tf_static", self._on_transforms, static),
-            node.create_subscription(message_type, "/tf", self._on_transforms, QoSProfile(depth=_KEEP_TF)),
-        ]
-        # Not at once: transforms come many at a time, and all of /tf. Simulated time may stand still.
-        self._timer = node.create_timer(_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._worker.start()
+        try:
+            for topic, profile in (("/tf_static", static), ("/tf", QoSProfile(depth=_KEEP_TF))):
+                subscription = node.create_subscription(message_type, topic, self._on_transforms, profile)
+                self._undo.append(partial(node.destroy_subscription, subscription))
+            # Not at once: transforms come many at a time, and all of /tf. Simulated time may stand still.
+            timer = node.create_timer(_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self._undo.append(partial(node.destroy_timer, timer))
+            self._worker.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def fault(self) -> str:
@@ -87,10 +94,8 @@ class LiveRig:
 
     def close(self) -> None:
         """Take the subscriptions off the graph and end the thread; what it has in hand is finished."""
-        self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._worker.stop()
+        undo, self._undo = self._undo, []
+        take_down(reversed(undo), self._node.get_logger().error)
 
     def _on_transforms(self, message: Any) -> None:
         self._transforms.add(message.transforms)

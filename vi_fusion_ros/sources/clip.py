@@ -12,7 +12,7 @@ from vi_fusion_ros.types import Image
 FOLDER_RATE_HZ = 30.0
 """Rate at which a folder of images plays where none is asked for."""
 
-_ROUNDING_S = 1e-6
+_ROUNDING_S = 6e-4  # Matroska and many MP4 files count whole milliseconds
 
 
 class ClipFrame(NamedTuple):
@@ -94,7 +94,7 @@ def sampled(clip: Clip, rate_hz: float) -> Iterator[Image | ValueError]:
                 yield shown.image
                 sample += 1
         shown = frame
-    while shown is not None and sample / rate_hz < shown.time_s + stays_s - _ROUNDING_S:
+    while shown is not None and sample / rate_hz < shown.time_s + stays_s - 2 * _ROUNDING_S:  # of both times
         yield shown.image
         sample += 1
 

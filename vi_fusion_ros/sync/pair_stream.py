@@ -79,7 +79,13 @@ class PairStream:
             self.problems.append(problem.sentence)
 
     def add(
-        self, camera: Camera, where: str, read: Callable[[], Any], codec: Codec, now_ns: int | StampClock
+        self,
+        camera: Camera,
+        where: str,
+        read: Callable[[], Any],
+        codec: Codec,
+        now_ns: int | StampClock,
+        arrival_ns: int = 0,
     ) -> list[MessagePair] | StreamProblem:
         """Take a message; return the pairs that it settles, or why it cannot be used. Notes nothing.
 
@@ -89,10 +95,11 @@ class PairStream:
             read: gives the message; may raise anything.
             codec: of the message's type.
             now_ns: of its arrival, on a clock that never steps back; or a clock that its stamp sets.
+            arrival_ns: when it arrived, where the clock is set by stamps; else 0.
         """
         self.received[camera] += 1
         try:
-            image = StampedImage.checked(camera, read(), codec)
+            image = StampedImage.checked(camera, read(), codec, arrival_ns)
         except Exception as error:  # damaged data makes a deserialiser raise whatever it stumbles over
             return StreamProblem(f"invalid_{camera}", f"{where}: {error}")
         if image.stamp_ns == 0:
@@ -127,9 +134,14 @@ def decoded(pair: MessagePair) -> DecodedPair | StreamProblem:
         return visible
     if isinstance(thermal, StreamProblem):
         return thermal
-    waited_ms = pair.sync_wait_ns / 1e6
+    waited_ms = _waited_ns(pair) / 1e6
     together = FramePair(visible, thermal, pair.skew_ns, waited_ms)
     return DecodedPair(together, (time.perf_counter() - start) * 1e3, waited_ms, pair.time_resets)
+
+
+def _waited_ns(pair: MessagePair) -> int:
+    arrivals = pair.visible.arrival_ns, pair.thermal.arrival_ns
+    return abs(arrivals[0] - arrivals[1]) if all(arrivals) else pair.sync_wait_ns
 
 
 def _frame(image: StampedImage) -> Frame | StreamProblem:

@@ -1,8 +1,8 @@
 """``vi-fusion soak``: the fusion node under faulty cameras for as long as asked, and what has to hold meanwhile.
 
 Cameras (player_node with faults), node (faulty_node) and this observer are processes over DDS. The cameras' process is
-interrupted and started again now and then, and in between the engine that serves fails. At the end an activation fails
-at each of its steps, and the node is terminated and killed under load and has to serve again.
+interrupted and started again now and then. At the end the engine that serves fails some times, an activation fails at
+each of its steps, and the node is terminated and killed under load and has to serve again.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _START_WITHIN_S = 60.0
 _SETTLE_WITHIN_S = 15.0
 _SERVE_WITHIN_S = 5.0
 _CAPTURES = 3
+_ENGINE_FAILURES = 5
 _FOLLOWS_WITHIN_S = 1.0  # a status and the graph, of a transition
 _RESULTS_REMEMBERED = 2000
 _MEMORY_ROWS = 60
@@ -167,6 +168,7 @@ class Soak:
         try:
             self._wait(lambda: self._state() == "active", "the fusion node to become active", _START_WITHIN_S)
             self._run_faults()
+            self._fail_engines()
             account = self._account()
             self._fail_activations()
             recovery = {name: self._recover_from(name) for name in ("SIGTERM", "SIGKILL")}
@@ -185,12 +187,16 @@ class Soak:
         runs = max(2, round(self._seconds / _RESTART_CAMERAS_EVERY_S))
         for _ in range(runs):
             self._start_cameras("all")
-            end_s = time.monotonic() + self._seconds / runs
-            self._spin_until(time.monotonic() + self._seconds / runs / 2)
-            self._fail_engine()
-            self._spin_until(end_s)
+            self._spin_until(time.monotonic() + self._seconds / runs)
             self._stop_cameras()
         self._samples_with_faults = len(self._memory)
+
+    def _fail_engines(self) -> None:
+        """Let the engine that has taken over fail again and again while both cameras are well."""
+        self._start_cameras("")
+        for _ in range(_ENGINE_FAILURES):
+            self._fail_engine()
+        self._stop_cameras()
 
     def _account(self) -> dict[str, Any]:
         """Wait until every image that was sent has been received, and settle the account."""

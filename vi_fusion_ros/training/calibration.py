@@ -40,7 +40,8 @@ class Platt(NamedTuple):
 def fit_platt(scores: Floats, truth: npt.NDArray[np.bool_]) -> Platt:
     """The most likely temperature and bias, with Platt's (1999) prior of one more example on each side.
 
-    Newton's method on a logistic regression of one variable. Where the fit would turn the order of the scores around,
+    Newton's method on a logistic regression of one variable, each step halved until it helps: whole steps overshoot
+    where the scores are surer than they should be. Where the fit would turn the order of the scores around,
     or there is too little to fit, the scores stay as they are.
     """
     positives, negatives = int(truth.sum()), int((~truth).sum())
@@ -48,21 +49,30 @@ def fit_platt(scores: Floats, truth: npt.NDArray[np.bool_]) -> Platt:
         return Platt(1.0, 0.0)
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     design = np.stack((scores, np.ones_like(scores)), 1).astype(np.float64)
-    weights = np.array([1.0, 0.0])
+    start = np.array([1.0, 0.0])
+
+    def loss(weights: Floats) -> float:
+        raw = design @ weights
+        return float(np.sum(np.logaddexp(0, raw) - target * raw) + 5e-4 * np.sum((weights - start) ** 2))
+
+    weights, now = start, loss(start)
     for _ in range(50):
         p = sigmoid(design @ weights)
-        gradient = design.T @ (p - target) + 1e-3 * (weights - (1.0, 0.0))
+        gradient = design.T @ (p - target) + 1e-3 * (weights - start)
         curvature = (design * (p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        weights = weights - np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-9:
+        while loss(weights - step) > now and np.abs(step).max() > 1e-9:
+            step = step / 2
+        if np.abs(step).max() <= 1e-9:
             break
+        weights = weights - step
+        now = loss(weights)
     slope, offset = weights
     return Platt(float(1 / slope), float(-offset / slope)) if slope > 0.05 else Platt(1.0, 0.0)
 
 
 def threshold_for(probability: Floats, truth: npt.NDArray[np.bool_], false_alarms: float = FALSE_ALARMS) -> float:
-    """The smallest threshold at which at most ``false_alarms`` of the frames without the label reach it."""
+    """The smallest threshold that at most ``false_alarms`` of the frames without the label reach; at most 0.99."""
     negatives = np.sort(probability[~truth])[::-1]
     if len(negatives) < _FEWEST:
         return 0.5

@@ -59,11 +59,16 @@ def crops_of(config: DataConfig, part: Part) -> PackedPairs | None:
 
 
 def part_of(config: DataConfig, entry: SetConfig, part: Part) -> PairDataset | None:
-    """The samples of one set whose order lies in the ranges of ``part``; None where there are none."""
+    """The samples of one set whose order lies in the ranges of ``part``; None where there are none.
+
+    Raises:
+        DatasetError: the whole set is empty, or its folder or layout is wrong.
+    """
     ranges = getattr(entry, part)
     if not ranges:
         return None
     dataset = open_set(config, entry)
+    dataset.require()
     parts = [dataset.subset(low, high) for low, high in ranges]
     samples = [sample for piece in parts for sample in piece.samples]
     return type(dataset)._of(dataset, samples) if samples else None

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
-from vi_fusion_ros.training.datasets.base import Sample
+from vi_fusion_ros.training.datasets.base import DatasetError, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.places import SMALLEST, ObjectMap
@@ -252,6 +252,11 @@ class _Pool:
                 # Frames about which nothing is known teach nothing.
                 weight.append(weights[name] * more / sum(boost) if sample.known or sample.boxes else 0.0)
                 self._frames.append((frames, index))
+        if not sum(weight) > 0:
+            raise DatasetError(
+                f"no frame to train on of {', '.join(sets)} has a label that is known for modality {modality}; a frame "
+                "about which nothing is known teaches nothing"
+            )
         self._weight = np.array(weight) / sum(weight)
 
     def draw(self, rng: np.random.Generator) -> tuple[PackedPairs, int]:

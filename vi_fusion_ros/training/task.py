@@ -21,6 +21,7 @@ from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.patches import PatchBatches
 from vi_fusion_ros.training.predict import frame_losses, predict_presence
 from vi_fusion_ros.training.scenes import CropBatch, SceneBatch, SceneBatches
@@ -125,13 +126,15 @@ class FusionTask(lightning.LightningModule):
     def validation_step(self, _batch: int, _number: int) -> None:
         """Presence and fusion losses on the selection frames."""
         score = 0.0
-        if self.config.scenes.frames and self.splits.select:
-            aucs = self._presence()
+        pairs = [frames for frames in self.splits.select.values() if frames.samples[0].camera == "both"]
+        if self.config.scenes.frames and pairs:
+            aucs = self._presence(pairs)
             self.log_dict({f"select/auc_{label}": value for label, value in aucs.items()}, sync_dist=True, batch_size=1)
-            score = float(np.nanmean(list(aucs.values())))
+            sure = [value for value in aucs.values() if np.isfinite(value)]
+            # A score that is NaN would end the run: 0 where no label is both there and not there.
+            score = float(np.mean(sure)) if sure else 0.0
             self.log("select/auc", score, prog_bar=True, sync_dist=True, batch_size=1)
-        if self.config.patches.patches and self.splits.select:
-            pairs = [frames for frames in self.splits.select.values() if frames.samples[0].camera == "both"]
+        if self.config.patches.patches and pairs:
             rows = [frame_losses(self.network, frames, self.config.fusion, limit=8) for frames in pairs]
             terms = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             self.log_dict({f"select/{name}": value for name, value in terms.items()}, sync_dist=True, batch_size=1)
@@ -140,12 +143,10 @@ class FusionTask(lightning.LightningModule):
             score -= 0.1 * fusion
         self.log(SCORE, score, sync_dist=True, batch_size=1)
 
-    def _presence(self) -> dict[str, float]:
-        """ROC-AUC of each label over the selection frames of all sets of both cameras."""
+    def _presence(self, sets: list[PackedPairs]) -> dict[str, float]:
+        """ROC-AUC of each label over the frames of all ``sets``."""
         rows = [
-            (predict_presence(self.network, frames, self.config.modality)[0], *frames.presence())
-            for frames in self.splits.select.values()
-            if frames.samples[0].camera == "both"
+            (predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()) for frames in sets
         ]
         logits, present, known = (np.concatenate(column) for column in zip(*rows, strict=True))
         report = presence_report(logits, present, known, LABELS)

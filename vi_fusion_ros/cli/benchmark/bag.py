@@ -178,11 +178,10 @@ def _write_bag(
     kind = "sensor_msgs/msg/Image" if form == "raw" else "sensor_msgs/msg/CompressedImage"
     with BagWriter(path, compressed=False) as bag:
         for number, visible, thermal in _moments(clips[0], clips[1], frames):
-            stamp_ns = _START_NS + round(number * 1e9 / rate_hz)
-            shots = [(_TOPICS[0], stamp_ns, visible)]
+            shots = [(_TOPICS[0], _START_NS + round(visible.time_s * 1e9), visible.image)]
             if thermal_hz is None or int((number + 1) * thermal_hz / rate_hz) > int(number * thermal_hz / rate_hz):
-                counts = thermal[..., 0].astype(np.uint16) * np.uint16(40) + np.uint16(27000)
-                shots.append((_TOPICS[1], stamp_ns + _THERMAL_DELAY_NS, counts))
+                counts = thermal.image[..., 0].astype(np.uint16) * np.uint16(40) + np.uint16(27000)
+                shots.append((_TOPICS[1], _START_NS + round(thermal.time_s * 1e9) + _THERMAL_DELAY_NS, counts))
             for topic, stamp, image in shots:
                 data = typestore().serialize_cdr(_message(kind, form, image, stamp), kind)
                 bag.write(topic, kind, stamp + _LOG_DELAY_NS, bytes(data))
@@ -193,7 +192,7 @@ def _moments(visible: Any, thermal: Any, frames: int) -> Iterator[tuple[int, Any
     for number, (left, right) in enumerate(zip(visible, thermal, strict=False)):
         if number == frames:
             return
-        yield number, left.image, right.image
+        yield number, left, right
 
 
 def _message(kind: str, form: str, image: Any, stamp_ns: int) -> Any:

@@ -83,9 +83,10 @@ def _fuse(source: PairSource, pipeline: FusionPipeline, output: Output) -> tuple
         except ValueError as error:
             problems.append({"name": item.name, "reason": str(error)})
             continue
-        output.write(item.name, result)
-        time_s = {} if source.stills else {"time_s": round(result.pair.reference.stamp_ns / 1e9, 6)}
-        frames.append(time_s | _summary(item.name, result))
+        time_s = result.pair.reference.stamp_ns / 1e9
+        output.write(item.name, result, time_s)
+        about = {} if source.stills else {"time_s": round(time_s, 6)}
+        frames.append(about | _summary(item.name, result))
     return frames, problems
 
 

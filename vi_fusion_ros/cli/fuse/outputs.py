@@ -22,6 +22,8 @@ OVERLAY = "overlay"
 Picture = Callable[[FusionResult], Image]
 """What is shown of a result: (H, W) or (H, W, 3) BGR, uint8."""
 
+_LONGEST_STILL_S = 10.0  # a longer gap is a fault of the stamps, which must not fill the disk
+
 
 class Output(Protocol):
     """A context manager that takes results; after an exception in it, what is not whole is removed."""
@@ -32,8 +34,8 @@ class Output(Protocol):
         """Finish the files."""
         ...
 
-    def write(self, name: str, result: FusionResult) -> None:
-        """Add a result."""
+    def write(self, name: str, result: FusionResult, time_s: float) -> None:
+        """Add a result; ``time_s`` places it in a video."""
         ...
 
 
@@ -85,9 +87,9 @@ class _Both:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.__exit__(kind, error, tb)
 
-    def write(self, name: str, result: FusionResult) -> None:
+    def write(self, name: str, result: FusionResult, time_s: float) -> None:
         for output in self._outputs:
-            output.write(name, result)
+            output.write(name, result, time_s)
 
 
 class _Images:
@@ -100,17 +102,21 @@ class _Images:
     def __exit__(self, *_: object) -> None:
         pass  # each image is finished when it is written
 
-    def write(self, name: str, result: FusionResult) -> None:
+    def write(self, name: str, result: FusionResult, time_s: float) -> None:  # noqa: ARG002 (images have no times)
         self._folder.mkdir(exist_ok=True)
         _, data = cv2.imencode(".png", self._picture(result))
         _replace(self._folder / f"{name}.png", data.tobytes())
 
 
 class _Video:
+    """A video of a constant rate; where the images are further apart, the one before is shown for as long."""
+
     def __init__(self, path: Path, rate_hz: float, picture: Picture) -> None:
         self._path, self._rate_hz, self._picture = path, rate_hz, picture
         self._part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
         self._writer: Any = None
+        self._first_s, self._count = 0.0, 0
+        self._last: Any = None
 
     def __enter__(self) -> _Video:
         return self
@@ -124,14 +130,23 @@ class _Video:
         else:
             self._part.unlink(missing_ok=True)
 
-    def write(self, name: str, result: FusionResult) -> None:  # noqa: ARG002 (frames of a video have no names)
+    def write(self, name: str, result: FusionResult, time_s: float) -> None:  # noqa: ARG002 (frames have no names)
         image = self._picture(result)
         if self._writer is None:
             size = (image.shape[1], image.shape[0])
             self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate_hz, size)
             if not self._writer.isOpened():
                 raise OSError(f"{self._path} cannot be written as a video of {size[0]}x{size[1]}")
-        self._writer.write(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+            self._first_s = time_s
+        missing = round((time_s - self._first_s) * self._rate_hz) - self._count
+        for _ in range(min(missing, round(_LONGEST_STILL_S * self._rate_hz))):
+            self._append(self._last)
+        self._last = image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        self._append(self._last)
+
+    def _append(self, image: Image) -> None:
+        self._writer.write(image)
+        self._count += 1
 
 
 def _replace(path: Path, data: bytes) -> None:
