@@ -127,6 +127,7 @@ class PairStream:
         invalid: problems by kind.
         problems: their sentences, the first hundred.
         stamps: by camera, nanoseconds, of the messages that can be paired.
+        recorded_steps_back: how often stamps of a camera step back in the order in which they were recorded.
     """
 
     def __init__(self, rig_offset_ns: int = 0, queue_size: int = POLICY.queue_size) -> None:
@@ -136,6 +137,7 @@ class PairStream:
         self.invalid: Counter[str] = Counter()
         self.problems: list[str] = []
         self.stamps: dict[Camera, list[int]] = {camera: [] for camera in CAMERAS}
+        self.recorded_steps_back = 0
 
     def note(self, problem: StreamProblem) -> None:
         """Count a problem and keep its sentence."""
