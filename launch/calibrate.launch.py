@@ -2,7 +2,7 @@
 
 Saves pairs of images of an ordinary scene while you move the rig or the scene moves, then runs
 ``vi-fusion calibrate scene`` on them. Pictures of before and after lie in <folder>/pictures. An existing rig file is
-replaced only by one that fits these images better.
+replaced only by one that fits these images better. Where no rig file comes out the launch ends with status 1.
 """
 
 from datetime import datetime
@@ -20,8 +20,11 @@ from launch.actions import (
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from vi_fusion_ros.node import launch_support
 
 # name: (default, description)
 ARGUMENTS = {
@@ -50,8 +53,14 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def collect_and_calibrate(context: LaunchContext) -> list[object]:
-    """The collector, and what follows when it ends."""
+    """The collector, and what follows when it ends.
+
+    Raises:
+        ValueError: an argument cannot be used; one sentence.
+    """
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    for sentence in launch_support.misspelt(context.launch_configurations, ARGUMENTS):
+        get_logger("calibrate.launch.py").warning(sentence)
     rig = Path(given["rig"])
     folder = Path(given["folder"] or rig.with_name(f"{rig.stem}_pairs") / f"{datetime.now():%Y%m%d_%H%M%S}")
     collector = Node(
@@ -61,10 +70,10 @@ def collect_and_calibrate(context: LaunchContext) -> list[object]:
         parameters=[
             {
                 "out": str(folder),
-                "pairs": int(given["pairs"]),
-                "period": float(given["period"]),
-                "timeout": float(given["timeout"]),
-                "compressed": given["compressed"].lower() == "true",
+                "pairs": launch_support.read(given, "pairs", launch_support.integer),
+                "period": launch_support.read(given, "period", launch_support.number),
+                "timeout": launch_support.read(given, "timeout", launch_support.number),
+                "compressed": launch_support.read(given, "compressed", launch_support.boolean),
             }
         ],
         remappings=[
@@ -79,15 +88,20 @@ def collect_and_calibrate(context: LaunchContext) -> list[object]:
         output="screen",
     )  # fmt: skip
 
-    def collected(event: ProcessExited, _context: LaunchContext) -> list[object]:
+    def collected(event: ProcessExited, context: LaunchContext) -> list[object]:
+        if context.is_shutdown:
+            return []
         if event.returncode:
-            return [EmitEvent(event=Shutdown(reason="the images could not be collected"))]
+            raise RuntimeError("the images could not be collected")
         return [LogInfo(msg=f"calibrating from the pairs in {folder}"), calibrate]
+
+    def calibrated(event: ProcessExited, context: LaunchContext) -> list[object]:
+        if event.returncode and not context.is_shutdown:
+            raise RuntimeError("calibration has failed")
+        return [EmitEvent(event=Shutdown(reason="calibration has ended"))]
 
     return [
         collector,
         RegisterEventHandler(OnProcessExit(target_action=collector, on_exit=collected)),
-        RegisterEventHandler(
-            OnProcessExit(target_action=calibrate, on_exit=[EmitEvent(event=Shutdown(reason="calibration has ended"))])
-        ),
+        RegisterEventHandler(OnProcessExit(target_action=calibrate, on_exit=calibrated)),
     ]

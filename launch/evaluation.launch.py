@@ -1,21 +1,28 @@
 """Start evaluation_node: ros2 launch vi_fusion_ros evaluation.launch.py visible_image:=/cam/rgb json:=out.json.
 
 Then ``ros2 bag play`` the topics; Ctrl-C ends the node, which writes the result. ``--show-args`` lists the arguments.
+Where there is no result the launch ends with status 1.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from vi_fusion_ros.node import launch_support
+from vi_fusion_ros.tools import launch_actions
 
 ARGUMENTS = {
     "visible_image": ("visible/image", "visible image topic"),
     "thermal_image": ("thermal/image", "thermal image topic"),
-    "compressed": ("false", "subscribe to <image topic>/compressed of both cameras"),
+    "compressed": ("", "subscribe to <image topic>/compressed of both cameras"),
     "rig": ("", "rig file that registers the thermal camera; empty: already registered"),
     "model": ("", "model (.onnx); empty: the one that the package ships"),
-    "threads": ("2", "CPU threads of the inference engine"),
+    "threads": ("", "CPU threads of the inference engine"),
+    "params_file": ("", "parameter file of fusion_node, to measure what it does; the arguments that are given win"),
+    "fusion_node": ("/fusion_node", "full name of the fusion node that params_file is for"),
     "json": ("", "file for the result"),
     "use_sim_time": ("false", "take the time from /clock, for 'ros2 bag play --clock'"),
 }
@@ -23,37 +30,35 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     """The launch description; its arguments are ``ARGUMENTS``."""
-    argument = {name: LaunchConfiguration(name) for name in ARGUMENTS}
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
             ),
-            Node(
-                package="vi_fusion_ros",
-                executable="evaluation_node",
-                output="screen",
-                # Writing the result takes longer than launch waits by itself.
-                sigterm_timeout="60",
-                sigkill_timeout="60",
-                parameters=[
-                    {
-                        "rig": ParameterValue(argument["rig"], value_type=str),
-                        "model": ParameterValue(argument["model"], value_type=str),
-                        "json": ParameterValue(argument["json"], value_type=str),
-                        "threads": ParameterValue(argument["threads"], value_type=int),
-                        "visible.compressed": ParameterValue(argument["compressed"], value_type=bool),
-                        "thermal.compressed": ParameterValue(argument["compressed"], value_type=bool),
-                        "use_sim_time": ParameterValue(argument["use_sim_time"], value_type=bool),
-                    }
-                ],
-                remappings=[
-                    ("visible/image", argument["visible_image"]),
-                    ("visible/image/compressed", [argument["visible_image"], "/compressed"]),
-                    ("thermal/image", argument["thermal_image"]),
-                    ("thermal/image/compressed", [argument["thermal_image"], "/compressed"]),
-                ],
-            ),
+            OpaqueFunction(function=evaluation_node),
         ]
     )
+
+
+def evaluation_node(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The node, and what follows when it ends.
+
+    Raises:
+        ValueError: an argument or the parameter file cannot be used; one sentence.
+    """
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    for sentence in launch_support.misspelt(context.launch_configurations, ARGUMENTS):
+        get_logger("evaluation.launch.py").warning(sentence)
+    of_file = launch_support.file_parameters(given["params_file"], given["fusion_node"]) if given["params_file"] else {}
+    node = launch_actions.evaluation_node(given, of_file or {})
+
+    def ended(event: ProcessExited, _context: LaunchContext) -> None:
+        if event.returncode:
+            raise RuntimeError(f"evaluation_node has failed (status {event.returncode})")
+
+    return [
+        RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended)),
+        launch_actions.interrupted_at_shutdown(node),
+        node,
+    ]

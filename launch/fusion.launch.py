@@ -5,11 +5,14 @@ leaves its parameter to the parameter file.
 """
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
+
+from vi_fusion_ros.node import launch_support
 
 BOOLEAN = ["true", "false", "True", "False"]
 UNSET_OR_BOOLEAN = ["", *BOOLEAN]
@@ -55,41 +58,17 @@ ARGUMENTS = {
     "respawn": ("false", "start the node again when it ends", BOOLEAN),
     "respawn_delay": ("1.0", "seconds before it is started again", None),
     "log_level": ("info", "debug, info, warn, error or fatal", None),
-    "dds_profile": ("true", "use the package's Fast DDS and Cyclone DDS profiles for large images", BOOLEAN),
-}
-
-# argument: (the parameters it sets, how its text is read)
-PARAMETERS = {
-    "rig": (["rig"], str),
-    "model": (["model"], str),
-    "threads": (["threads"], int),
-    "backend": (["backend"], str),
-    "engine_precision": (["engine.precision"], str),
-    "engine_cache": (["engine.cache_dir"], str),
-    "compressed": (["visible.compressed", "thermal.compressed"], lambda text: text.lower() == "true"),
-    "autostart": (["autostart"], lambda text: text.lower() == "true"),
-    "use_sim_time": (["use_sim_time"], lambda text: text.lower() == "true"),
+    "dds_profile": ("true", "give the node the package's DDS profiles for large images, where none is set", BOOLEAN),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """The launch description; its arguments are ``ARGUMENTS``."""
-    dds = PathJoinSubstitution([FindPackageShare("vi_fusion_ros"), "config", "dds"])
-    fast_dds = PathJoinSubstitution([dds, "fastdds.xml"])
-    with_profile = IfCondition(LaunchConfiguration("dds_profile"))
     return LaunchDescription(
         [
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
                 for name, (default, description, choices) in ARGUMENTS.items()
-            ),
-            # Humble and Jazzy read the first name, Kilted's Fast DDS 3 the second.
-            SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", fast_dds, condition=with_profile),
-            SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", fast_dds, condition=with_profile),
-            SetEnvironmentVariable(
-                "CYCLONEDDS_URI",
-                ["file://", PathJoinSubstitution([dds, "cyclonedds.xml"])],
-                condition=with_profile,
             ),
             OpaqueFunction(function=fusion_node),
         ]
@@ -97,8 +76,28 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
-    """The node, with the parameters and topics that the arguments name."""
+    """The node, with the parameters and topics that the arguments name.
+
+    Raises:
+        ValueError: an argument or the parameter file cannot be used; one sentence.
+    """
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    # A group may have pushed a namespace.
+    pushed = context.launch_configurations.get("ros_namespace")
+    namespace = make_namespace_absolute(prefix_namespace(pushed, given["namespace"])) or "/"
+    warn = get_logger("fusion.launch.py").warning
+    for sentence in launch_support.misspelt(context.launch_configurations, ARGUMENTS):
+        warn(sentence)
+    node = launch_support.resolved(given["name"], namespace, "")
+    if launch_support.file_parameters(given["params_file"], node) is None:
+        warn(f"params_file {given['params_file']} has no section for {node}: the node runs on defaults")
+    parameters = {
+        **launch_support.given_parameters(given),
+        **launch_support.image_qos(
+            [given["visible_image"], given["thermal_image"]], namespace, given["name"], given["image_reliability"]
+        ),
+    }
+    with_profile = launch_support.boolean(given["dds_profile"])
     return [
         LifecycleNode(
             package="vi_fusion_ros",
@@ -106,13 +105,15 @@ def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
             name=given["name"],
             namespace=given["namespace"],
             output="screen",
-            respawn=given["respawn"].lower() == "true",
-            respawn_delay=float(given["respawn_delay"]),
+            respawn=launch_support.boolean(given["respawn"]),
+            respawn_delay=launch_support.read(given, "respawn_delay", launch_support.number),
             arguments=["--ros-args", "--log-level", given["log_level"]],
-            parameters=[given["params_file"], {**_parameters(given), **_image_qos(given)}],
+            # Not SetEnvironmentVariable: that would reach every node that is launched after this one.
+            additional_env=launch_support.dds_environment(context.environment) if with_profile else {},
+            parameters=[given["params_file"], parameters],
             remappings=[
                 (f"{camera}/{topic}", target)
-                for camera in ("visible", "thermal")
+                for camera in launch_support.CAMERAS
                 for topic, target in (
                     ("image", given[f"{camera}_image"]),
                     ("image/compressed", f"{given[f'{camera}_image']}/compressed"),
@@ -121,25 +122,3 @@ def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
             ],
         )
     ]
-
-
-def _parameters(given: dict[str, str]) -> dict[str, object]:
-    return {
-        parameter: read(given[argument])
-        for argument, (parameters, read) in PARAMETERS.items()
-        if given[argument]
-        for parameter in parameters
-    }
-
-
-def _image_qos(given: dict[str, str]) -> dict[str, object]:
-    """``qos_overrides`` of the image topics, by the names that they have after remapping."""
-    if not given["image_reliability"]:
-        return {}
-    suffix = "/compressed" if given["compressed"].lower() == "true" else ""
-    topics = [_resolved(given[f"{camera}_image"] + suffix, given["namespace"]) for camera in ("visible", "thermal")]
-    return {f"qos_overrides.{topic}.subscription.reliability": given["image_reliability"] for topic in topics}
-
-
-def _resolved(topic: str, namespace: str) -> str:
-    return topic if topic.startswith("/") else "/" + "/".join(filter(None, (namespace.strip("/"), topic)))

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Lay out what docs/benchmarks/README.md measures on: scripts/benchmark_data.py DATA OUT.
 
-DATA holds roadscene_dev.zip, flir_crops_train.zip, m3svd_stills.zip, m3svd/*.mp4 and the CSV of peers, which is copied
-to OUT beside the test parts:
-``roadscene`` (sorted frames 101 to 144), ``crops`` (frame ids from 7500), ``m3svd`` (stills), and ``CLIP.mcap``, a bag
-of each video pair. What is there already is left alone.
+DATA holds roadscene_dev.zip, msrs_frames.zip, flir_crops_train.zip, m3svd_stills.zip, m3svd/*.mp4 and the CSV of peers,
+which is copied to OUT beside the test parts of config/training/default.yaml:
+``roadscene`` (sorted frames 101 to 144), ``msrs`` (three blocks), ``m3svd`` (stills of two scenes), ``crops`` (two
+blocks), and ``CLIP.mcap``, a bag of each video pair. What is there already is left alone.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import zipfile
@@ -20,7 +21,9 @@ from vi_fusion_ros.cli.fuse.inputs import open_pairs
 from vi_fusion_ros.evaluation.streams.bag_output import image_message
 
 FIRST_FRAME, LAST_FRAME = 101, 144
-FIRST_CROP = 7500
+CROPS = ((4500, 5000), (7500, 8863))
+MSRS = ((404, 471), (1000, 1081), (1527, 1604))
+SCENES = ("0114_1609", "0115_1847")
 PEERS = "fusion_peers_roadscene_dev.csv"
 _START_NS = 1_700_000_000_000_000_000  # the recordings' own times are not known
 
@@ -32,8 +35,9 @@ def main(arguments: list[str]) -> int:
         return 2
     data, out = map(Path, arguments)
     unpack(data / "roadscene_dev.zip", out / "roadscene", frames(data / "roadscene_dev.zip"))
-    unpack(data / "flir_crops_train.zip", out / "crops", lambda name: int(Path(name).stem.split("_")[0]) >= FIRST_CROP)
-    unpack(data / "m3svd_stills.zip", out / "m3svd", lambda _: True)
+    unpack(data / "msrs_frames.zip", out / "msrs", in_ranges(MSRS))
+    unpack(data / "flir_crops_train.zip", out / "crops", in_ranges(CROPS))
+    unpack(data / "m3svd_stills.zip", out / "m3svd", lambda name: Path(name).parent.name in SCENES)
     peers = out / PEERS
     if not peers.exists():
         shutil.copyfile(data / PEERS, peers)
@@ -41,6 +45,16 @@ def main(arguments: list[str]) -> int:
         clip = visible.stem.removesuffix("_visible")
         record(visible, visible.with_name(f"{clip}_thermal.mp4"), out / f"{clip}.mcap")
     return 0
+
+
+def in_ranges(ranges: tuple[tuple[int, int], ...]) -> Callable[[str], bool]:
+    """Whether the number that a file's name begins with lies in one of the half-open ranges; tables are kept whole."""
+
+    def wanted(name: str) -> bool:
+        digits = "".join(itertools.takewhile(str.isdigit, Path(name).stem))
+        return name.endswith(".csv") or (bool(digits) and any(low <= int(digits) < high for low, high in ranges))
+
+    return wanted
 
 
 def frames(archive: Path) -> Callable[[str], bool]:

@@ -7,11 +7,25 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vi_fusion_ros.types import FusionResult, Image, LabelScore, Mode
+from vi_fusion_ros.types import DetectedObject, FusionResult, Image, LabelScore, Mode
+
+Color = tuple[int, int, int]
+Strip = tuple[int, int, int, int]
+"""x, y, width and height, pixels."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PRESENT = (90, 220, 90)
 _ABSENT = (170, 170, 170)
+_INK = (20, 20, 20)
+# Okabe and Ito's palette, BGR, which the colour-blind can tell apart, without the blue on which dark ink is unreadable.
+_LABEL_COLORS: tuple[Color, ...] = (
+    (0, 159, 230),
+    (233, 180, 86),
+    (66, 228, 240),
+    (167, 121, 204),
+    (115, 158, 0),
+    (0, 94, 213),
+)
 _MODE_NOTE = {Mode.BOTH: "", Mode.VISIBLE_ONLY: "visible only", Mode.THERMAL_ONLY: "thermal only"}
 
 
@@ -36,12 +50,54 @@ def attention_color(result: FusionResult) -> Image:
 
 
 def overlay(result: FusionResult) -> Image:
-    """The fused image with its labels, illumination and mode written on it, (H, W, 3) uint8 BGR."""
-    image = grey8(result.fused).copy()
+    """The fused image with its objects, labels, illumination and mode on it, (H, W, 3) uint8 BGR."""
+    image = with_objects(result)
     light = f"{result.illumination} {result.illumination_probability:.0%}"
     note = _MODE_NOTE[result.pair.mode]
     write_labels(image, result.scores, f"{light}  {note}" if note else light)
     return image
+
+
+def with_objects(result: FusionResult) -> Image:
+    """The fused image with the boxes, each with its label and probability, a colour a label; (H, W, 3) uint8 BGR."""
+    image = grey8(result.fused).copy()
+    labels = [score.label for score in result.scores]
+    colored = [(found, _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)]) for found in result.objects]
+    for found, color in reversed(colored):  # the surest lies on top
+        _draw_box(image, found, color)
+    taken: list[Strip] = []
+    for found, color in colored:
+        _draw_name(image, found, color, taken)
+    return image
+
+
+def _draw_box(image: Image, found: DetectedObject, color: Color) -> None:
+    left, top, right, bottom = (round(edge) for edge in found.box)
+    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), color, max(round(image.shape[0] / 240), 1))
+    cv2.rectangle(image, (left - 1, top - 1), (right, bottom), _INK, 1)  # so that it shows on bright ground too
+
+
+def _draw_name(image: Image, found: DetectedObject, color: Color, taken: list[Strip]) -> None:
+    """Write what it is above the box, or where no strip of an earlier one is in the way; adds to ``taken``."""
+    scale = max(image.shape[0] / 1100.0, 0.35)
+    text = f"{found.label} {found.probability:.0%}"
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    margin = max(height // 3, 2)
+    width, height = width + 2 * margin, height + 2 * margin
+    if width > image.shape[1]:  # a crop of a few pixels
+        return
+    left, top, _, bottom = (round(edge) for edge in found.box)
+    left = min(left, image.shape[1] - width)
+    places = [(left, y) for y in (top - height, top, bottom, bottom - height) if 0 <= y <= image.shape[0] - height]
+    free = [place for place in places if not any(_overlap((*place, width, height), other) for other in taken)]
+    x, y = (free or places or [(left, 0)])[0]
+    taken.append((x, y, width, height))
+    cv2.rectangle(image, (x, y), (x + width - 1, y + height - 1), color, cv2.FILLED)
+    _text(image, text, (x + margin, y + height - margin), scale, _INK)
+
+
+def _overlap(a: Strip, b: Strip) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def write_labels(image: Image, scores: Sequence[LabelScore], footer: str) -> None:
@@ -68,7 +124,7 @@ def titled(image: Image, title: str) -> Image:
 
 
 def mosaic_row(result: FusionResult) -> Image:
-    """Visible, thermal (registered), fused with labels, and attention, side by side: (H, 4 W, 3) uint8 BGR."""
+    """Visible, registered thermal, fused with objects and labels, attention, side by side: (H, 4 W, 3) uint8 BGR."""
     height, width = result.fused.shape[:2]
     missing = np.zeros((height, width, 3), np.uint8)
     visible = missing if result.pair.visible is None else grey8(result.pair.visible.image)
@@ -88,5 +144,5 @@ def _darken(image: Image, left: int, top: int, right: int, bottom: int) -> None:
     region[:] = region // 3
 
 
-def _text(image: Image, text: str, origin: tuple[int, int], scale: float, color: tuple[int, int, int]) -> None:
+def _text(image: Image, text: str, origin: tuple[int, int], scale: float, color: Color) -> None:
     cv2.putText(image, text, origin, _FONT, scale, color, 1, cv2.LINE_AA)

@@ -6,18 +6,22 @@ The node, ``vi-fusion fuse`` and the evaluation run this same object and get the
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
-from vi_fusion_ros.registration.warp import Mask, Registration
-from vi_fusion_ros.thermal import ThermalCamera, ToneMapper
+from vi_fusion_ros.objects import decode, with_temperatures
+from vi_fusion_ros.registration import Registration, RegistrationManager, Rig
+from vi_fusion_ros.registration.warp import Mask
+from vi_fusion_ros.thermal import Radiometry, ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
-from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image, LabelScore
+from vi_fusion_ros.types import DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
 
 Grey = npt.NDArray[np.uint8]
 
@@ -39,7 +43,8 @@ class FusionPipeline:
 
     Args:
         engine: the network.
-        registration: brings the thermal image into the visible frame.
+        registration: brings the thermal image into the visible frame; one that stays, or a manager, which is asked at
+            each pair and whose rig's radiometry the thermal camera follows.
         tone_mapper: brings 16-bit and float thermal images to 8 bit.
         thermal_camera: checks and repairs thermal images first; None: they are taken as they come.
         denoise: whether to smooth noise out of visible images.
@@ -48,7 +53,7 @@ class FusionPipeline:
     def __init__(
         self,
         engine: Engine,
-        registration: Registration,
+        registration: Registration | RegistrationManager,
         tone_mapper: ToneMapper,
         thermal_camera: ThermalCamera | None = None,
         denoise: bool = False,
@@ -56,17 +61,14 @@ class FusionPipeline:
         self._thermal_camera, self._denoise = thermal_camera, denoise
         self._engine, self._registration, self.thermal_tones = engine, registration, tone_mapper
         self._visible_tones = ToneMapper()
+        self._rig: Rig | None = None
         self._inputs: _Inputs | None = None
         self._feather: tuple[Mask, Tensor] | None = None
 
     @property
-    def registration(self) -> Registration:
-        """In force; another one may be set from any thread and holds from the next pair on."""
-        return self._registration
-
-    @registration.setter
-    def registration(self, registration: Registration) -> None:
-        self._registration = registration
+    def radiometry(self) -> Radiometry | None:
+        """Of the thermal image of the latest result; None where it is not known."""
+        return None if self._thermal_camera is None else self._thermal_camera.radiometry
 
     def reset(self) -> None:
         """Forget what earlier pairs left behind, as at a cut or a jump in time."""
@@ -74,6 +76,21 @@ class FusionPipeline:
         self._visible_tones.reset()
         if self._thermal_camera is not None:
             self._thermal_camera.reset()
+
+    def __call__(self, visible: Image | None, thermal: Image | None) -> FusionResult:
+        """Fuse two images of one moment, or one alone; ``process`` for arrays that come without a stamp.
+
+        Successive calls are frames of one video: the tone mapping of 16-bit thermal images follows them. Call
+        ``reset`` between images of different scenes.
+
+        Args:
+            visible: (H, W, 3) BGR or (H, W) grey, uint8; uint16 and float32 grey images are tone mapped. None: missing.
+            thermal: (h, w) uint8, uint16 or float32, of any size. None: missing.
+
+        Raises:
+            ValueError: an image cannot be used, or both are missing; one sentence.
+        """
+        return self.process(FramePair(_frame("visible", visible), _frame("thermal", thermal)))
 
     def process(self, pair: FramePair) -> FusionResult:
         """Fuse a pair, or one frame alone.
@@ -85,13 +102,15 @@ class FusionPipeline:
             ValueError: an image or its size cannot be used; one sentence.
         """
         start = time.perf_counter()
+        registration = self._follow()
         visible = None if pair.visible is None else self._visible8(pair.visible)
-        thermal = None if pair.thermal is None else self._register(pair.thermal, visible)
+        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration)
         registered = time.perf_counter()
         output = self._infer(visible, None if thermal is None else thermal.grey)
         inferred = time.perf_counter()
         fused, attention = self._compose(visible, thermal, output)
         scores = self._scores(output, pair)
+        objects = self._objects(output, thermal)
         illumination, illumination_probability = self._illumination(output)
         composed = time.perf_counter()
         return FusionResult(
@@ -110,7 +129,19 @@ class FusionPipeline:
                 "compose": (composed - inferred) * 1e3,
             },
             thermal_grey=None if thermal is None else thermal.grey,
+            objects=objects,
         )
+
+    def _follow(self) -> Registration:
+        """The registration for this pair; the thermal camera takes over the radiometry of the same rig."""
+        if isinstance(self._registration, Registration):
+            return self._registration
+        applied = self._registration.current()
+        if applied.rig is not self._rig:
+            if self._thermal_camera is not None:
+                self.thermal_tones = self._thermal_camera.follow(applied.rig.radiometry) or self.thermal_tones
+            self._rig = applied.rig
+        return applied.registration
 
     def _visible8(self, frame: Frame) -> Image:
         """(H, W, 3) BGR or (H, W), uint8."""
@@ -119,7 +150,7 @@ class FusionPipeline:
             image = self._visible_tones(image)
         return denoised(image) if self._denoise else image
 
-    def _register(self, frame: Frame, visible: Image | None) -> _Thermal:
+    def _register(self, frame: Frame, visible: Image | None, registration: Registration) -> _Thermal:
         image = frame.image
         if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
             image = _luma(image)  # a grey image in a colour video
@@ -129,7 +160,7 @@ class FusionPipeline:
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
             return _Thermal(image, self.thermal_tones.render(image), mask, cv2.countNonZero(mask) / mask.size)
-        registered, mask, overlap = self._registration.apply(image, (visible.shape[1], visible.shape[0]))
+        registered, mask, overlap = registration.apply(image, (visible.shape[1], visible.shape[0]))
         return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap)
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
@@ -137,17 +168,18 @@ class FusionPipeline:
         assert reference is not None  # FramePair holds one at least
         height, width = reference.shape[:2]
         if self._inputs is None or self._inputs.size != (height, width):
-            self._inputs = _Inputs(height, width, self._engine.manifest.multiple)
-        buffers = self._engine.buffers(*self._inputs.padded)
+            self._inputs = _Inputs(height, width, self._engine.manifest.padded((width, height)))
+        buffers = self._engine.buffers(*self._inputs.padded[::-1])
         self._inputs.fill(visible, thermal, *buffers)
         output = self._engine.infer(*buffers)
-        if not (np.isfinite(output.logits).all() and np.isfinite(output.illumination).all()):
+        if not output.finite:
             raise ValueError(f"model {self._engine.manifest.model_id} gave scores that are not finite for this pair")
         return EngineOutput(
             output.fused[0, 0, :height, :width],
             output.attention[0, 0, :height, :width],
             output.logits[0],
             output.illumination[0],
+            None if output.objects is None else output.objects[0],
         )
 
     def _compose(self, visible: Image | None, thermal: _Thermal | None, output: EngineOutput) -> tuple[Image, Tensor]:
@@ -171,12 +203,22 @@ class FusionPipeline:
 
     def _scores(self, output: EngineOutput, pair: FramePair) -> tuple[LabelScore, ...]:
         manifest = self._engine.manifest
-        logits = output.logits.astype(np.float64) / manifest.temperature[pair.mode.name.lower()]
-        probabilities = (1 + np.tanh(logits / 2)) / 2  # the sigmoid, without its overflow
+        calibration = manifest.calibration(pair.mode)
+        probabilities = calibration.probabilities(output.logits)
         return tuple(
-            LabelScore(label, float(p), bool(p >= manifest.thresholds[label]))
-            for label, p in zip(manifest.labels, probabilities, strict=True)
+            LabelScore(label, float(p), bool(p >= threshold))
+            for label, p, threshold in zip(manifest.labels, probabilities, calibration.thresholds, strict=True)
         )
+
+    def _objects(self, output: EngineOutput, thermal: _Thermal | None) -> tuple[DetectedObject, ...]:
+        if output.objects is None:
+            return ()
+        manifest, (height, width) = self._engine.manifest, output.fused.shape
+        found = decode(output.objects, manifest.labels, manifest.object_calibration, (width, height))
+        radiometry = None if self._thermal_camera is None else self._thermal_camera.radiometry
+        if thermal is None or radiometry is None:
+            return found
+        return with_temperatures(found, thermal.registered, thermal.mask, radiometry)
 
     def _illumination(self, output: EngineOutput) -> tuple[str, float]:
         scores = output.illumination.astype(np.float64)
@@ -186,17 +228,16 @@ class FusionPipeline:
 
 
 class _Inputs:
-    """Puts images of one size into the network's inputs, padded to the multiple by repeating the last row and column.
+    """Puts images of one size into the network's inputs, padded by repeating the last row and column.
 
     Args:
         height: of the images, pixels.
         width: of the images, pixels.
-        multiple: what the inputs' sides must be multiples of.
+        padded: width and height of the inputs, pixels.
     """
 
-    def __init__(self, height: int, width: int, multiple: int) -> None:
-        self.size = (height, width)
-        self.padded = (height + -height % multiple, width + -width % multiple)
+    def __init__(self, height: int, width: int, padded: tuple[int, int]) -> None:
+        self.size, self.padded = (height, width), padded
         # Memory that stays: to have it fresh for each frame would cost more than the split.
         self._planes: list[Grey] = [np.empty(self.size, np.uint8) for _ in "BGR"]
 
@@ -252,3 +293,80 @@ def _with_luma(bgr: Image, old: Grey, new: Grey) -> Image:
     brighter = cv2.cvtColor(cv2.subtract(new, old), cv2.COLOR_GRAY2BGR)
     darker = cv2.cvtColor(cv2.subtract(old, new), cv2.COLOR_GRAY2BGR)
     return cast(Image, cv2.subtract(cv2.add(bgr, brighter), darker))
+
+
+def _frame(camera: str, image: Image | None) -> Frame | None:
+    if image is None:
+        return None
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"the {camera} image is of type {type(image).__name__}; expected a NumPy array")  # noqa: TRY004
+    return Frame(image)
+
+
+SETTINGS: Mapping[str, Any] = {
+    "visible.denoise": False,
+    "thermal.radiometry": "rig",
+    "thermal.scale": 0.01,
+    "thermal.offset": 0.0,
+    "thermal.unit": "kelvin",
+    "thermal.tone_mapping": "percentile",
+    "thermal.range": [0.0, 65535.0],
+    "thermal.min_span": 1.0,
+    "thermal.dead_pixels": "",
+    "thermal.flat_field": "",
+    "thermal.destripe": False,
+}
+"""The parameters of the node that shape a pipeline, with their defaults; a test holds them to the node's schema."""
+
+
+def build_pipeline(
+    engine: Engine,
+    rig: Rig | RegistrationManager | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> FusionPipeline:
+    """Put a pipeline together: the only place where this is done, so that the node and all tools run the same one.
+
+    Args:
+        engine: the network.
+        rig: registration and radiometry, or the manager of a rig that may change; None: the images are registered.
+        settings: parameters by name; those of ``SETTINGS`` are used, with their defaults where missing.
+
+    Raises:
+        ValueError: settings that cannot be; one sentence.
+    """
+    rig = rig or Rig.identity()
+    registration, applied = (Registration(rig), rig) if isinstance(rig, Rig) else (rig, rig.current().rig)
+    settings = {**SETTINGS, **(settings or {})}
+    camera = ThermalCamera(settings, applied.radiometry)
+    return FusionPipeline(engine, registration, camera.tone_mapper(), camera, settings["visible.denoise"])
+
+
+def load_pipeline(
+    model: str | Path | None = None,
+    rig: str | Path | None = None,
+    threads: int = 2,
+    settings: Mapping[str, Any] | None = None,
+) -> FusionPipeline:
+    """The pipeline of the fusion node, for use without ROS.
+
+    Example:
+        >>> pipeline = load_pipeline()
+        >>> result = pipeline(visible, thermal)
+        >>> result.fused, result.probabilities
+
+    Args:
+        model: ONNX file with its manifest beside it; None: the model that the package ships.
+        rig: rig file that registers the thermal camera; None: the images are registered, and the thermal one is scaled
+            to the visible one's size.
+        threads: CPU threads of the network.
+        settings: node parameters that shape the pipeline (``SETTINGS``), by name.
+
+    Raises:
+        ValueError: the model, the rig file or a setting cannot be used; one sentence.
+        FileNotFoundError: the package's model is not installed.
+    """
+    from vi_fusion_ros.engines.load import load_engine
+    from vi_fusion_ros.resources import default_model
+
+    engine = load_engine(model or default_model(), threads)
+    return build_pipeline(engine, Rig.load(rig) if rig else None, settings)

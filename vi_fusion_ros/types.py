@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[Any]
+
+Camera = Literal["visible", "thermal"]
+
+CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
+
+OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
 class Mode(enum.IntEnum):
@@ -61,6 +68,11 @@ class FramePair:
         return Mode.THERMAL_ONLY if self.visible is None else Mode.BOTH
 
     @property
+    def images(self) -> int:
+        """How many frames are there, 1 or 2."""
+        return (self.visible is not None) + (self.thermal is not None)
+
+    @property
     def reference(self) -> Frame:
         """The frame that the result is drawn in: the visible one, else the thermal one."""
         frame = self.visible or self.thermal
@@ -75,6 +87,36 @@ class LabelScore:
     label: str
     probability: float
     present: bool
+
+
+@dataclass(frozen=True)
+class DetectedObject:
+    """One object in an image.
+
+    Attributes:
+        label: what it is.
+        probability: calibrated, 0 to 1.
+        x0: left edge of its box, pixels; the left edge of the image is 0.
+        y0: upper edge.
+        x1: right edge; ``x1 - x0`` is the width.
+        y1: lower edge.
+        mean_kelvin: mean temperature inside the box; NaN where it is not known.
+        max_kelvin: the highest one.
+    """
+
+    label: str
+    probability: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    mean_kelvin: float = math.nan
+    max_kelvin: float = math.nan
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, upper, right and lower edge."""
+        return self.x0, self.y0, self.x1, self.y1
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +135,7 @@ class FusionResult:
         illumination_probability: of that class, 0 to 1.
         timings_ms: milliseconds by stage: ``register``, ``infer``, ``compose``.
         thermal_grey: ``thermal_registered`` as the network saw it, tone mapped, (H, W) uint8; None where nobody knows.
+        objects: in pixels of ``pair.reference.image``, the surest first; none where the model gives no boxes.
     """
 
     pair: FramePair
@@ -106,8 +149,14 @@ class FusionResult:
     illumination_probability: float
     timings_ms: dict[str, float] = field(default_factory=dict)
     thermal_grey: npt.NDArray[np.uint8] | None = None
+    objects: tuple[DetectedObject, ...] = ()
 
     @property
     def thermal_attention(self) -> float:
         """Mean thermal share over the image, 0 to 1."""
         return float(self.attention.mean())
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Calibrated probability of presence by label, 0 to 1."""
+        return {score.label: score.probability for score in self.scores}

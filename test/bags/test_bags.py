@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
@@ -19,7 +21,10 @@ def classification(stamp_ns, label="person"):
     header = types["std_msgs/msg/Header"](stamp, "visible_optical_frame")
     score = types["vi_fusion_ros/msg/LabelScore"](label=label, probability=0.75, present=True)
     kind = types[TYPE]
-    defaults = {"header": header, "thermal_stamp": stamp, "labels": [score], "illumination": "day", "model_id": "m"}
+    box = {"x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0, "mean_temperature": math.nan, "max_temperature": 300.0}
+    found = types["vi_fusion_ros/msg/DetectedObject"](label=label, probability=0.5, **box)
+    defaults = {"header": header, "thermal_stamp": stamp, "labels": [score], "objects": [found]}
+    defaults |= {"illumination": "day", "model_id": "m"}
     fields = {name: 0 for name in kind.__dataclass_fields__ if name.islower() and name != "__msgtype__"}
     return kind(**{**fields, **defaults})
 
@@ -45,6 +50,9 @@ def test_messages_come_back_with_stamps_and_fields(tmp_path):
     assert [stamp for stamp, _ in got] == list(STAMPS)
     assert got[0][1].labels[0].label == "person"
     assert got[0][1].labels[0].probability == 0.75
+    found = got[0][1].objects[0]
+    assert (found.label, found.x, found.height, found.max_temperature) == ("person", 1, 4, 300)
+    assert math.isnan(found.mean_temperature)
     assert [p.name for p in tmp_path.iterdir()] == ["out.mcap"]
 
 
@@ -89,7 +97,7 @@ def test_rosbag2_reads_it_too(tmp_path):
 
 def test_the_message_files_are_those_that_were_built():
     messages = pytest.importorskip("vi_fusion_ros.msg", reason="the package's messages are not built")
-    for name in ("LabelScore", "FusedClassification", "FusionStatus"):
+    for name in ("DetectedObject", "LabelScore", "FusedClassification", "FusionStatus"):
         own = getattr(messages, name)
         stored = typestore().types[f"vi_fusion_ros/msg/{name}"]
         fields = [field for field in stored.__dataclass_fields__ if not field.isupper() and field != "__msgtype__"]

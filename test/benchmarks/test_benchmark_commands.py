@@ -52,6 +52,13 @@ def test_the_model_by_size_and_threads(run, model, tmp_path):
     assert result["gpu"]
 
 
+def test_a_size_is_padded_as_the_node_pads_images(run, object_model):
+    arguments = ("--model", object_model, "--backend", "onnxruntime", "--size", "50x30", "--runs", 1, "--json")
+    status, out, error = run("model", *arguments)
+    assert (status, error) == (0, "")
+    assert json.loads(out)["rows"][0]["size"] == "50x30"
+
+
 def test_json_without_a_file_is_printed_and_nothing_else(run, model):
     status, out, _ = run(
         "model", "--model", model, "--backend", "onnxruntime", "--size", "64x48", "--runs", 1, "--json"

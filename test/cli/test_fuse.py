@@ -60,7 +60,8 @@ def frames_of(path):
 
 def test_two_images(folders, fuse):
     assert fuse("visible/f0.png", "thermal/f1.png") == 0
-    assert files(folders / "out") == ["f0.png"]
+    assert files(folders / "out") == ["f0.png", "overlay"]
+    assert files(folders / "out" / "overlay") == ["f0.png"]
     assert cv2.imread(str(folders / "out" / "f0.png"), cv2.IMREAD_UNCHANGED).shape == (*SIZE, 3)
     document = result(folders)
     assert document["model"] == "tiny-1"
@@ -98,7 +99,7 @@ def test_missing_partners_and_corrupt_images_are_named_and_counted(folders, fuse
     cv2.imwrite(str(folders / "visible" / "empty.png"), image(9))
     (folders / "visible" / "notes.txt").write_text("not an image")
     assert fuse() == 0
-    assert files(folders / "out") == ["f2.png"]
+    assert files(folders / "out") == ["f2.png", "overlay"]
     reasons = {problem["name"]: problem["reason"] for problem in result(folders)["problems"]}
     assert reasons["f0"] == "its thermal image is missing"
     assert reasons["extra"] == "its visible image is missing"
@@ -115,6 +116,45 @@ def test_nothing_fused_is_a_failure(folders, fuse, capsys):
         (folders / "thermal" / f"f{n}.png").write_bytes(b"garbage")
     assert fuse() == 2
     assert "0 fused, 3 skipped" in capsys.readouterr().out
+    assert files(folders / "out") == []
+
+
+def test_objects_are_listed_and_drawn(tmp_path, fuse, object_model):
+    size = (96, 128)
+    for name, row, column in (("visible", 5, 6), ("thermal", 3, 10)):
+        (tmp_path / name).mkdir()
+        picture = np.zeros(size, np.uint8) if name == "visible" else np.full(size, 29000, np.uint16)
+        picture[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 255 if name == "visible" else 31000
+        cv2.imwrite(str(tmp_path / name / "f0.png"), picture)
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text("fusion_node: {ros__parameters: {thermal: {radiometry: tlinear_0.01}}}\n")
+    assert fuse("visible", "thermal", "--model", object_model, "--parameters", parameters) == 0
+    frame = result(tmp_path)["frames"][0]
+    assert set(frame["scores"]) == {"bright", "warm"}
+    bright, warm = frame["objects"]
+    left, up, right, down = pytest.importorskip("tiny_model").SIDES["bright"]
+    assert bright["label"] == "bright"
+    assert bright["box"] == [52 - left, 44 - up, 52 + right, 44 + down]
+    assert (bright["mean_kelvin"], bright["max_kelvin"]) == (290, 290)
+    assert warm["max_kelvin"] == 310
+    assert warm["probability"] > 0.9
+    fused, drawn = (cv2.imread(str(tmp_path / "out" / name / "f0.png")) for name in (".", "overlay"))
+    x0, y0, x1, y1 = map(round, bright["box"])
+    box = np.zeros(size, bool)
+    box[y0:y1, [x0, x1 - 1]] = box[[y0, y1 - 1], x0:x1] = True
+    changed = (fused != drawn).any(axis=2)
+    assert changed[box].mean() > 0.95
+    assert fuse("visible", "thermal", out="unknown") == 0
+    assert result(tmp_path)["frames"][0]["objects"] == []
+
+
+def test_objects_without_a_radiometry_have_no_temperature(tmp_path, fuse, object_model):
+    video(tmp_path / "v.mp4", 3, 30)
+    assert fuse("v.mp4", "v.mp4", "--model", object_model) == 0
+    assert files(tmp_path / "out") == ["fused.mp4", "overlay.mp4"]
+    assert len(frames_of(tmp_path / "out" / "overlay.mp4")) == 3
+    for frame in result(tmp_path)["frames"]:
+        assert all(found["mean_kelvin"] is found["max_kelvin"] is None for found in frame["objects"])
 
 
 def test_a_rig(folders, fuse):
@@ -134,7 +174,7 @@ def test_frames_of_videos_of_one_rate_pair_in_order(tmp_path, fuse):
     video(tmp_path / "v.mp4", 12, 30)
     video(tmp_path / "t.mp4", 10, 30)
     assert fuse("v.mp4", "t.mp4") == 0
-    assert files(tmp_path / "out") == ["fused.mp4"]
+    assert files(tmp_path / "out") == ["fused.mp4", "overlay.mp4"]
     assert len(frames_of(tmp_path / "out" / "fused.mp4")) == 10
     totals = result(tmp_path)["totals"]
     assert (totals["fused"], sum(totals["unpaired"].values())) == (10, 2)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from vi_fusion_ros import drawing
-from vi_fusion_ros.types import Frame, FramePair, FusionResult, LabelScore
+from vi_fusion_ros.types import DetectedObject, Frame, FramePair, FusionResult, LabelScore
 
 
 def result(*, visible=True, thermal=True, attention=0.25):
@@ -64,6 +67,43 @@ def test_labels_are_written_lower_left_and_present_ones_are_green():
     green = (image[..., 1] > image[..., 0] + 60) & (image[..., 1] > image[..., 2] + 60)
     assert green.any()
     assert np.argwhere(green)[:, 0].max() < changed[:, 0].max() - 10, "only the first line is of a present label"
+
+
+def found(label, probability, x0, y0, x1, y1):
+    return DetectedObject(label, probability, x0, y0, x1, y1)
+
+
+def test_boxes_are_drawn_in_a_colour_a_label_with_their_names():
+    shown = replace(result(), objects=(found("person", 0.9, 20, 40, 50, 110), found("car", 0.6, 80, 50, 140, 90)))
+    image = drawing.with_objects(shown)
+    assert image.shape == (120, 160, 3)
+    assert (shown.fused == 90).all()
+    person, car = image[80, 20], image[70, 80]
+    assert tuple(person) != tuple(car)
+    for edge, color in ((image[60:105, 20], person), (image[60:105, 49], person), (image[60:85, 139], car)):
+        assert (edge == color).all()
+    assert (image[60:100, 25:45] == 90).all(), "inside of a box the image stays as it is"
+    above = image[20:39, 20:60].reshape(-1, 3)
+    assert (above == person).all(axis=1).mean() > 0.2, "the strip with the name"
+    assert (above.max(axis=1) < 60).any(), "dark letters"
+
+
+def test_names_do_not_cover_each_other_and_stay_in_the_image():
+    boxes = [(0, 0, 20, 20), (2, 2, 22, 22), (140, 0, 160, 30), (150, 100, 160, 120), (0, 100, 30, 120)]
+    shown = replace(result(), objects=tuple(found("car", 0.9 - n / 100, *box) for n, box in enumerate(boxes)))
+    image = drawing.with_objects(shown)
+    color = image[110, 150]
+    strips, count = cv2.connectedComponents((image == color).all(axis=2).astype(np.uint8))
+    assert strips > 1
+    assert np.count_nonzero(count) > len(boxes) * 300, "five strips of some 60 by 11 pixels"
+
+
+def test_a_crop_gets_a_box_without_a_name():
+    shown = result()
+    small = replace(shown, fused=shown.fused[:40, :40], objects=(found("person", 0.9, 10, 10, 30, 30),))
+    changed = np.argwhere((drawing.with_objects(small) != 90).any(axis=2))
+    assert changed.min(axis=0).tolist() == [9, 9]
+    assert changed.max(axis=0).tolist() == [30, 30]
 
 
 @pytest.mark.parametrize(("visible", "thermal", "black"), [(True, True, ()), (True, False, (1,)), (False, True, (0,))])

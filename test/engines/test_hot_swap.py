@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,13 +49,58 @@ class Camera:
             self.frame()
 
 
+class Faulty:
+    """An engine that does what another does until it is told to fail.
+
+    ``faults`` maps a method's name to what it raises, or, for ``infer``, to the logits that it gives instead.
+    """
+
+    def __init__(self, engine, faults):
+        self._engine, self._faults = engine, faults
+        self.manifest, self.description, self.reason = engine.manifest, f"faulty {engine.description}", engine.reason
+        self.closed = False
+
+    def _fail(self, name):
+        if isinstance(self._faults.get(name), Exception):
+            raise self._faults[name]
+
+    def buffers(self, height, width):
+        self._fail("buffers")
+        return self._engine.buffers(height, width)
+
+    def infer(self, visible, thermal):
+        self._fail("infer")
+        output = self._engine.infer(visible, thermal)
+        return replace(output, logits=output.logits * self._faults["infer"]) if "infer" in self._faults else output
+
+    def close(self):
+        self.closed = True
+        self._engine.close()
+        self._fail("close")
+
+
+class FaultySupplier(CopyingSupplier):
+    """Supplies a faulty engine at once."""
+
+    def __init__(self, model, folder, faults):
+        super().__init__(model, folder)
+        write_model(folder / "built.onnx")
+        self._faults = faults
+        self.engines = []
+
+    def load(self, path):
+        self.engines.append(Faulty(super().load(path), self._faults))
+        return self.engines[-1]
+
+
 @pytest.fixture
 def make(model):
     made = []
 
-    def _make(supplier):
+    def _make(supplier, failures=None):
         said = []
-        engine = SwitchingEngine(OnnxRuntimeEngine(model, 2), supplier, said.append, why="there is a copier")
+        on_failure = (said if failures is None else failures).append
+        engine = SwitchingEngine(OnnxRuntimeEngine(model, 2), supplier, said.append, "there is a copier", on_failure)
         made.append(engine)
         return engine, Camera(engine), said
 
@@ -124,6 +170,103 @@ def test_an_engine_that_computes_something_else_is_never_served(make, model, tmp
     camera.until(lambda: engine.state == "fallback", "the disagreement to be seen")
     assert "disagrees with ONNX Runtime on this camera's image: the labels differ in 1 of 1 pairs" in engine.reason
     assert "2 threads" in engine.description
+
+
+ERRORS = [ValueError("the GPU fell off the bus"), MemoryError(), AttributeError("no such thing"), RuntimeError("lost")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("method", ["buffers", "infer"])
+def test_an_engine_that_fails_after_it_took_over_gives_way_at_once(make, model, tmp_path, method, error):
+    faults, failures = {}, []
+    supplier = FaultySupplier(model, tmp_path, faults)
+    engine, camera, _ = make(lambda size: supplier, failures)
+    camera.until(lambda: engine.description.startswith("faulty"), "the new engine")
+    camera.frame()
+    assert (engine.state, failures) == ("ready", [])
+    faults[method] = error
+    faults["close"] = RuntimeError("cannot be freed either")
+    camera.frame()  # the very image that it fails on has a result
+    assert engine.state == "fallback"
+    assert "2 threads" in engine.description
+    assert "failed while it served 64x48: " in engine.reason
+    assert (str(error) or type(error).__name__) in engine.reason
+    assert "ONNX Runtime on the CPU" in engine.reason
+    assert len(failures) == 1
+    assert (str(error) or type(error).__name__) in failures[0]
+    assert supplier.engines[0].closed
+    for _ in range(30):
+        camera.frame()
+    assert len(failures) == 1
+    assert len(supplier.engines) == 1, "an engine that has failed is not got again"
+    assert engine.state == "fallback"
+
+
+def test_scores_that_are_no_numbers_are_a_failure_too(make, model, tmp_path):
+    faults, failures = {}, []
+    engine, camera, _ = make(lambda size: FaultySupplier(model, tmp_path, faults), failures)
+    camera.until(lambda: engine.description.startswith("faulty"), "the new engine")
+    faults["infer"] = np.float32("nan")
+    camera.frame()
+    assert engine.state == "fallback"
+    assert "its scores are not finite" in failures[0]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_engine_that_fails_as_it_takes_over_never_serves(make, model, tmp_path, error):
+    failures = []
+    supplier = FaultySupplier(model, tmp_path, {"infer": error, "close": error})
+    engine, camera, _ = make(lambda size: supplier, failures)
+    camera.until(lambda: engine.state == "fallback", "the failure to be seen")
+    assert "it failed on this camera's first image: " in engine.reason
+    assert (str(error) or type(error).__name__) in failures[0]
+    for _ in range(30):
+        camera.frame()
+    assert len(failures) == 1
+    assert supplier.engines[0].closed
+
+
+def test_a_supplier_that_raises_is_asked_once(make, tmp_path):
+    asked, failures = [], []
+
+    def supplier(size):
+        asked.append(size)
+        raise FileNotFoundError("the model has been removed")
+
+    engine, camera, _ = make(supplier, failures)
+    camera.until(lambda: engine.state == "fallback", "the failure to be seen")
+    for _ in range(30):
+        camera.frame()
+    assert asked == [(64, 48)]
+    assert len(failures) == 1
+    assert "no better engine can be got for 64x48: the model has been removed" in engine.reason
+
+
+def test_a_failure_at_one_size_leaves_the_other_alone(make, model, tmp_path):
+    faults = {(64, 48): {}, (96, 64): {}}
+
+    def supplier(size):
+        folder = tmp_path / str(size[0])
+        folder.mkdir()
+        return FaultySupplier(model, folder, faults[size])
+
+    engine, camera, _ = make(supplier)
+    camera.until(lambda: engine.description.startswith("faulty"), "the engine of the first size")
+
+    def other_serves():
+        camera.frame((64, 96))
+        return engine.description.startswith("faulty")
+
+    wait_until(other_serves, "the engine of the second size")
+    camera.frame()
+    faults[64, 48]["infer"] = MemoryError()
+    camera.frame()
+    assert engine.state == "fallback"
+    camera.frame((64, 96))
+    assert engine.state == "ready"
+    assert engine.description.startswith("faulty")
+    camera.frame()
+    assert engine.state == "fallback"
 
 
 def test_each_size_has_its_own_engine_and_one_odd_image_starts_nothing(make, model, tmp_path):

@@ -9,7 +9,7 @@ from vi_fusion_ros.resources import default_model
 
 pytest.importorskip("tiny_model", reason="the package onnx is not installed")
 
-from tiny_model import write_model
+from tiny_model import OUTPUTS, SIDES, WITH_OBJECTS, write_model
 
 
 def inputs(height=32, width=48):
@@ -94,6 +94,37 @@ def test_another_interface(tmp_path):
         write_model(tmp_path / "c.onnx", {"labels": ["bright"]}), r"logits has the shape \(1, 2\); expected \(1, 1\)"
     )
     refused(write_model(tmp_path / "d.onnx", {"illumination": ["day"]}), "illumination has the shape")
+
+
+def test_objects_come_where_the_model_has_them(model, object_model):
+    assert load_engine(model, 1).infer(*inputs()).objects is None
+    visible, thermal = inputs()
+    objects = load_engine(object_model, 1).infer(visible, thermal).objects
+    assert (objects.shape, objects.dtype) == ((1, 10, 4, 6), np.float32)
+    means = thermal.reshape(4, 8, 6, 8).mean((1, 3))
+    np.testing.assert_allclose(objects[0, 1], means * 16 - 8, atol=1e-5)
+    sides = [side for sides in SIDES.values() for side in sides]
+    np.testing.assert_array_equal(objects[0, 2:], np.broadcast_to(np.reshape(sides, (8, 1, 1)), (8, 4, 6)))
+
+
+def test_objects_of_another_shape(tmp_path):
+    path = write_model(tmp_path / "a.onnx", {"input": {"multiple": 12}}, outputs=WITH_OBJECTS)
+    refused(path, "multiple of its manifest is 12; expected a multiple of 8")
+    refused(
+        write_model(tmp_path / "b.onnx", outputs=WITH_OBJECTS, place=4),
+        r"objects has the shape \(1, 10, 4, 8\); expected \(1, 10, 2, 4\) by its manifest",
+    )
+
+
+def test_outputs_that_only_the_manifest_has(tmp_path):
+    path = write_model(tmp_path / "a.onnx", {"outputs": WITH_OBJECTS})
+    refused(
+        path, "a.onnx has no output objects, which its manifest names; it has fused, attention, logits, illumination"
+    )
+    assert (
+        load_engine(write_model(tmp_path / "b.onnx", {"outputs": OUTPUTS}, outputs=WITH_OBJECTS)).outputs
+        == WITH_OBJECTS
+    )
 
 
 def test_threads(model):

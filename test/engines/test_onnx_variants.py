@@ -11,7 +11,7 @@ pytest.importorskip("onnx", reason="the package onnx is not installed")
 
 import onnx
 import onnxruntime
-from tiny_model import write_model
+from tiny_model import WITH_OBJECTS, write_model
 
 from vi_fusion_ros.engines.compile.onnx_variants import engine_graph, is_quantised
 from vi_fusion_ros.engines.compile.quantize import quantize
@@ -162,3 +162,23 @@ def test_the_tiny_model_too(tmp_path):
     fused = session.run(["fused"], {"visible": visible, "thermal": thermal})[0]
     luma = np.tensordot([0.299, 0.587, 0.114], visible[0].astype(np.float64), 1)
     assert np.abs(fused[0, 0] - np.maximum(luma, thermal[0, 0])).max() <= 0.51
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_objects_are_floats_of_one_size(tmp_path, precision):
+    model = write_model(tmp_path / "m.onnx", outputs=WITH_OBJECTS)
+    made = engine_graph(model, precision, SIZE)
+    onnx.checker.check_model(made)  # also that nodes come after what they need: Max stays float32 between casts
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
+    assert outputs["objects"] == ("tensor(float)", [1, 10, 8, 12])
+    visible, thermal = noise_pairs(SIZE, 1)[0]
+    objects = session.run(["objects"], {"visible": visible, "thermal": thermal})[0]
+    np.testing.assert_allclose(objects, OnnxRuntimeEngine(model, 1).infer(visible, thermal).objects, atol=2e-2)
+
+
+def test_objects_stay_in_a_quantized_model(tmp_path):
+    model = write_model(tmp_path / "m.onnx", {"objects": {"bias": {"warm": 1.0}}}, outputs=WITH_OBJECTS)
+    manifest = quantize(model, tmp_path / "int8.onnx", noise_pairs(SIZE, 2))
+    assert manifest.object_calibration.bias.tolist() == [0, 1]
+    assert OnnxRuntimeEngine(tmp_path / "int8.onnx").outputs == WITH_OBJECTS

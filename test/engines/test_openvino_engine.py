@@ -46,6 +46,18 @@ def test_outputs_belong_to_the_caller_and_buffers_are_kept(model):
         engine.infer(*first)
 
 
+def test_objects(model, object_model):
+    assert OpenVinoEngine(model).infer(*OpenVinoEngine(model).buffers(32, 64)).objects is None
+    engine, reference = OpenVinoEngine(object_model), OnnxRuntimeEngine(object_model)
+    result = verify(engine, reference, [], noise_pairs((96, 64)), "fp32")
+    assert (result.verified, result.reason) == (True, "")
+    assert result.probability < 1e-3
+    assert result.iou > 0.999
+    visible, thermal = noise_pairs((96, 64))[0]
+    expected = reference.infer(visible, thermal).objects
+    np.testing.assert_allclose(engine.infer(visible, thermal).objects, expected, atol=1e-4)
+
+
 def test_many_sizes(model):
     engine = OpenVinoEngine(model)
     for side in range(16, 16 * 9, 16):
@@ -66,6 +78,6 @@ def test_what_it_cannot_serve_is_one_sentence(tmp_path):
 
 
 def test_it_serves_where_it_is_asked_for(model):
-    engine = select_engine(model, Wanted("openvino", threads=1), print, print)
+    engine = select_engine(model, Wanted("openvino", threads=1), print, print, print)
     assert engine.description.startswith("openvino ")
     assert (engine.state, engine.reason) == ("ready", "backend is openvino; OpenVINO on the CPU")

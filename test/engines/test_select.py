@@ -28,7 +28,7 @@ needs_none = pytest.mark.skipif(not NO_TENSORRT, reason="TensorRT runs here: tes
 
 def select(model, backend="auto", **wanted):
     said = []
-    engine = select_engine(model, Wanted(backend, threads=1, **wanted), said.append, said.append)
+    engine = select_engine(model, Wanted(backend, threads=1, **wanted), said.append, said.append, said.append)
     assert said == []
     return engine
 

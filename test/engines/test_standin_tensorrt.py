@@ -222,6 +222,49 @@ def test_where_no_graph_can_be_recorded_it_serves_without(python, engine):
     assert "no CUDA graph (cudaStreamEndCapture failed with CUDA error 900: operation not permitted" in done.stdout
 
 
+SERVE_OBJECTS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from vi_fusion_ros.engines import engine_cache
+from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.engines.trt import runtime
+
+path = Path(sys.argv[1])
+engine = load_engine(path)
+first = engine.infer(*engine.buffers(64, 96))
+print(None if first.objects is None else first.objects.shape)
+plan, manifest = engine_cache.read(path)
+outputs = ("fused", "attention", "logits", "illumination", "objects")
+named = replace(manifest, model=replace(manifest.model, outputs=outputs))
+try:
+    runtime.TensorRTEngine(plan, named)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_objects_are_served_where_the_model_has_them(python, compile_, tmp_path, object_model):
+    done = compile_(tmp_path / "engines", "--precision", "fp32", model=object_model)
+    assert (done.returncode, done.stderr) == (0, "")
+    [path] = (tmp_path / "engines").glob("*.engine")
+    verification = json.loads(path.with_suffix(".json").read_text())["engine"]["verification"]
+    assert verification["verified"] is True
+    assert verification["probability"] < 0.05
+    assert verification["iou"] > 0.99
+    done = python("-c", SERVE_OBJECTS, path)
+    assert (done.returncode, done.stdout) == (0, "(1, 10, 8, 12)\n"), done.stderr
+
+
+def test_an_engine_without_the_objects_that_its_manifest_names_is_refused(python, engine):
+    done = python("-c", SERVE_OBJECTS, engine)
+    assert done.returncode == 0, done.stderr
+    none, sentence = done.stdout.splitlines()
+    assert none == "None"
+    assert sentence.startswith("the engine fp16 96x64 has the tensors attention, fused, ")
+    assert "expected visible, thermal, fused, attention, logits, illumination, objects; build it again" in sentence
+
+
 LOAD = """
 import sys
 from vi_fusion_ros.engines.load import load_engine
@@ -247,7 +290,7 @@ from vi_fusion_ros.resources import default_model
 cache, go, timeout = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 said, warned, states, rng = [], [], [], np.random.default_rng(0)
 wanted = Wanted("auto", threads=1, cache=cache, build_timeout_s=timeout)
-engine = select_engine(default_model(), wanted, said.append, warned.append)
+engine = select_engine(default_model(), wanted, said.append, warned.append, warned.append)
 end = time.monotonic() + 30
 while engine.state != "fallback" and not engine.description.startswith("tensorrt"):
     assert time.monotonic() < end, engine.reason

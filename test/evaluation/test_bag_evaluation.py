@@ -16,8 +16,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vi_fusion_ros import cli
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.pair_stream import POLICY
 from vi_fusion_ros.evaluation.streams.bag_output import CLASSIFICATION_TOPIC, FUSED_TOPIC
+from vi_fusion_ros.sync.pair_stream import POLICY
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 
@@ -85,6 +85,27 @@ def test_the_output_bag_has_the_original_stamps(tmp_path: Path, model: Path) -> 
         assert [s.sec * 1_000_000_000 + s.nanosec for s in headers] == result["timeline"]["stamp_ns"]
     fused = messages(tmp_path / "out.mcap", FUSED_TOPIC)[0][1]
     assert (fused.width, fused.height, fused.encoding) == (128, 96, "bgr8")
+
+
+def test_objects_are_in_the_result_and_in_the_output_bag(tmp_path: Path, object_model: Path) -> None:
+    bag = write_bag(tmp_path / "bag", streams(0.5, deep=True))
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text('fusion_node: {ros__parameters: {thermal: {radiometry: "tlinear_0.01"}}}\n')
+    options = ("-o", str(tmp_path / "out.mcap"), "--parameters", str(parameters))
+    result = result_of(bag, object_model, tmp_path, *options)
+    listed = result["timeline"]["objects"]
+    assert len(listed) == result["n"]
+    assert any(listed)
+    made = [message for _, message in messages(tmp_path / "out.mcap", CLASSIFICATION_TOPIC)]
+    for message, found in zip(made, listed, strict=True):
+        assert [o.label for o in message.objects] == [o["label"] for o in found]
+        for written, said in zip(message.objects, found, strict=True):
+            x0, y0, x1, y1 = said["box"]
+            assert (written.x, written.y) == (x0, y0)
+            assert (written.width, written.height) == (x1 - x0, y1 - y0)
+            assert written.probability == pytest.approx(said["probability"], abs=1e-5)
+            assert written.max_temperature == pytest.approx(said["max_kelvin"], abs=1e-2)
+            assert 250 < said["mean_kelvin"] <= said["max_kelvin"] < 400
 
 
 @pytest.mark.parametrize("storage", [MCAP, SQLITE3])

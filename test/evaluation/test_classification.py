@@ -35,7 +35,7 @@ def judged(
         for i, labels in enumerate(truth)
     ]
     verdicts = [Verdict(np.tile(row, (len(MODALITIES), 1)), "day", size) for row in probabilities]
-    return Judged(layout, LABELS, np.array([0.5, 0.5, 0.5]), samples, verdicts)
+    return Judged(layout, LABELS, np.full((len(MODALITIES), 3), 0.5), samples, verdicts)
 
 
 def test_a_perfect_model() -> None:

@@ -20,6 +20,8 @@ from vi_fusion_ros.evaluation.metrics.gray_image import GrayImage
 from vi_fusion_ros.evaluation.parallel import map_in_order
 
 Gray8 = npt.NDArray[np.uint8]
+ONE_SIDED = ("one_sided_visible", "one_sided_thermal")
+ALWAYS = [name for name in METRICS if name not in ONE_SIDED]  # those that every frame has a value of
 GOLDEN_NAMES = {"SSIM": "SSIM2"}  # ours to the golden file's
 
 
@@ -93,7 +95,7 @@ def test_a_constant_image_has_no_content_and_no_metric_is_undefined() -> None:
     assert values["VIF"] == pytest.approx(0, abs=1e-6)
     black = np.zeros_like(A)  # any other level has an edge against the zero padding
     assert fusion_metrics(black, A, B)["Qabf"] == pytest.approx(0, abs=1e-3)
-    assert all(math.isfinite(value) for value in fusion_metrics(flat, flat + 1, flat).values())
+    assert all(math.isfinite(value) for value in fusion_metrics(flat, flat + 1, flat, ALWAYS).values())
 
 
 def test_the_average_of_two_sources_is_the_best_for_psnr() -> None:
@@ -122,6 +124,56 @@ def test_brightness_shift_changes_only_what_looks_at_the_level() -> None:
     assert brighter["PSNR"] == pytest.approx(10 * math.log10(255**2 / 40**2))
 
 
+def smoke_scene() -> tuple[Gray8, Gray8]:
+    """Bright smoke with a little noise in the visible image; a dark jacket with folds in the thermal one."""
+    rng = np.random.default_rng(5)
+    visible = np.clip(rng.normal(220, 2, (80, 100)), 0, 255).astype(np.uint8)
+    thermal = np.full((80, 100), 90, np.uint8)
+    thermal[20:60, 30:70] = 40 + 30 * (np.arange(40) // 4 % 2)
+    return visible, thermal
+
+
+def test_one_sided_structure_sees_what_the_brighter_source_hides() -> None:
+    visible, thermal = smoke_scene()
+    kept = fusion_metrics(thermal, visible, thermal, ONE_SIDED)
+    assert kept["one_sided_thermal"] == pytest.approx(1)
+    assert math.isnan(kept["one_sided_visible"])  # nowhere has the smoke a structure of its own
+    hidden = fusion_metrics(np.maximum(visible, thermal), visible, thermal, ONE_SIDED)
+    assert abs(hidden["one_sided_thermal"]) < 0.1  # the noise of the smoke
+    inverted = fusion_metrics(255 - thermal, visible, thermal, ONE_SIDED)
+    assert inverted["one_sided_thermal"] == pytest.approx(-1, abs=1e-3)
+    fainter = fusion_metrics((110 + thermal // 2).astype(np.uint8), visible, thermal, ONE_SIDED)
+    assert fainter["one_sided_thermal"] == pytest.approx(1, abs=1e-3)  # contrast is another metric's business
+
+
+def test_one_sided_structure_goes_both_ways() -> None:
+    visible, thermal = smoke_scene()
+    ways = [fusion_metrics(thermal, *pair, ONE_SIDED) for pair in ((visible, thermal), (thermal, visible))]
+    assert ways[0]["one_sided_thermal"] == ways[1]["one_sided_visible"]
+
+
+def test_structure_that_has_gone_altogether_counts_nothing() -> None:
+    # 0 / 0: the constant of the term alone would say 1, that all of it is there.
+    visible, thermal = smoke_scene()
+    gone = fusion_metrics(np.full_like(visible, 220), visible, thermal, ONE_SIDED)
+    assert gone["one_sided_thermal"] == 0
+
+
+def test_one_sided_structure_of_one_window_by_hand() -> None:
+    source, fused = np.full((41, 41), 100.0), np.full((41, 41), 100.0)
+    source[20, 20], fused[20, 20], fused[20, 21] = 240, 130, 110
+    # 49 windows hold the pixel, 42 of them its right neighbour too: sd 19.80 > 10; the others are flat.
+    n = 49
+    spread = 140**2 * (1 / n - 1 / n**2)
+    both = 140 * 30 / n - 140 * 40 / n**2, (30**2 + 10**2) / n - (40 / n) ** 2
+    alone = 140 * 30 / n - 140 * 30 / n**2, 30**2 / n - (30 / n) ** 2
+    c = 0.0018
+    terms = [(cov + c) / (math.sqrt(var * spread) + c) for cov, var in (both, alone)]
+    expected = (42 * terms[0] + 7 * terms[1]) / 49
+    value = structure.one_sided_structure(GrayImage(fused), GrayImage(source), GrayImage(np.zeros((41, 41))))
+    assert value == pytest.approx(expected, rel=1e-9)
+
+
 def test_displacement_lowers_every_metric_of_structure() -> None:
     names = ("MI", "VIF", "Qabf", "SSIM", "MS_SSIM", "CC", "PSNR")
     values = [fusion_metrics(np.roll(A, shift, axis=1), A, A, names) for shift in (0, 1, 4)]
@@ -130,7 +182,7 @@ def test_displacement_lowers_every_metric_of_structure() -> None:
 
 
 def test_the_order_of_the_sources_does_not_matter() -> None:
-    assert fusion_metrics(F, A, B) == pytest.approx(fusion_metrics(F, B, A))
+    assert fusion_metrics(F, A, B, ALWAYS) == pytest.approx(fusion_metrics(F, B, A, ALWAYS))
 
 
 def test_a_known_ramp() -> None:
@@ -193,12 +245,14 @@ def test_luma_is_rounded_once() -> None:
 
 
 def test_several_methods_at_once_get_what_each_gets_alone() -> None:
-    together = metrics_of_methods({"one": F, "source": A, "other": B}, A, B)
+    flat = np.clip(B, 120, 130)  # the other source has no structure, so that there are one-sided windows
+    together = metrics_of_methods({"one": F, "source": A, "other": flat}, A, flat)
     assert together == {
-        "one": fusion_metrics(F, A, B),
-        "source": fusion_metrics(A.copy(), A, B),
-        "other": pytest.approx(fusion_metrics(B.copy(), A, B), rel=1e-9),
+        "one": pytest.approx(fusion_metrics(F, A, flat), nan_ok=True),
+        "source": pytest.approx(fusion_metrics(A.copy(), A, flat), nan_ok=True),
+        "other": pytest.approx(fusion_metrics(flat.copy(), A, flat), rel=1e-9, nan_ok=True),
     }
+    assert together["source"]["one_sided_visible"] == pytest.approx(1)
 
 
 def test_names_choose_and_order_the_metrics() -> None:
@@ -227,7 +281,7 @@ def test_an_unknown_metric_is_named_with_those_there_are() -> None:
 
 def test_the_smallest_image_has_every_metric() -> None:
     small = [image[:MIN_SIZE, :MIN_SIZE] for image in (F, A, B)]
-    assert all(math.isfinite(value) for value in fusion_metrics(*small).values())
+    assert all(math.isfinite(value) for value in fusion_metrics(*small, ALWAYS).values())
 
 
 def test_every_metric_says_what_it_is() -> None:

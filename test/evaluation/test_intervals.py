@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, places
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, bootstrap_weights, known_means, places
 
 
 def test_the_interval_is_that_of_the_normal_mean() -> None:
@@ -27,6 +27,22 @@ def test_a_column_that_is_not_finite_has_no_interval_and_harms_no_other() -> Non
     low, high = bootstrap_means(values)
     assert np.isnan([low[1], high[1]]).all()
     assert low[0] < 2 < high[0]
+
+
+def test_a_row_without_a_value_is_left_out_of_its_column() -> None:
+    values = np.array([[1.0, 5.0], [np.nan, 6.0], [3.0, 7.0]])
+    np.testing.assert_allclose(known_means(values), [2, 6])
+    low, high = bootstrap_means(values)
+    assert 1 <= low[0] < 2 < high[0] <= 3
+    np.testing.assert_allclose(low[1], bootstrap_means(values[:, 1:])[0, 0])
+    empty = np.full((3, 1), np.nan)
+    assert np.isnan([*known_means(empty), *bootstrap_means(empty).ravel()]).all()
+
+
+def test_intervals_of_anything_that_weights_give() -> None:
+    values = np.random.default_rng(1).normal(10, 2, 400)
+    by_weights = bootstrap_weights(400, lambda counts: (counts @ values / counts.sum(axis=1))[:, None])
+    np.testing.assert_allclose(by_weights, bootstrap_means(values[:, None]))
 
 
 def test_one_row_has_an_interval_of_no_width() -> None:

@@ -1,9 +1,10 @@
-"""``vi-fusion explain`` on a dataset with boxes, on files and on a bag, with the committed model."""
+"""``vi-fusion explain`` on a dataset with boxes, on files and on a bag, with a model of this package's network."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -33,11 +34,16 @@ def frames(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def explain(out: Path, *arguments: str) -> int:
-    return cli.main(["explain", *arguments, "--json", str(out)])
+Explain = Callable[..., int]
 
 
-def test_a_dataset_with_boxes_and_a_report(frames: Path) -> None:
+@pytest.fixture
+def explain(network_model: Path) -> Explain:
+    """The command, which writes its JSON to the first argument."""
+    return lambda out, *given: cli.main(["explain", *given, "--model", str(network_model), "--json", str(out)])
+
+
+def test_a_dataset_with_boxes_and_a_report(explain: Explain, frames: Path) -> None:
     report = frames / "report"
     assert explain(frames / "out.json", "--data", str(frames), "--report", str(report)) == 0
     result = json.loads((frames / "out.json").read_text())
@@ -53,7 +59,7 @@ def test_a_dataset_with_boxes_and_a_report(frames: Path) -> None:
     assert cv2.imread(str(report / "f1.jpg")).shape[1] == 1600
 
 
-def test_a_pair_of_images_by_perturbation(frames: Path) -> None:
+def test_a_pair_of_images_by_perturbation(explain: Explain, frames: Path) -> None:
     images = [f"--{kind}={frames / kind / 'f1.png'}" for kind in ("visible", "thermal")]
     assert explain(frames / "out.json", *images, "--saliency", "perturbation") == 0
     result = json.loads((frames / "out.json").read_text())
@@ -62,7 +68,7 @@ def test_a_pair_of_images_by_perturbation(frames: Path) -> None:
     assert "energy" not in result["mean"]["saliency"]
 
 
-def test_frames_of_a_bag_evenly_spread(tmp_path: Path) -> None:
+def test_frames_of_a_bag_evenly_spread(explain: Explain, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", streams(0.4))
     topics = ["--visible-topic", VISIBLE, "--thermal-topic", THERMAL]
     assert explain(tmp_path / "out.json", "--bag", str(bag), *topics, "--limit", "2") == 0
@@ -72,7 +78,9 @@ def test_frames_of_a_bag_evenly_spread(tmp_path: Path) -> None:
     assert (stamps[1] - stamps[0]) / 1e9 == pytest.approx(0.2, abs=0.01)
 
 
-def test_a_broken_image_is_left_out_and_named(frames: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_image_is_left_out_and_named(
+    explain: Explain, frames: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (frames / "thermal" / "f2.png").write_bytes(b"broken")
     assert explain(frames / "out.json", "--data", str(frames)) == 0
     result = json.loads((frames / "out.json").read_text())
@@ -93,7 +101,7 @@ def test_a_broken_image_is_left_out_and_named(frames: Path, capsys: pytest.Captu
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+    explain: Explain, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     assert explain(tmp_path / "out.json", *arguments) == 2
     error = capsys.readouterr().err
@@ -102,7 +110,7 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(
 
 
 def test_without_captum_one_sentence_names_it(
-    frames: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    explain: Explain, frames: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith(("captum", "vi_fusion_ros.explain."))]:
         monkeypatch.delitem(sys.modules, name)

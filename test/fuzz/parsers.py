@@ -82,17 +82,15 @@ def compressed(_folder: Path) -> Callable[[bytes], object]:
 
 def wire(_folder: Path) -> Callable[[bytes], object]:
     """A serialised image, as the node takes it from the middleware."""
-    from vi_fusion_ros.images.encodings import decode_image
-    from vi_fusion_ros.node.session import checked_image
+    from vi_fusion_ros.node.subscriptions import stamped_image
 
-    return lambda data: decode_image(checked_image(data))
+    return lambda data: stamped_image("visible", data, False, 0).decode()
 
 
 def compressed_wire(_folder: Path) -> Callable[[bytes], object]:
-    from vi_fusion_ros.images.encodings import decode_compressed
-    from vi_fusion_ros.node.session import checked_compressed
+    from vi_fusion_ros.node.subscriptions import stamped_image
 
-    return lambda data: decode_compressed(checked_compressed(data))
+    return lambda data: stamped_image("visible", data, True, 0).decode()
 
 
 def rig(folder: Path) -> Callable[[bytes], object]:

@@ -146,7 +146,7 @@ def test_auto_builds_in_the_background_and_changes_over(tmp_path, writable):
         (tmp_path / "file").write_text("")
         cache = tmp_path / "file" / "cache"
     said, warned = [], []
-    engine = select_engine(default_model(), Wanted("auto", cache=cache), said.append, warned.append)
+    engine = select_engine(default_model(), Wanted("auto", cache=cache), said.append, warned.append, warned.append)
     assert len(warned) == (0 if writable else 1)
     frames = 0
     end = time.monotonic() + DEADLINE_S

@@ -1,4 +1,6 @@
 import importlib.util
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -195,3 +197,30 @@ def test_compressed_16_bit_color_is_refused():
 
 def test_the_codec_needs_no_ros():
     assert not [name for name in vars(encodings) if name in ("rclpy", "sensor_msgs")]
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (
+            "raise AttributeError('_ARRAY_API not found')",
+            "cannot be loaded (AttributeError: _ARRAY_API not found)",
+        ),
+        ("import no_such_thing", "cannot be loaded (ModuleNotFoundError: No module named 'no_such_thing')"),
+        (
+            "class CvBridge:\n    def imgmsg_to_cv2(self, *_, **__): raise SystemError('initialization failed')",
+            "cannot be decoded by cv_bridge: SystemError: initialization failed",
+        ),
+    ],
+    ids=["at import", "something it needs", "at its compiled part"],
+)
+def test_a_cv_bridge_that_fails_is_like_one_that_is_not_there(module, says, tmp_path):
+    (tmp_path / "cv_bridge.py").write_text(module)
+    code = (
+        "from types import SimpleNamespace as N; from vi_fusion_ros.images.encodings import ImageError, decode_image\n"
+        "message = N(width=2, height=2, step=2, encoding='bayer_rggb8', data=bytes(4), is_bigendian=0)\n"
+        "try: decode_image(message)\nexcept ImageError as error: print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert says in done.stdout, done.stderr

@@ -8,6 +8,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from harness import START_NS, NodeProcess, Probe, next_domain, wait_until
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from vi_fusion_ros.images.encodings import decode_image
 
@@ -48,9 +49,9 @@ def start(model):
         stop()
 
 
-def play(probe, condition, what, **scene):
+def play(probe, condition, what, first=0, **scene):
     """Send pairs, half a second apart by their stamps, until ``condition`` holds."""
-    numbers = itertools.count()
+    numbers = itertools.count(first)
 
     def sent_and_true():
         n = next(numbers)
@@ -91,6 +92,34 @@ def test_a_drift_is_corrected_in_the_published_images(start):
     assert status.drift_confidence > 0.5
     wait_until(lambda: registration(probe).message.startswith("the rig file no longer holds"), "the diagnostics")
     assert registration(probe).level == b"\1"
+
+
+@pytest.mark.parametrize("swap", ["tone parameter", "reload_engine"])
+def test_a_correction_outlasts_another_pipeline(start, swap):
+    probe = start("correct")
+    play(probe, lambda: probe.status.drift_state == "corrected", "the correction", shift=6)
+    if swap == "tone parameter":
+        assert probe.set_parameter("thermal.min_span", 2.0) == (True, "")
+    else:
+        answer = probe.call(Trigger, "reload_engine", Trigger.Request())
+        assert answer.success, answer.message
+    wait_until(lambda: probe.node.count_subscribers("/fusion_node/thermal_registered"), "the subscription")
+    probe.received["thermal_registered"].clear()
+    play(probe, lambda: probe.received["thermal_registered"], "a registered image", first=1000, shift=6)
+    assert likeness(probe.received["thermal_registered"][0]) > 0.98
+    assert probe.status.drift_state == "corrected"
+
+
+def test_reset_registration_takes_the_correction_back_and_the_monitor_starts_anew(start):
+    probe = start("correct")
+    play(probe, lambda: probe.status.drift_state == "corrected", "the correction", shift=6)
+    assert probe.call(Trigger, "reset_registration", Trigger.Request()).success
+    told = len(probe.received["status"])
+    wait_until(lambda: len(probe.received["status"]) > told + 1, "a status made after the reset")
+    assert (probe.status.drift_state, probe.status.drift_shift_x) == ("starting", 0)
+    probe.received["thermal_registered"].clear()
+    play(probe, lambda: probe.received["thermal_registered"], "a registered image", first=1000, shift=6)
+    assert likeness(probe.received["thermal_registered"][0]) < 0.9
 
 
 def test_a_drift_is_told_and_nothing_moved_in_mode_monitor(start):

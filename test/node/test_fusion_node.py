@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,56 @@ def test_a_pair_becomes_a_fused_image_and_a_classification(start):
     assert 0 < latency["infer"] < latency["total"]
     assert node.stop() == 0
     assert "Traceback" not in node.output
+
+
+def place(image, row, column, value):
+    """A place of 8x8 pixels of the tiny model's map."""
+    image[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = value
+    return image
+
+
+def test_objects_arrive_with_their_boxes_and_temperatures(start, object_model):
+    topics = {"overlay": Image}
+    node, probe = start({"model": str(object_model), "thermal.radiometry": "tlinear_0.01"}, topics=topics)
+    sides = pytest.importorskip("tiny_model").SIDES
+    visible = place(np.zeros((96, 128, 3), np.uint8), 5, 6, 255)
+    thermal = place(np.full((96, 128), 29000, np.uint16), 3, 10, 31000)
+    probe.send("visible", START_NS, visible)
+    probe.send("thermal", START_NS, thermal)
+    bright, warm = sorted(probe.wait_for_result(START_NS).objects, key=lambda found: found.label)
+    for found, (label, row, column) in ((bright, ("bright", 5, 6)), (warm, ("warm", 3, 10))):
+        left, up, right, down = sides[label]
+        box = (8 * column + 4 - left, 8 * row + 4 - up, left + right, up + down)
+        assert (found.label, found.x, found.y, found.width, found.height) == (label, *box)
+        assert 0.9 < found.probability <= 1
+    assert (bright.mean_temperature, bright.max_temperature) == (290, 290)
+    assert warm.max_temperature == 310
+    assert 290 < warm.mean_temperature < 310
+    wait_until(lambda: probe.received["overlay"], "the overlay")
+    drawn = decode_image(probe.received["overlay"][-1])
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 10, "boxes and names are on it"
+    assert node.stop() == 0
+    assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize(("camera", "label"), [("visible", "bright"), ("thermal", "warm")])
+def test_objects_of_one_camera_alone(start, object_model, camera, label):
+    """Without a radiometry the temperature is not a number, which the wire carries."""
+    _, probe = start({"model": str(object_model), "single_camera_timeout": 0.2})
+    dark = np.zeros((96, 128, 3), np.uint8) if camera == "visible" else np.full((96, 128), 20, np.uint8)
+    sent = itertools.count()
+
+    def found():
+        n = next(sent)
+        image = place(dark.copy(), 5, 6, 255)
+        image[0, 0] = n % 20  # no frozen stream
+        probe.send(camera, START_NS + n * PERIOD_NS, image)
+        return probe.received["classification"]
+
+    wait_until(found, "a result from one camera alone")
+    (only,) = probe.received["classification"][-1].objects
+    assert only.label == label
+    assert np.isnan([only.mean_temperature, only.max_temperature]).all()
 
 
 BROKEN = {

@@ -10,13 +10,14 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import tf2_messages
-from harness import PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
+from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node.live_rig import lens_of
+from vi_fusion_ros.node.camera_info import lens_of, rectification
+from vi_fusion_ros.node.live_rig import alike
 from vi_fusion_ros.node.transforms import Transforms
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
@@ -79,6 +80,29 @@ def test_rectified_images_have_the_matrix_p_and_no_distortion():
     lens, _ = lens_of(message, rectified=True)
     np.testing.assert_array_equal(lens.matrix, [[99, 0, 60], [0, 98, 40], [0, 0, 1]])
     assert not lens.distortion.any()
+
+
+def test_rectified_images_are_those_of_a_camera_turned_by_r():
+    angle = np.radians(2.0)
+    r = [np.cos(angle), 0, -np.sin(angle), 0, 1, 0, np.sin(angle), 0, np.cos(angle)]
+    message = info("visible", p=[99.0, 0, 60, 0, 0, 98, 40, 0, 0, 0, 1, 0], r=r)
+    np.testing.assert_allclose(rectification(message, rectified=True).ravel(), r)
+    np.testing.assert_array_equal(rectification(message, rectified=False), np.eye(3))
+    np.testing.assert_array_equal(rectification(info("visible"), rectified=True), np.eye(3))  # zeros: not filled in
+    with pytest.raises(ValueError, match="R is no rotation"):
+        rectification(info("visible", r=[2.0, 0, 0, 0, 2, 0, 0, 0, 2]), rectified=True)
+
+
+def test_a_transform_that_moves_by_a_hair_makes_no_new_maps():
+    def rig(shift_m=0.3, focal_px=100.0):
+        lens = Camera(np.array([[focal_px, 0, 64], [0, focal_px, 48], [0, 0, 1]]), np.zeros(5))
+        extrinsics = Extrinsics(np.eye(3), np.array([shift_m, 0, 0]))
+        return Rig(np.eye(3), SIZE, SIZE, "test", lens, lens, extrinsics).at(10.0)
+
+    assert alike(rig(), rig())
+    assert alike(rig(), rig(shift_m=0.302))  # 0.02 px
+    assert not alike(rig(), rig(shift_m=0.305))  # 0.05 px
+    assert not alike(rig(), rig(focal_px=100.001))
 
 
 @pytest.mark.parametrize(
@@ -164,12 +188,107 @@ def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
         probe.close()
 
 
+class Graph:
+    """A fusion node with ``rig: camera_info`` that prints when it computes maps, the transform, and a probe."""
+
+    def __init__(self, model, remaps=()):
+        domain, support = next_domain(), Path(tf2_messages.__file__).parent
+        self.probe = Probe(domain, topics={"thermal_registered": Image})
+        parameters = {**PATIENCE, "status_rate": 20.0, "model": model, "rig": "camera_info", "drift.mode": "'off'"}
+        overrides = itertools.chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())
+        renamed = itertools.chain.from_iterable(("-r", remap) for remap in remaps)
+        script, numbers = str(support / "fusion_node_with_warp_log.py"), [str(value) for value in (*SHIFT_M, *TURN)]
+        self._node = Process([sys.executable, script, "--ros-args", *overrides, *renamed], domain)
+        self._transform = Process(
+            [sys.executable, str(support / "static_transform.py"), *FRAMES.values(), *numbers], domain
+        )
+        self._stamps = (START_NS + number * PERIOD_NS for number in itertools.count())
+
+    def maps(self):
+        """Where the maps were computed: ``executor`` or the number of a thread, once for each time."""
+        lines = self._node.output.splitlines()
+        return [line.split()[-1] for line in lines if line.startswith("maps of camera_info")]
+
+    def fusing(self):
+        """The numbers of the threads that pairs were fused on."""
+        return {line.split()[-1] for line in self._node.output.splitlines() if line.startswith("pair fused on")}
+
+    def fused_from_both(self):
+        stamp = next(self._stamps)
+        self.probe.send_pair(stamp)
+        return self.probe.wait_for_result(stamp).mode == FusionStatus.MODE_BOTH
+
+    def use(self, visible, thermal, rigs=1):
+        """Tell the node CameraInfos until so many rigs are known; then a pair has been fused with the latest."""
+
+        def known():
+            self.probe.camera_info["visible"].publish(visible)
+            self.probe.camera_info["thermal"].publish(thermal)
+            return self.fused_from_both() and len(self.maps()) >= rigs
+
+        wait_until(known, "the rig of camera_info")
+        assert self.fused_from_both()
+
+    def close(self):
+        self._transform.stop()
+        self._node.stop()
+        self.probe.close()
+
+
+@pytest.fixture
+def start(tf2, model, monkeypatch):
+    """Starts graphs; closed after the test."""
+    for name, value in tf2.items():
+        monkeypatch.setenv(name, value)
+    graphs = []
+
+    def _start(remaps=()):
+        graphs.append(Graph(model, remaps))
+        return graphs[-1]
+
+    yield _start
+    for graph in graphs:
+        graph.close()
+
+
+def test_the_maps_are_computed_once_and_neither_where_images_are_taken_nor_where_they_are_fused(start):
+    graph = start()
+    graph.probe.wait_active()
+    graph.use(info("visible"), info("thermal"))
+    graph.use(info("visible"), info("thermal", k=[120.0, 0, 64, 0, 120, 48, 0, 0, 1]), rigs=2)
+    assert len(graph.maps()) == 2
+    assert not {"executor", *graph.fusing()} & set(graph.maps())
+
+
+def test_rectified_images_of_a_stereo_camera_are_registered_by_p_and_r(start):
+    graph = start(["visible/image:=visible/image_rect"])
+    graph.probe.cameras["visible"] = graph.probe.node.create_publisher(Image, "visible/image_rect", 100)
+    graph.probe.wait_active()
+    angle = np.radians(3.0)
+    r = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    p = np.array([[105.0, 0, 60, 0], [0, 105, 45, 0], [0, 0, 1, 0]])
+    graph.use(info("visible", p=p.ravel(), r=r.ravel()), info("thermal"))
+    wait_until(lambda: graph.fused_from_both() and graph.probe.received["thermal_registered"], "registered images")
+    got = decode_image(graph.probe.received["thermal_registered"][-1])
+    visible, thermal = (
+        Camera(matrix, np.zeros(5) if straight else np.array(D["thermal"]))
+        for matrix, straight in ((p[:, :3], True), (np.array(K["thermal"]).reshape(3, 3), False))
+    )
+    extrinsics = Extrinsics(r @ rotation(), r @ np.array(SHIFT_M))
+    rig = Rig(np.eye(3), SIZE, SIZE, "truth", thermal, visible, extrinsics).at(10.0)
+    np.testing.assert_array_equal(got[1:, 1:], Registration(rig).apply(scene("thermal"), SIZE)[0][1:, 1:])
+
+
+def rotation():
+    """Of the transform, (3, 3)."""
+    axis = np.array(TURN[:3])
+    return cv2.Rodrigues(axis / np.linalg.norm(axis) * 2 * np.arctan2(np.linalg.norm(axis), TURN[3]))[0]
+
+
 def expected(distance_m):
     """The thermal scene in the visible frame, from the numbers above."""
     lenses = [Camera(np.array(K[camera]).reshape(3, 3), np.array(D[camera])) for camera in ("thermal", "visible")]
-    axis = np.array(TURN[:3])
-    rotation = cv2.Rodrigues(axis / np.linalg.norm(axis) * 2 * np.arctan2(np.linalg.norm(axis), TURN[3]))[0]
-    rig = Rig(np.eye(3), SIZE, SIZE, "truth", *lenses, Extrinsics(rotation, np.array(SHIFT_M)))
+    rig = Rig(np.eye(3), SIZE, SIZE, "truth", *lenses, Extrinsics(rotation(), np.array(SHIFT_M)))
     return Registration(rig.at(distance_m)).apply(scene("thermal"), SIZE)[0]
 
 

@@ -7,6 +7,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from vi_fusion_ros.images.encodings import decode_image
 
@@ -104,3 +105,40 @@ def test_a_wrong_setting_fails_to_configure_in_one_sentence(model):
     finally:
         node.stop()
         probe.close()
+
+
+def test_a_reloaded_rig_brings_its_radiometry_and_the_topic_comes_with_it(start, tmp_path):
+    rig, thermal = tmp_path / "rig.yaml", scene("thermal") // 4
+    bare = "".join(line for line in RIG.splitlines(True) if not line.startswith("radiometry"))
+    rig.write_text(bare)
+    probe = start({"rig": str(rig)})
+    assert probe.node.count_publishers("/fusion_node/thermal_kelvin") == 0
+
+    def reload(text):
+        rig.write_text(text)
+        answer = probe.call(Trigger, "reload_rig", Trigger.Request())
+        assert answer.success, answer.message
+        return answer.message
+
+    for n, scale in enumerate((0.04, 0.02)):
+        reload(RIG.replace("0.04", str(scale)))
+        kelvin, counts = published(probe, START_NS + 10**6 * n * PERIOD_NS, thermal, {"encoding": "mono16"})
+        expected = (decode_image(counts)[:, 32:] * np.float64(scale)).astype(np.float32)
+        np.testing.assert_array_equal(decode_image(kelvin)[:, 32:], expected)
+    wait_until(lambda: probe.node.count_publishers("/fusion_node/thermal_kelvin") == 1, "the kelvin topic")
+    assert "~/thermal_kelvin" in reload(bare)
+    wait_until(lambda: probe.node.count_publishers("/fusion_node/thermal_kelvin") == 0, "the kelvin topic to go")
+
+
+def test_a_rig_whose_radiometry_cannot_be_is_refused_as_a_whole(start, tmp_path):
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(RIG)
+    probe = start({"rig": str(rig), "thermal.tone_mapping": "range", "thermal.range": [280.0, 320.0]})
+    rig.write_text(RIG.replace("32]", "64]").replace("0.04", "0.0001"))  # 40 K are more counts than 16 bits hold
+    answer = probe.call(Trigger, "reload_rig", Trigger.Request())
+    assert not answer.success
+    assert "16 bits hold less" in answer.message
+    kelvin, counts = published(probe, START_NS, scene("thermal") // 4, {"encoding": "mono16"})
+    assert np.isnan(decode_image(kelvin)[:, :32]).all()
+    expected = (decode_image(counts)[:, 32:] * np.float64(0.04)).astype(np.float32)
+    np.testing.assert_array_equal(decode_image(kelvin)[:, 32:], expected)

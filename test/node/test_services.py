@@ -107,7 +107,9 @@ def test_a_capture_is_one_complete_folder_below_the_one_of_the_parameter(start, 
     ]  # fmt: skip
     thermal = cv2.imread(str(captured / "thermal.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(thermal[1:], scene("thermal")[1:])
-    assert json.loads((captured / "result.json").read_text())["skew_ns"] == 2_000_000
+    described = json.loads((captured / "result.json").read_text())
+    assert described["skew_ns"] == 2_000_000
+    assert isinstance(described["objects"], list)
     assert json.loads((captured / "status.json").read_text())["published"] == 1
     assert len(list(folder.iterdir())) == 2
     assert not graph.probe.set_parameter("capture.folder", "/tmp/elsewhere")[0]

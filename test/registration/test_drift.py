@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros.cli.benchmark.drift import follow, load, mix, size_of, start
-from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftState
-from vi_fusion_ros.registration.estimate.planar import corner_error
+from vi_fusion_ros.registration.planar import corner_error
+from vi_fusion_ros.registration.rig import Camera, scaling
 
 SIZE = (480, 360)
 RATE_HZ = 2.0
@@ -50,6 +51,29 @@ def test_a_wrong_registration_is_corrected():
     assert sum(report.changed for report in reports) == 1
     corrected = monitor.corrected()
     assert corner_error(corrected.homography(SIZE, SIZE), np.eye(3), SIZE) < 0.75
+
+
+def test_a_correction_made_at_another_size_than_the_rig_s_leaves_its_lenses_as_they_are():
+    double = (2 * SIZE[0], 2 * SIZE[1])
+    distortion = np.array([-0.25, 0.05, 0, 0, 0])
+    lens, straight = (
+        Camera(np.array([[700.0, 0, 479.5], [0, 700, 359.5], [0, 0, 1]]), d) for d in (distortion, np.zeros(5))
+    )
+    half = scaling(double, SIZE) @ lens.matrix
+
+    def seen(image):  # by a thermal camera without distortion
+        return cv2.undistort(image, half, distortion)
+
+    rig = Rig(start(double, (14, -10), 1.0), double, double, "test", straight, lens)
+    monitor = DriftMonitor(rig, correct=True)
+    frames = (pair(frame=n) for n in range(12))
+    assert watch(monitor, [(visible, seen(thermal)) for visible, thermal in frames])[-1].state is DriftState.CORRECTED
+    columns = np.tile(np.arange(SIZE[0], dtype=np.float32), (SIZE[1], 1))
+    rows = np.tile(np.arange(SIZE[1], dtype=np.float32)[:, None], (1, SIZE[0]))
+    for values in (columns, rows):
+        registered, mask, overlap = Registration(monitor.corrected()).apply(seen(values), SIZE)
+        assert overlap > 0.7
+        assert np.abs(registered - values)[10:-10, 10:-10][mask[10:-10, 10:-10] > 0].mean() < 1.0
 
 
 def test_a_scale_is_corrected_too():

@@ -11,9 +11,9 @@ import rig_renderer as world
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.registration.estimate.planar import corner_error, transform
 from vi_fusion_ros.registration.estimate.points import calibrate
 from vi_fusion_ros.registration.lenses import to_visible
+from vi_fusion_ros.registration.planar import corner_error, transform
 
 SIZE = (640, 512)
 TRUE = np.array([[1.1, 0.02, 15], [-0.01, 1.08, 8], [3e-5, -2e-5, 1]])

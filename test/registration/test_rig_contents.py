@@ -1,11 +1,13 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.registration.estimate.planar import corner_error
+from vi_fusion_ros.registration.lenses import distorted, pixels
+from vi_fusion_ros.registration.planar import corner_error
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
 
 SIZE = (640, 512)
@@ -90,3 +92,13 @@ def test_the_same_rig_at_another_distance():
         Rig.identity().at(3.0)
     with pytest.raises(ValueError, match="expected more than 0"):
         moved.at(0.0)
+
+
+@pytest.mark.parametrize("count", [4, 5, 8])
+def test_distorted_pixels_are_those_of_opencv(count):
+    random = np.random.default_rng(count)
+    coefficients, matrix = random.normal(0, 0.05, count), np.array([[500.0, 0, 320], [0, 510, 240], [0, 0, 1]])
+    x, y = random.uniform(-0.6, 0.6, (2, 50, 20))
+    rays = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
+    expected = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), matrix, coefficients)[0].reshape(50, 20, 2)
+    np.testing.assert_allclose(np.stack(pixels(matrix, *distorted(coefficients, x, y)), -1), expected, atol=1e-9)

@@ -8,8 +8,8 @@ import pytest
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.estimate.matching import ImagePair
-from vi_fusion_ros.registration.estimate.planar import MODELS, corner_error, equal_width, fit, transform
 from vi_fusion_ros.registration.estimate.scene import calibrate
+from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit, transform
 from vi_fusion_ros.registration.rig import scaling
 
 RIG = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [2e-5, -1e-5, 1]])

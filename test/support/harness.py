@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from domains import next_domain  # noqa: F401 (the tests take it from here)
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
@@ -37,13 +38,6 @@ START_NS = 1_700_000_000_000_000_000
 # One thread: those of ONNX Runtime wait for each other, which takes long where processors are scarce.
 PATIENCE = {"single_camera_timeout": 10.0, "health.fault_time": 10.0, "threads": 1}
 
-_domains = itertools.count(100 + os.getpid() % 100)
-
-
-def next_domain() -> int:
-    """A DDS domain that no other test of this process uses; 102 to 201 are free of ephemeral ports."""
-    return 102 + next(_domains) % 100
-
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
     """Wait until ``condition`` holds; fail, saying ``what`` was waited for, when the deadline is over."""
@@ -59,13 +53,15 @@ class Process:
     Args:
         command: program and arguments.
         domain: the DDS domain.
+        environment: what is added to the environment; a variable that is empty is taken away.
     """
 
-    def __init__(self, command: list[str], domain: int) -> None:
+    def __init__(self, command: list[str], domain: int, environment: dict[str, str] | None = None) -> None:
+        variables = {**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 (lives as long as the process)
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"},
+            env={name: value for name, value in variables.items() if value},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )

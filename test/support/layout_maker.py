@@ -77,6 +77,15 @@ def voc(*names: str, box: tuple[object, ...] = BOX) -> str:
     return f"<annotation><size><width>64</width><height>48</height></size>{objects}</annotation>"
 
 
+def presence(root: Path) -> None:
+    rows = ["frame,time,person,car,bicycle"]
+    for k, who in enumerate(WHO):
+        image(root / f"visible/0000{k}D.jpg")
+        image(root / f"thermal/0000{k}D.jpg", grey=True)
+        rows.append(f"0000{k}D,day," + ",".join(str(int(label in who)) for label in WHO[0]))
+    write(root / "presence.csv", "\n".join(rows))
+
+
 MSRS_VALUES = {"car": 1, "person": 2, "bicycle": 3}
 
 
@@ -140,5 +149,5 @@ def flir_v2(root: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
-    maker.__name__: maker for maker in (roadscene, kaist, llvip, m3fd, msrs, flir_v1, flir_v2)
+    maker.__name__: maker for maker in (roadscene, presence, kaist, llvip, m3fd, msrs, flir_v1, flir_v2)
 }

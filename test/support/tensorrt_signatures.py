@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OURS = ROOT / "vi_fusion_ros" / "inference" / "trt"
-FOLDER = ROOT / "test" / "inference" / "data" / "tensorrt"
+OURS = ROOT / "vi_fusion_ros" / "engines" / "trt"
+FOLDER = ROOT / "test" / "engines" / "data" / "tensorrt"
 
 _KEPT_ALWAYS = {"__init__", "__int__", "__index__", "__eq__", "__hash__", "__len__", "__getitem__"}
 

@@ -2,6 +2,9 @@
 
 fused = max(luma, thermal); attention = 1 where thermal > luma, else 0; logits = (mean luma, mean thermal) * 4 - 2;
 illumination = (mean luma, mean thermal): "day" where the visible image is the brighter one.
+
+Where it is asked for ``objects``: at each place of 8x8 pixels the scores are (mean luma, mean thermal) * 16 - 8, and
+the box reaches SIDES pixels from the middle of the place.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from vi_fusion_ros.engines.manifest import sha256
 
 LABELS = ["bright", "warm"]
 MULTIPLE = 16
+OUTPUTS = ("fused", "attention", "logits", "illumination")
+WITH_OBJECTS = (*OUTPUTS, "objects")
+SIDES = {"bright": (10.0, 6.0, 14.0, 18.0), "warm": (20.0, 12.0, 4.0, 8.0)}
+"""Left, upper, right and lower."""
 TEMPERATURE = {"both": 1.0, "visible_only": 2.0, "thermal_only": 0.5}
 
 
@@ -26,8 +33,10 @@ def write_model(
     changes: dict[str, Any] | None = None,
     *,
     visible_shape: tuple[Any, ...] = (1, 3, "H", "W"),
-    outputs: tuple[str, ...] = ("fused", "attention", "logits", "illumination"),
+    outputs: tuple[str, ...] = OUTPUTS,
     logits_factor: float = 4.0,
+    object_factor: float = 16.0,
+    place: int = 8,
 ) -> Path:
     """Write the model to ``path`` and its manifest beside it, with ``changes`` made to the manifest."""
     constants = {
@@ -47,8 +56,22 @@ def write_model(
         helper.make_node("Mul", ["illumination", "factor"], ["scaled"]),
         helper.make_node("Sub", ["scaled", "shift"], ["logits"]),
     ]
+    if "objects" in outputs:
+        nodes += _object_nodes(place)
+        constants |= {
+            "object_factor": np.array(object_factor, np.float32),
+            "object_shift": np.array(8, np.float32),
+            "no_weights": np.zeros((8, 2, 1, 1), np.float32),
+            "box_sides": np.array([side for sides in SIDES.values() for side in sides], np.float32),
+        }
     image = (1, 1, "H", "W")
-    shapes = {"fused": image, "attention": image, "logits": (1, 2), "illumination": (1, 2)}
+    shapes = {
+        "fused": image,
+        "attention": image,
+        "logits": (1, 2),
+        "illumination": (1, 2),
+        "objects": (1, 10, "h", "w"),
+    }
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -70,6 +93,18 @@ def write_model(
     manifest.update(changes or {})
     path.with_suffix(".json").write_text(json.dumps(manifest))
     return path
+
+
+def _object_nodes(place: int) -> list[onnx.NodeProto]:
+    square = [place, place]
+    return [
+        helper.make_node("Concat", ["luma", "thermal"], ["pixels"], axis=1),
+        helper.make_node("AveragePool", ["pixels"], ["places"], kernel_shape=square, strides=square),
+        helper.make_node("Mul", ["places", "object_factor"], ["scaled_places"]),
+        helper.make_node("Sub", ["scaled_places", "object_shift"], ["object_scores"]),
+        helper.make_node("Conv", ["places", "no_weights", "box_sides"], ["sides"]),
+        helper.make_node("Concat", ["object_scores", "sides"], ["objects"], axis=1),
+    ]
 
 
 def _value(name: str, shape: tuple[Any, ...]) -> onnx.ValueInfoProto:

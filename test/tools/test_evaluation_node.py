@@ -18,12 +18,16 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from vi_fusion_ros import cli
+from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.images.encodings import fill_image
 from vi_fusion_ros.node.background_executor import Spinner
 from vi_fusion_ros.node.messages import to_time
+from vi_fusion_ros.pipeline import build_pipeline
+from vi_fusion_ros.types import Frame, FramePair
 
 pytestmark = pytest.mark.ros
 NODE = "vi_fusion_ros.tools.evaluation_node"
+TOPICS = (bag_maker.VISIBLE, bag_maker.THERMAL)
 
 
 class Player:
@@ -121,6 +125,52 @@ def test_the_statistics_are_those_of_a_bag_of_the_same_messages(start, tmp_path,
     assert live["pairing"] == bag["pairing"]
     assert set(live["timings"]["latency_ms"]) == set(bag["timings"]["latency_ms"])
     assert 0 < live["timings"]["age_ms"]["p50"] < 3000  # simulated time is that of the stamps
+
+
+def test_it_measures_the_pipeline_of_the_fusion_nodes_parameters(start, tmp_path, model):
+    settings = {
+        "thermal.tone_mapping": "range", "thermal.range": [280.0, 320.0], "thermal.radiometry": "tlinear_0.01",
+        "visible.denoise": True, "thermal.destripe": True,
+    }  # fmt: skip
+    entries = list(bag_maker.streams(1, 30, 30, deep=True))
+    player, process = start(**settings, **{"thermal.time_offset": 0.001, "latency_budget": 0.2})
+    player.wait_for_subscriptions()
+    player.play(entries)
+    wait_until(lambda: player.received() == len(entries) and player.statistics[-1]["waiting"] == 0, "all images")
+    assert process.stop() == 0
+    live = json.loads((tmp_path / "live.json").read_text())
+    images = {topic: [(stamp, image) for stamp, t, image in entries if t == topic] for topic in TOPICS}
+    pipelines = {
+        name: build_pipeline(load_engine(model, 2), None, s) for name, s in {"node": settings, "plain": {}}.items()
+    }
+    attention = {name: [] for name in pipelines}
+    for (stamp, visible), (_, thermal) in zip(images[bag_maker.VISIBLE], images[bag_maker.THERMAL], strict=True):
+        pair = FramePair(Frame(visible, stamp), Frame(thermal, stamp))
+        for name, pipeline in pipelines.items():
+            attention[name].append(pipeline.process(pair).thermal_attention)
+    assert live["timeline"]["thermal_attention"] == pytest.approx(attention["node"], abs=1e-6)
+    assert live["timeline"]["thermal_attention"] != pytest.approx(attention["plain"], abs=1e-3)
+    assert set(live["timeline"]["skew_ms"]) == {1 + live_skew_ms(images)}
+
+
+def live_skew_ms(images):
+    return (images[bag_maker.THERMAL][0][0] - images[bag_maker.VISIBLE][0][0]) / 1e6
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"thermal.radiometry": "guess"}, "parameter thermal.radiometry is 'guess'; expected one of"),
+        ({"threads": "two"}, "parameter threads"),
+        ({"rig": "camera_info"}, "rig is camera_info; expected a rig file"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence(start, parameters, sentence):
+    _, process = start(**parameters)
+    wait_until(lambda: not process.alive, "the node to end")
+    assert process.process.returncode == 2
+    assert sentence in process.output
+    assert "Traceback" not in process.output
 
 
 def test_a_result_can_be_asked_for_while_images_come(start, tmp_path):

@@ -30,6 +30,8 @@ def test_half_a_minute_of_faults(tmp_path):
     assert json.loads(done.stdout) == seen
     assert set(seen["violations"]) <= TIMED, seen["violations_told"]
     assert sum(seen["faults"].values()) >= 3
+    assert seen["faults"]["engine"] == 5
+    assert seen["faults"]["activation"] >= 10
     assert seen["received"] == seen["sent"]
     assert seen["unaccounted"] == 0
     assert seen["judged"]["outputs"] > 0

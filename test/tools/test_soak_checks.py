@@ -4,7 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.tools.soak_checks import SETTLE_S, Violations, Watch, balance, broken_captures, growth_mb_per_10k
+from vi_fusion_ros.tools.soak_checks import (
+    SETTLE_S,
+    EngineState,
+    Violations,
+    Watch,
+    activation_faults,
+    balance,
+    broken_captures,
+    engine_faults,
+    growth_mb_per_10k,
+)
 from vi_fusion_ros.types import Mode
 
 OK = {"visible": "ok", "thermal": "ok"}
@@ -178,3 +188,26 @@ def test_growth():
     results = list(range(0, 20_000, 100))
     assert growth_mb_per_10k(results, [150 + r * 2e-4 for r in results]) == pytest.approx(2.0)
     assert growth_mb_per_10k(results[:5], [1.0] * 5) is None
+
+
+def test_an_engine_that_has_failed():
+    before = EngineState("ready", "it is there", errors=3, failed=1)
+    told = "the kernel fell over"
+    assert engine_faults(before, EngineState("fallback", f"it failed: {told}", errors=4, failed=1), told) == []
+    assert engine_faults(before, EngineState("ready", "it is there", errors=3, failed=7), told) == [
+        "the engine's state is ready instead of fallback",
+        "the engine's reason does not tell of it: it is there",
+        "it was not counted",
+        "it cost 6 images",
+    ]
+
+
+def test_an_activation_that_has_failed():
+    assert activation_faults("inactive", (["main"], ["main"]), 0, 0) == []
+    assert activation_faults("active", (["main"], ["main", "worker", "worker"]), 2, 5) == [
+        "the node is active instead of inactive",
+        "threads are left: worker, worker",
+        "2 subscriptions are left",
+        "5 results came from an inactive node",
+    ]
+    assert activation_faults("inactive", (["main", "other"], ["main"]), 0, 0) == ["threads are left: fewer than before"]

@@ -15,8 +15,8 @@ from vi_fusion_ros.training.datasets.layouts import CLASSIFIED, LAYOUTS, guess_l
 from vi_fusion_ros.training.packed import PackedPairs
 
 ALL = {"person", "car", "bicycle"}
-ANNOTATED = {"kaist": {"person"}, "llvip": {"person"}, "m3fd": {"person", "car"}, "msrs": ALL} | dict.fromkeys(
-    ("flir_v1", "flir_v2"), ALL
+ANNOTATED = {"kaist": {"person"}, "llvip": {"person"}, "m3fd": {"person", "car"}} | dict.fromkeys(
+    ("msrs", "presence", "flir_v1", "flir_v2"), ALL
 )
 """Of which labels each dataset annotates every object."""
 
@@ -64,7 +64,7 @@ def test_boxes_are_where_they_were_drawn(made):
     name, root = made
     sample = opened(name, root).samples[0]
     boxes = {box.label: box for box in (*sample.boxes, *sample.thermal_boxes)}
-    if name in ("roadscene", "msrs"):  # no objects, only presence or nothing
+    if name in ("roadscene", "presence", "msrs"):  # no objects, only presence or nothing
         assert boxes == {}
     else:
         assert set(boxes) == sample.present
@@ -132,7 +132,7 @@ def test_another_folder_is_an_error_that_says_what_was_expected(name, tmp_path):
 
 
 def test_a_folder_of_no_layout_names_them_all(tmp_path):
-    with pytest.raises(DatasetError, match=r"crops, roadscene, kaist, .*paired"):
+    with pytest.raises(DatasetError, match=r"crops, roadscene, presence, .*paired"):
         guess_layout(tmp_path, LAYOUTS)
     with pytest.raises(DatasetError, match="no such folder"):
         guess_layout(tmp_path / "nowhere", LAYOUTS)

@@ -1,105 +1,92 @@
-"""Where objects are, on the network's coarsest grid: what the score map is held against."""
+"""Where objects are: the targets of the object map, worked out by hand. A place is 4 pixels at half resolution."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the training requirements are not installed")
+pytest.importorskip("torch", reason="the training requirements are not installed")
 
-from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
-from vi_fusion_ros.training.batches import GRID, BatchConfig, TrainingBatches, mark  # noqa: E402
-from vi_fusion_ros.training.datasets.crops import CropsDataset  # noqa: E402
-from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS  # noqa: E402
-from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset  # noqa: E402
-from vi_fusion_ros.training.losses import places_loss  # noqa: E402
-from vi_fusion_ros.training.packed import PackedPairs  # noqa: E402
+from vi_fusion_ros.training.places import ObjectMap
 
-NOTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
+KNOWN = np.array([True, True, False])
 
 
-def marked(*box):
-    grid = np.zeros((4, 5), np.float32)
-    mark(grid, *box)
-    return grid
+def made(*box, label=0):
+    found = ObjectMap((32, 48), KNOWN)
+    if box:
+        found.add(label, *box)
+    return found
 
 
-def test_a_box_marks_the_places_in_it_and_leaves_its_rim_unknown():
-    expected = np.zeros((4, 5))
-    expected[0:3, 1:4] = -1
-    expected[1, 2:4] = 1
-    np.testing.assert_array_equal(marked(GRID + 10, GRID - 2, 4 * GRID - 1, 2 * GRID + 8), expected)
+def test_nothing_is_there_where_absent_and_unknown_elsewhere():
+    found = made()
+    assert found.centres.shape == found.weight.shape == (3, 8, 12)
+    assert found.sides.shape == (12, 8, 12)
+    assert (found.centres[:2] == 0).all()
+    assert (found.centres[2] == -1).all()
+    assert not found.weight.any()
 
 
-def test_a_box_between_places_marks_the_one_of_its_centre():
-    grid = marked(GRID + 1, GRID + 1, GRID + 7, GRID + 13)
-    assert grid[1, 1] == 1
-    assert (grid != 0).sum() == 1
+def test_an_object_has_its_centre_in_one_place_and_falls_off_around_it():
+    found = made(0, 0, 40, 28)  # centre (20, 14): column 5, row 3
+    assert np.argwhere(found.centres[0] == 1).tolist() == [[3, 5]]
+    row = found.centres[0, 3]
+    assert row[5] > row[6] > row[7] > row[8] == 0
+    assert row[4] == row[6]
+    assert (found.centres[1] == 0).all()
+    assert found.centres[0].min() == 0
 
 
-@pytest.mark.parametrize("box", [(20, 20, 26, 28), (-60, 5, 10, 25)])
-def test_a_tiny_box_and_one_mostly_outside_are_unknown(box):
-    grid = marked(*box)
-    assert (grid == 1).sum() == 0
-    assert (grid == -1).sum() > 0
+def test_sides_are_distances_in_pixels_of_the_full_resolution():
+    found = made(8, 4, 24, 20)
+    # The middle of column 4, row 3 is (18, 14) at half resolution.
+    assert found.sides[:4, 3, 4].tolist() == [20, 20, 12, 12]
+    assert found.weight[0, 3, 4] == 1
+    assert not found.weight[1:].any()
+    other = made(8, 4, 24, 20, label=1)
+    assert other.sides[4:8, 3, 4].tolist() == [20, 20, 12, 12]
+    assert not other.sides[:4].any()
 
 
-def test_a_box_does_not_take_away_another():
-    grid = marked(0, 0, 2 * GRID, 2 * GRID)
-    mark(grid, GRID + 2, GRID + 2, GRID + 4, GRID + 4)
-    assert grid[1, 1] == 1
+def test_of_two_objects_in_one_place_the_smaller_has_its_sides_learned_whatever_the_order():
+    small, large = (14, 10, 22, 18), (2, 0, 34, 28)
+    for order in ((small, large), (large, small)):
+        found = made()
+        for box in order:
+            found.add(0, *box)
+        assert found.sides[:4, 3, 4].tolist() == [8, 8, 8, 8]
 
 
-def test_unknown_places_and_right_ones_cost_nothing():
-    scores = torch.tensor([[[[9.0, -9.0, 9.0]]]])
-    right, unknown = (torch.tensor([[[row]]]) for row in ([1.0, 0.0, 1.0], [1.0, 0.0, -1.0]))
-    assert places_loss(scores, right) < 1e-6
-    assert places_loss(scores, unknown) < 1e-6
-    wrong = torch.tensor([[[[1.0, 0.0, 0.0]]]])
-    assert places_loss(scores, wrong) == pytest.approx(9.0, rel=1e-2)
+def test_an_object_whose_centre_is_outside_is_no_target():
+    found = made(-30, 4, 10, 20)
+    assert (found.centres[0] == 0).all()
 
 
-@pytest.fixture
-def sources(crops_root, frames_root, tmp_path):
-    return tuple(
-        PackedPairs(dataset, tmp_path / "cache")
-        for dataset in (CropsDataset(crops_root), RoadSceneDataset(frames_root))
-    )
+def test_what_is_ignored_is_unknown_and_keeps_the_objects_in_it():
+    found = made(8, 4, 24, 20)
+    found.ignore(slice(None), 0, 0, 48, 16)
+    assert found.centres[0, 3, 4] == 1
+    assert (found.centres[1, :4] == -1).all()
+    assert (found.centres[1, 4:] == 0).all()
+    one = made(8, 4, 24, 20)
+    one.ignore(slice(1, 2), 5, 5, 9, 9)  # what it touches: columns and rows 1 and 2
+    assert np.argwhere(one.centres[1] == -1).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    assert one.centres[0].min() == 0
 
 
-def frames_of(sources, augmentation=NOTHING, **config):
-    batch = BatchConfig(crops=0, patches=8, patch_size=64, **config)
-    return TrainingBatches(*sources, batch, augmentation, "both", 4, 0, 0)
+def test_what_is_covered_takes_its_objects_along():
+    found = made(8, 4, 24, 20)
+    found.ignore(slice(None), 0, 0, 48, 32, keep_objects=False)
+    assert (found.centres == -1).all()
+    assert not found.weight.any()
 
 
-def test_patches_of_frames_know_where_their_boxes_are(sources):
-    car = LABELS.index("car")
-    for batch in frames_of(sources, paste=0):
-        part = batch["frames"]
-        assert part.places.shape == (8, len(LABELS), 64 // GRID, 64 // GRID)
-        for target, known, places in zip(part.target, part.known, part.places, strict=True):
-            if not known.any():
-                assert (places == -1).all()
-                continue
-            if (places[car] == 1).any():
-                assert target[car] == 1 or known[car] == 0
-            assert not (places[[k for k in range(len(LABELS)) if k != car]] == 1).any()
-
-
-def test_a_pasted_crop_is_at_its_place(sources):
-    seen = 0
-    for batch in frames_of(sources, paste=1):
-        part = batch["frames"]
-        for k, label in enumerate(LABELS):
-            if label != "car":
-                present = part.target[:, k] == 1
-                there = (part.places[:, k] == 1).flatten(1).any(1)
-                assert torch.equal(present, there)
-                seen += int(there.sum())
-    assert seen > 0
-
-
-def test_a_frame_with_hardly_any_light_counts_as_night(sources):
-    dark = AugmentConfig(**{**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0), "low_light": 1.0})
-    light = torch.cat([batch["frames"].illumination for batch in frames_of(sources, dark, paste=0)])
-    assert set(light.tolist()) == {-1, ILLUMINATION.index("night")}
+def test_a_mirrored_map_is_the_map_of_the_mirrored_box():
+    # 48 pixels wide: x to 48 - x. The centres lie in the middles of their places, which mirror onto each other.
+    found, mirrored = made(8, 4, 28, 24), made(20, 4, 40, 24)
+    found.flip()
+    np.testing.assert_allclose(found.centres, mirrored.centres)
+    np.testing.assert_allclose(found.weight, mirrored.weight)
+    there = np.repeat(mirrored.weight > 0, 4, 0)
+    np.testing.assert_allclose(found.sides[there], mirrored.sides[there])

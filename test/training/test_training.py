@@ -17,10 +17,16 @@ pytest.importorskip("lightning", reason="the training requirements are not insta
 from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
 from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
 from vi_fusion_ros.training.config import TrainConfig, build, load_config, plain  # noqa: E402
+from vi_fusion_ros.training.patches import PatchConfig  # noqa: E402
 from vi_fusion_ros.training.task import FusionTask  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_PATCHES = PatchConfig(patches=0)
+
+
+SET = "name: a\ndata: {sets: {s: {path: x}}}\n"
+RANGES = "name: a\ndata: {sets: {s: {path: x, train: [[1, 10]], "
 
 
 def weights(path):
@@ -34,10 +40,11 @@ def assert_same(a, b):
 
 
 def test_a_short_run_learns_labels_told_apart_by_colour(config):
-    optim = dataclasses.replace(config.optim, epochs=2, steps=50, lr=5e-3, ema=0.8)
-    batch = dataclasses.replace(config.batch, patches=0, crops=48)
+    optim = dataclasses.replace(config.optim, epochs=2, steps=30, lr=5e-3, ema=0.8)
+    scenes = dataclasses.replace(config.scenes, frames=8, crops=0)
+    patches = dataclasses.replace(config.patches, patches=0)
     plain_images = AugmentConfig(**{field.name: 0.0 for field in dataclasses.fields(AugmentConfig)})
-    run = train(dataclasses.replace(config, optim=optim, batch=batch, augmentation=plain_images))
+    run = train(dataclasses.replace(config, optim=optim, scenes=scenes, patches=patches, augmentation=plain_images))
     assert run.score > 0.9
     assert (run.last.parent / "best.ckpt").exists()
     assert list((run.last.parent / "csv").rglob("metrics.csv"))
@@ -117,10 +124,17 @@ def test_a_truncated_checkpoint_is_one_sentence(config, tmp_path):
     ("text", "message"),
     [
         ("name: a\n", "data"),
-        ("name: a\ndata: {crops: x}\nspeed: 3\n", "unknown key speed"),
-        ("name: a\ndata: {crops: x}\noptim: {lr: fast}\n", "optim.lr is 'fast'; expected float"),
-        ("name: a\ndata: {crops: x}\nmodality: radar\n", "modality is 'radar'"),
-        ("name: a\ndata: {crops: x, crops_train: [[0, 8000]]}\n", "a test part must stay unseen"),
+        (f"{SET}speed: 3\n", "unknown key speed"),
+        (f"{SET}optim: {{lr: fast}}\n", "optim.lr is 'fast'; expected float"),
+        (f"{SET}modality: radar\n", "modality is 'radar'"),
+        ("name: a\ndata: {sets: {}}\n", "data.sets is empty; expected at least one dataset of full frames"),
+        ("name: a\ndata: {sets: {s: {layout: paired}}}\n", "path"),
+        ("name: a\ndata: {sets: {s: x}}\n", "data.sets.s is 'x'; expected keys and values"),
+        ("name: a\ndata: {sets: {s: {path: x, train: [[1, two]]}}}\n", "data.sets.s.train is 'two'; expected int"),
+        (f"{RANGES}select: [[8, 12]]}}}}}}\n", "x: its train and select ranges overlap; a part must stay unseen"),
+        (f"{RANGES}test: [[0, 2]]}}}}}}\n", "x: its train and test ranges overlap; a part must stay unseen"),
+        (f"{RANGES}select: [[10, 20]], test: [[5, 6], [19, 30]]}}}}}}\n", "ranges overlap; a part must stay unseen"),
+        ("name: a\ndata: {sets: {s: {path: x, test: [[0, 9]]}}}\n", "its train and test ranges overlap"),
         ("- a\n", "expected keys and values"),
         ("a: [\n", "is not YAML"),
     ],
@@ -152,3 +166,40 @@ def test_what_is_hidden_in_a_checkpoint_does_not_run(tmp_path):
     with pytest.raises(ValueError, match="not a checkpoint of vi-fusion train"):
         checkpoint_weights(tmp_path / "evil.ckpt")
     assert not mark.exists()
+
+
+def test_a_run_of_the_fusion_decoder_alone_leaves_perception_as_it_was(config):
+    fuses = dataclasses.replace(config, scenes=dataclasses.replace(config.scenes, frames=0))
+    run = train(fuses)
+    later = weights(run.last)
+    again = dataclasses.replace(config, name="goes-on", start_from=run.last, patches=NO_PATCHES)
+    trained = weights(train(again).last)
+    decoder = [name for name in later if name.startswith("fusion.")]
+    assert all(torch.equal(trained[name], later[name]) for name in decoder if "num_batches" not in name)
+    stem = "perception.visible_branch.stem.conv.weight"
+    assert not torch.equal(trained[stem], later[stem])  # ImageNet's, as the first run trained no perception
+
+
+def test_frozen_blocks_keep_the_weights_of_imagenet_and_the_rest_learns(config):
+    from vi_fusion_ros.model.backbone import Backbone
+
+    given = Backbone(3)
+    given.load_imagenet()
+    trained = weights(train(dataclasses.replace(config, patches=NO_PATCHES)).last)
+    prefix = "perception.visible_branch."
+    for name, tensor in given.state_dict().items():
+        last = name.split(".")[1] if name.startswith("blocks") else "-1"
+        statistics = name.rsplit(".", 1)[1].startswith(("running", "num"))
+        if int(last) <= config.optim.frozen_blocks or statistics:
+            assert torch.equal(trained[prefix + name], tensor), name
+    assert not torch.equal(trained[f"{prefix}blocks.10.layers.2.conv.weight"], given.blocks[10].layers[2].conv.weight)
+
+
+def test_frames_to_choose_by_that_tell_nothing_end_no_run(config):
+    """Of one camera alone there is no score; a NaN would stop the run at its first epoch."""
+    street = config.data.sets["street"]
+    blind = dataclasses.replace(street, select=((16, 17),))  # one frame: no label is both there and not there
+    data = dataclasses.replace(config.data, sets={"street": blind})
+    run = train(dataclasses.replace(config, data=data, patches=NO_PATCHES))
+    assert run.score == 0
+    assert torch.load(run.last, weights_only=True)["epoch"] == config.optim.epochs - 1

@@ -9,7 +9,7 @@ from rosbags.typesys.store import Typestore
 
 from vi_fusion_ros.resources import share_path
 
-_OWN = ("LabelScore", "FusedClassification", "FusionStatus")
+_OWN = ("DetectedObject", "LabelScore", "FusedClassification", "FusionStatus")
 
 
 @cache

@@ -11,27 +11,23 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.pair_stream import (
-    Codec,
-    DecodedPair,
-    MessagePair,
-    PairStream,
-    StampClock,
-    StreamProblem,
-    decoded,
-)
 from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.bags.stamp_order import NO_STAMP, Integers, by_rank, most_held, ranks_by_stamp
 from vi_fusion_ros.bags.storage import Record
 from vi_fusion_ros.images.encodings import ImageError
 from vi_fusion_ros.images.wire_format import STAMP_SIZE, read_stamp
-from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.pairing import NearestPairing
+from vi_fusion_ros.sync.stamped_image import Codec
+from vi_fusion_ros.sync.stamps import StampClock
+from vi_fusion_ros.types import CAMERAS, Camera
 
 T = TypeVar("T")
 
@@ -75,7 +71,7 @@ class Replay:
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
         self._rig_offset_ns = rig_offset_ns
-        self.intake = PairStream(rig_offset_ns)
+        self.intake = PairStream(NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns)))
 
     @property
     def expected_pairs(self) -> int:

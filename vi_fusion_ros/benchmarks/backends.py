@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import INPUTS, Engine
+from vi_fusion_ros.engines.manifest import Manifest
 
 Size = tuple[int, int]
 Call = Callable[[], Any]
@@ -28,7 +29,7 @@ class Case:
     Attributes:
         backend: a name of ``BACKENDS``.
         model: ONNX file with the package's interface.
-        size: width and height of the images, pixels; multiples of 16.
+        size: width and height of the images, pixels, without the padding that the model wants.
         threads: CPU threads.
         precision: of TensorRT engines.
         engines: folder of TensorRT engines.
@@ -70,7 +71,8 @@ def load(case: Case) -> Ready:
         BackendMissingError: the backend cannot run here.
         ValueError: the model cannot be run; one sentence.
     """
-    return BACKENDS[case.backend](case)
+    model = Manifest.load(case.model.with_suffix(".json"))
+    return BACKENDS[case.backend](replace(case, size=model.padded(case.size)))
 
 
 def _onnxruntime(case: Case) -> Ready:
@@ -93,7 +95,6 @@ def _onnxruntime_cuda(case: Case) -> Ready:
 def _tensorrt(case: Case) -> Ready:
     from vi_fusion_ros.engines import engine_cache
     from vi_fusion_ros.engines.compile.compiling import target_for
-    from vi_fusion_ros.engines.manifest import Manifest
     from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 
     try:
@@ -158,7 +159,6 @@ def _torch_on(case: Case, device: str) -> Ready:
 
 def _network(model: Path) -> Any:
     """The network of the model's sizes. Its weights are random: they do not change what it costs."""
-    from vi_fusion_ros.engines.manifest import Manifest
     from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 
     training = Manifest.load(model.with_suffix(".json")).training

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.registration.estimate.matching import ImagePair, vertex
-from vi_fusion_ros.registration.estimate.planar import corner_error, equal_width, inverse
 from vi_fusion_ros.registration.estimate.scene import calibrate
 from vi_fusion_ros.registration.estimate.time import Motion, time_offset
+from vi_fusion_ros.registration.planar import corner_error, equal_width, inverse
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
 from vi_fusion_ros.sources.video import Video
 from vi_fusion_ros.types import Image

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.bags.pair_stream import Codec
 from vi_fusion_ros.images import encodings, wire_format
+from vi_fusion_ros.sync.stamped_image import Codec
 
 _IMAGE, _COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 

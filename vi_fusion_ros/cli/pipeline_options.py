@@ -29,10 +29,6 @@ def make_pipeline(engine: Engine, rig: Rig, parameters: Path | None) -> FusionPi
         ValueError: the file or a value in it cannot be used; one sentence.
     """
     from vi_fusion_ros.node.parameters import schema
-    from vi_fusion_ros.pipeline import FusionPipeline
-    from vi_fusion_ros.registration import Registration
-    from vi_fusion_ros.thermal import ThermalCamera
+    from vi_fusion_ros.pipeline import build_pipeline
 
-    settings = schema.defaults() if parameters is None else schema.from_file(parameters)
-    camera = ThermalCamera(settings, rig.radiometry)
-    return FusionPipeline(engine, Registration(rig), camera.tone_mapper(), camera, settings["visible.denoise"])
+    return build_pipeline(engine, rig, None if parameters is None else schema.from_file(parameters))

@@ -16,7 +16,7 @@ from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 from vi_fusion_ros.registration.rig import Rig
 
-_HW = (480, 640)
+_SIZE = (640, 480)
 _RUNS = 5
 _WANTED_HZ = 10.0
 
@@ -55,8 +55,8 @@ def model(path: Path, threads: int) -> Iterator[Finding]:
     manifest = engine.manifest
     labels = ", ".join(manifest.labels)
     yield Finding("Model", str(path), Level.OK, f"{manifest.model_id}: {labels}; the manifest's sha256 fits")
-    sides = [side + -side % manifest.multiple for side in _HW]
-    inputs = [np.zeros((1, channels, *sides), np.float32) for channels in INPUTS.values()]
+    width, height = manifest.padded(_SIZE)
+    inputs = [np.zeros((1, channels, height, width), np.float32) for channels in INPUTS.values()]
     times_ms = []
     for _ in range(_RUNS):
         start = time.monotonic()
@@ -64,7 +64,7 @@ def model(path: Path, threads: int) -> Iterator[Finding]:
         times_ms.append((time.monotonic() - start) * 1e3)
     engine.close()
     median = statistics.median(times_ms)
-    says = f"{engine.description}: {median:.1f} ms for {_HW[1]}x{_HW[0]}, so at most {1000 / median:.0f} Hz"
+    says = f"{engine.description}: {median:.1f} ms for {_SIZE[0]}x{_SIZE[1]}, so at most {1000 / median:.0f} Hz"
     slow = 1000 / median < _WANTED_HZ
     advice = "Give it more threads, smaller images, or a GPU." if slow else ""
     yield Finding("Model", "speed", Level.WARNING if slow else Level.OK, says, advice)

@@ -12,6 +12,7 @@ from typing import Protocol
 from vi_fusion_ros.engines.compile.build_process import BuildFailedError, BuildProcess
 from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.engine_cache import Found
+from vi_fusion_ros.errors import sentence
 
 
 class Phase(enum.Enum):
@@ -89,29 +90,24 @@ class Upgrade:
             engine.close()
 
     def take(self) -> Engine:
-        """The engine, in phase READY; from now on the caller closes it."""
+        """The engine, in phase READY, once; from now on the caller closes it."""
         engine, self.engine = self.engine, None
         assert engine is not None
         return engine
-
-    def refuse(self, reason: str) -> None:
-        """The engine was no good after all: free it."""
-        engine, self.engine = self.engine, None
-        if engine is not None:
-            engine.close()
-        self._fail(reason)
 
     def _run(self) -> None:
         try:
             found = self._supplier.find()
             if found.path is None:
                 self._build(found.reason)
+            if self._closing.is_set():  # loading takes long, and nobody waits for it any more
+                return
             self.phase = Phase.LOADING
             engine = self._supplier.load(found.path)
-        except (ValueError, OSError, RuntimeError) as error:  # BuildFailedError and CudaError are RuntimeErrors
+        except BuildFailedError as error:  # its text is a sentence
             self._fail(str(error))
         except Exception as error:  # a thread that dies would leave the status at "building" for ever
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(sentence(error))
         else:
             self.engine = engine
             self.phase = Phase.READY

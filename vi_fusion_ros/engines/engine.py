@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,8 +18,14 @@ Plane = npt.NDArray[Any]
 INPUTS = {"visible": 3, "thermal": 1}
 """Names and channels of a model's inputs: float32 [1, channels, H, W], 0 to 1."""
 
-OUTPUTS = ("fused", "attention", "logits", "illumination")
-"""Names of a model's outputs, in the order of ``EngineOutput``."""
+OUTPUTS: tuple[str, ...] = ("fused", "attention", "logits", "illumination")
+"""Names of the outputs that every model has, in the order of ``EngineOutput``."""
+
+OBJECTS = "objects"
+"""Name of the output that a model may have besides."""
+
+PLACE = 8
+"""Side of the square of input pixels that one place of ``objects`` stands for."""
 
 IMAGES = ("fused", "attention")
 """Which of the outputs are images."""
@@ -33,12 +40,23 @@ class EngineOutput:
         attention: (1, 1, H, W), the thermal share of each pixel, float32 from 0 to 1 or uint8 from 0 to 255.
         logits: (1, C) float32, one raw score per label, before temperature and sigmoid.
         illumination: (1, K) float32, raw scores of the illumination classes, before softmax.
+        objects: (1, 5 C, H / 8, W / 8) float32; None where the model has no such output. The first C channels are raw
+            scores, before calibration and sigmoid, that the centre of an object of that label is at this place. Then
+            come four channels a label: pixels from the middle of the place to the left, upper, right and lower side of
+            the box. ``vi_fusion_ros.objects.decode`` reads it.
     """
 
     fused: Plane
     attention: Plane
     logits: Tensor
     illumination: Tensor
+    objects: Tensor | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether the scores are numbers: without, there is no result."""
+        scores = (self.logits, self.illumination, self.objects)
+        return all(bool(np.isfinite(values).all()) for values in scores if values is not None)
 
 
 class Engine(Protocol):
@@ -49,7 +67,7 @@ class Engine(Protocol):
         description: backend, version and device, for people.
         reason: why this backend serves the model, one phrase.
         state: ``ready``; ``building`` while this engine serves until a faster one is built; ``fallback`` where the
-            faster one was wanted and cannot be had.
+            faster one was wanted and cannot be had, or has failed.
     """
 
     @property
@@ -103,6 +121,11 @@ class FloatBuffers:
         return self._arrays
 
 
+def outputs_of(names: Collection[str]) -> tuple[str, ...]:
+    """The outputs to ask of a model that has outputs of these names, in the order of ``EngineOutput``."""
+    return (*OUTPUTS, OBJECTS) if OBJECTS in names else OUTPUTS
+
+
 def to_unit(plane: Plane) -> Tensor:
     """Pixels as float32, 0 to 1."""
     return plane if plane.dtype == np.float32 else np.multiply(plane, np.float32(1 / 255), dtype=np.float32)
@@ -113,8 +136,3 @@ def to_bytes(plane: Plane) -> npt.NDArray[np.uint8]:
     if plane.dtype == np.uint8:
         return plane
     return np.rint(np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, without the line breaks and indents that libraries put into it."""
-    return " ".join(str(error).split())

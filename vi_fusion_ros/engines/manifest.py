@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.engines.files import write_atomic
 from vi_fusion_ros.types import Mode
 from vi_fusion_ros.yaml_files import is_finite_number, read_json, shown
@@ -17,6 +21,9 @@ MAX_BYTES = 2**24  # of a manifest; metrics of many datasets make it long
 _CHUNK = 2**20
 
 MODES = tuple(mode.name.lower() for mode in Mode)
+OBJECT_THRESHOLD = 0.3  # where the manifest names none
+
+Calibrated = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,10 +34,14 @@ class Manifest:
         model_id: name and version, unique.
         onnx_sha256: of the ONNX file, 64 hexadecimal digits.
         labels: classes of presence, in the order of the logits.
-        thresholds: for each label the probability from which it counts as present, 0 to 1.
+        thresholds: for each label the probability from which it counts as present, 0 to 1; or that for each mode.
         illumination: illumination classes, in the order of the model's output.
         input: what goes in; ``multiple``: height and width must be multiples of it.
-        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0.
+        temperature: for each mode (``both``, ``visible_only``, ``thermal_only``) what the logits are divided by, > 0:
+            one number, or one for each label.
+        bias: for each mode and label what is taken off the logit first; what is not named is 0.
+        objects: the same three of objects, by label, in ``temperature``, ``bias`` and ``thresholds``; what is not named
+            is 1, 0 and 0.3.
         precision: of the weights, for example ``fp32``.
         backend: made for, for example ``onnxruntime``.
         backend_version: of that backend when it was made.
@@ -44,16 +55,18 @@ class Manifest:
     model_id: str
     onnx_sha256: str
     labels: tuple[str, ...]
-    thresholds: dict[str, float]
+    thresholds: Calibrated
     illumination: tuple[str, ...]
     input: dict[str, Any]
-    temperature: dict[str, float]
+    temperature: Calibrated
     precision: str = "fp32"
     backend: str = "onnxruntime"
     backend_version: str = ""
     gpu: str | None = None
     compute_capability: str | None = None
     outputs: tuple[str, ...] = ()
+    bias: Calibrated = field(default_factory=dict)
+    objects: Calibrated = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
@@ -61,6 +74,37 @@ class Manifest:
     def multiple(self) -> int:
         """Height and width of the inputs must be multiples of this."""
         return int(self.input["multiple"])
+
+    def padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of the inputs that an image of this width and height is padded to."""
+        return (size[0] + -size[0] % self.multiple, size[1] + -size[1] % self.multiple)
+
+    def calibration(self, mode: Mode) -> Calibration:
+        """Of presence, with these cameras."""
+        name = mode.name.lower()
+        temperature, thresholds, bias = self.temperature[name], self.thresholds, self.bias.get(name, {})
+        if _is_by_mode(thresholds):
+            thresholds = thresholds[name]
+        if not isinstance(temperature, dict):
+            temperature = dict.fromkeys(self.labels, temperature)
+        return self._by_label((temperature, 1.0), (bias, 0.0), (thresholds, 1.0))
+
+    @property
+    def object_calibration(self) -> Calibration:
+        """Of objects."""
+        temperature, bias, thresholds = (self.objects.get(name, {}) for name in ("temperature", "bias", "thresholds"))
+        return self._by_label((temperature, 1.0), (bias, 0.0), (thresholds, OBJECT_THRESHOLD))
+
+    def probabilities(self, logits: npt.NDArray[np.floating], mode: Mode) -> npt.NDArray[np.float64]:
+        """Probabilities of presence, (..., C), of logits, (..., C), that came of these cameras."""
+        return self.calibration(mode).probabilities(logits)
+
+    def threshold(self, mode: Mode, label: str) -> float:
+        """The probability from which a label counts as present with these cameras, 0 to 1."""
+        return float(self.calibration(mode).thresholds[self.labels.index(label)])
+
+    def _by_label(self, *given: tuple[dict[str, float], float]) -> Calibration:
+        return Calibration(*(np.array([float(named.get(label, d)) for label in self.labels]) for named, d in given))
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
@@ -73,16 +117,35 @@ class Manifest:
         document = read_json(path, "manifest", MAX_BYTES)
         if not isinstance(document, dict):
             raise ValueError(f"manifest {path} is not a JSON object")  # noqa: TRY004 (a user's fault)
-        for name, (holds, expected) in _FIELDS.items():
-            if name not in document:
+        for name, (holds, expected) in {**_FIELDS, **_OPTIONAL}.items():
+            if name not in document and name in _FIELDS:
                 raise ValueError(f"manifest {path}: {name} is missing; expected {expected}")
-            if not holds(document[name]):
+            if name in document and not holds(document[name]):
                 raise ValueError(f"manifest {path}: {name} is {shown(document[name])}; expected {expected}")
         manifest = cls(**{name: _frozen(value) for name, value in document.items() if name in cls.__annotations__})
-        missing = [label for label in manifest.labels if label not in manifest.thresholds]
-        if missing:
-            raise ValueError(f"manifest {path}: thresholds has no entry for the label '{missing[0]}'")
+        for where, named, complete in manifest._named():
+            missing = [label for label in manifest.labels if label not in named] if complete else []
+            if missing:
+                raise ValueError(f"manifest {path}: {where} has no entry for the label '{missing[0]}'")
+            unknown = [label for label in named if label not in manifest.labels] if not complete else []
+            if unknown:
+                raise ValueError(
+                    f"manifest {path}: {where} names '{unknown[0]}', which is no label; expected "
+                    f"{', '.join(manifest.labels)}"
+                )
         return manifest
+
+    def _named(self) -> Iterator[tuple[str, dict[str, float], bool]]:
+        """Everything that is given by label: where it stands, what it is, and whether every label has to be there."""
+        for field_name, by_mode, complete in (
+            ("thresholds", self.thresholds if _is_by_mode(self.thresholds) else {"": self.thresholds}, True),
+            ("temperature", self.temperature, True),
+            ("bias", self.bias, False),
+            ("objects", {key: self.objects.get(key, {}) for key in _OBJECT_KEYS}, False),
+        ):
+            for key, named in by_mode.items():
+                if isinstance(named, dict):
+                    yield f"{field_name}.{key}".rstrip("."), named, complete
 
     def save(self, path: str | Path) -> None:
         """Write the manifest; a file at ``path`` is replaced only by a whole one."""
@@ -132,12 +195,43 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_text, value)) and len(set(value)) == len(value)
 
 
+def _is_share(value: Any) -> bool:
+    return is_finite_number(value) and 0 <= value <= 1
+
+
+def _is_above_0(value: Any) -> bool:
+    return is_finite_number(value) and value > 0
+
+
+def _are(holds: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, dict) and all(map(holds, value.values()))
+
+
+def _is_by_mode(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(v, dict) for v in value.values())
+
+
 def _is_thresholds(value: Any) -> bool:
-    return isinstance(value, dict) and all(is_finite_number(v) and 0 <= v <= 1 for v in value.values())
+    if _is_by_mode(value):
+        return set(value) == set(MODES) and all(_are(_is_share, v) for v in value.values())
+    return _are(_is_share, value)
 
 
 def _is_temperature(value: Any) -> bool:
-    return isinstance(value, dict) and all(is_finite_number(value.get(mode)) and value[mode] > 0 for mode in MODES)
+    if not isinstance(value, dict):
+        return False
+    given = [value.get(mode) for mode in MODES]
+    return all(_is_above_0(v) or _are(_is_above_0, v) for v in given)
+
+
+def _is_bias(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and set(value) <= set(MODES) and all(_are(is_finite_number, v) for v in value.values())
+    )
+
+
+def _is_objects(value: Any) -> bool:
+    return isinstance(value, dict) and all(_are(holds, value.get(key, {})) for key, holds in _OBJECT_KEYS.items())
 
 
 def _is_input(value: Any) -> bool:
@@ -145,12 +239,23 @@ def _is_input(value: Any) -> bool:
     return isinstance(multiple, int) and not isinstance(multiple, bool) and multiple >= 1
 
 
+_OBJECT_KEYS = {"temperature": _is_above_0, "bias": is_finite_number, "thresholds": _is_share}
+
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model_id": (_is_text, "a name"),
     "onnx_sha256": (_is_sha256, "64 hexadecimal digits"),
     "labels": (_is_names, "a list of distinct names"),
-    "thresholds": (_is_thresholds, "a probability from 0 to 1 for each label"),
+    "thresholds": (_is_thresholds, f"a probability from 0 to 1 for each label, or that for each of {', '.join(MODES)}"),
     "illumination": (_is_names, "a list of distinct names"),
     "input": (_is_input, "an object with 'multiple', a whole number of at least 1"),
-    "temperature": (_is_temperature, f"a number above 0 for each of {', '.join(MODES)}"),
+    "temperature": (_is_temperature, f"a number above 0, or one for each label, for each of {', '.join(MODES)}"),
+}
+
+_OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "outputs": (lambda value: value == [] or _is_names(value), "a list of distinct names"),
+    "bias": (_is_bias, f"numbers by label for some of {', '.join(MODES)}"),
+    "objects": (
+        _is_objects,
+        "an object with 'temperature' (above 0), 'bias' and 'thresholds' (0 to 1), each with numbers by label",
+    ),
 }

@@ -7,12 +7,24 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from vi_fusion_ros.engines.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, one_line, to_unit
+from vi_fusion_ros.engines.engine import (
+    INPUTS,
+    OBJECTS,
+    OUTPUTS,
+    PLACE,
+    EngineOutput,
+    FloatBuffers,
+    Plane,
+    Tensor,
+    outputs_of,
+    to_unit,
+)
 from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.errors import one_line
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
-_WARM_UP_HW = (480, 640)
+_WARM_UP = (640, 480)
 _FATAL_ONLY = 4  # ONNX Runtime's log severity: what fails is raised, and said once, by us
 
 
@@ -24,6 +36,9 @@ class OnnxRuntimeEngine:
         threads: CPU threads of one inference, at least 1.
         cuda: use the CUDA provider. Where it does not start, ONNX Runtime falls back to the CPU; ``description`` says
             what serves.
+
+    Attributes:
+        outputs: names of the outputs that are asked of the model.
 
     Raises:
         ValueError: a file is missing or corrupt, the two do not belong together, or the model has another interface
@@ -47,10 +62,11 @@ class OnnxRuntimeEngine:
         if self.provider == CPU:
             self.description += f", {threads} thread{'s' * (threads > 1)}"
         self._buffers = FloatBuffers()
+        self.outputs = outputs_of([output.name for output in self._session.get_outputs()])
         self._try(path)
         # The first image of a usual camera finds its memory allocated: half the time of that first inference.
-        sides = [side + -side % self.manifest.multiple for side in _WARM_UP_HW]
-        self.infer(*(np.zeros((1, c, *sides), np.float32) for c in INPUTS.values()))
+        width, height = self.manifest.padded(_WARM_UP)
+        self.infer(*(np.zeros((1, c, height, width), np.float32) for c in INPUTS.values()))
 
     def buffers(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """See ``Engine.buffers``: float32, the same arrays as long as the size is the same."""
@@ -65,7 +81,8 @@ class OnnxRuntimeEngine:
         if self._session is None:
             raise ValueError("the engine has been closed")
         try:
-            return EngineOutput(*self._session.run(OUTPUTS, {"visible": to_unit(visible), "thermal": to_unit(thermal)}))
+            inputs = {"visible": to_unit(visible), "thermal": to_unit(thermal)}
+            return EngineOutput(*self._session.run(self.outputs, inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             size = f"{visible.shape[3]}x{visible.shape[2]}"
             raise ValueError(
@@ -86,6 +103,11 @@ class OnnxRuntimeEngine:
                 f"model {path} has the inputs {', '.join(inputs)} and outputs {', '.join(names)}; expected "
                 f"{', '.join(INPUTS)} and {', '.join(OUTPUTS)}"
             )
+        missing = [name for name in self.manifest.outputs if name not in names]
+        if missing:
+            raise ValueError(
+                f"model {path} has no output {missing[0]}, which its manifest names; it has {', '.join(names)}"
+            )
         for name, channels in INPUTS.items():
             shape, kind = inputs[name].shape, inputs[name].type
             # Height and width have to be free: cameras decide on them, not models.
@@ -95,16 +117,22 @@ class OnnxRuntimeEngine:
                     f"model {path}: input {name} is {kind} {shape}; expected tensor(float) [1, {channels}, H, W] with "
                     "free H and W"
                 )
-        side = self.manifest.multiple
+        side, labels = self.manifest.multiple, len(self.manifest.labels)
+        if OBJECTS in self.outputs and side % PLACE:
+            raise ValueError(
+                f"model {path} has the output {OBJECTS}, and the multiple of its manifest is {side}; expected a "
+                f"multiple of {PLACE}"
+            )
         expected = {
             "fused": (1, 1, side, 2 * side),
             "attention": (1, 1, side, 2 * side),
-            "logits": (1, len(self.manifest.labels)),
+            "logits": (1, labels),
             "illumination": (1, len(self.manifest.illumination)),
+            OBJECTS: (1, 5 * labels, side // PLACE, 2 * side // PLACE),
         }
         output = self.infer(*(np.zeros((1, c, side, 2 * side), np.float32) for c in INPUTS.values()))
-        for name, shape in expected.items():
-            if (got := getattr(output, name).shape) != shape:
+        for name in self.outputs:
+            if (got := getattr(output, name).shape) != (shape := expected[name]):
                 raise ValueError(f"model {path}: output {name} has the shape {got}; expected {shape} by its manifest")
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import openvino
 
 from vi_fusion_ros.engines.compile.verify import noise_pairs, verify
-from vi_fusion_ros.engines.engine import INPUTS, OUTPUTS, EngineOutput, FloatBuffers, Plane, Tensor, one_line, to_unit
+from vi_fusion_ros.engines.engine import INPUTS, EngineOutput, FloatBuffers, Plane, Tensor, to_unit
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
+from vi_fusion_ros.errors import one_line
 
 Size = tuple[int, int]
 
@@ -37,7 +38,7 @@ class OpenVinoEngine:
 
     def __init__(self, path: str | Path, threads: int = 2) -> None:
         reference = OnnxRuntimeEngine(path, threads)  # says what is wrong with files and interface
-        self.manifest = reference.manifest
+        self.manifest, self._outputs = reference.manifest, reference.outputs
         version = openvino.__version__.split("-")[0]
         self.description = f"openvino {version} CPU, {threads} thread{'s' * (threads > 1)}"
         self._settings = {
@@ -54,7 +55,7 @@ class OpenVinoEngine:
             self._model = self._core.read_model(path)
             side = self.manifest.multiple
             result = verify(self, reference, [], noise_pairs((4 * side, 3 * side)), self.manifest.precision)
-            self._request((_WARM_UP[0] + -_WARM_UP[0] % side, _WARM_UP[1] + -_WARM_UP[1] % side))
+            self._request(self.manifest.padded(_WARM_UP))
         except RuntimeError as error:
             raise ValueError(f"model {path} cannot be loaded by OpenVINO: {one_line(error)}") from error
         finally:
@@ -82,7 +83,7 @@ class OpenVinoEngine:
             raise ValueError(
                 f"model {self.manifest.model_id} failed on an image of {size[0]}x{size[1]}: {one_line(error)}"
             ) from error
-        return EngineOutput(*(np.array(results[name]) for name in OUTPUTS))
+        return EngineOutput(*(np.array(results[name]) for name in self._outputs))
 
     def close(self) -> None:
         """See ``Engine.close``."""

@@ -47,7 +47,7 @@ class Wanted:
     build_timeout_s: float = 1800.0
 
 
-def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say) -> Engine:
+def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say, on_failure: Say) -> Engine:
     """The engine that serves a model from now on.
 
     Args:
@@ -55,6 +55,7 @@ def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say) -> Engine:
         wanted: the user's choice.
         log: takes what changes later on: a build that starts, an engine that takes over.
         warn: takes what the user may want to put right.
+        on_failure: takes a sentence when an engine fails that served or was about to; another one goes on.
 
     Raises:
         ValueError: the model cannot be served, or the backend that was asked for cannot run here; one sentence.
@@ -79,7 +80,7 @@ def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say) -> Engine:
     def supplier(size: Size) -> TensorRTSupplier:
         return TensorRTSupplier(target_for(model, first.manifest, size, wanted.precision, platform), folder, wanted)
 
-    return SwitchingEngine(first, supplier, log, why=f"{platform} is there")
+    return SwitchingEngine(first, supplier, log, f"{platform} is there", on_failure)
 
 
 def onnx_runtime(model: Path, threads: int, why: str) -> OnnxRuntimeEngine:

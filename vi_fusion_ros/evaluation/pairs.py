@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.prediction import network_view
+from vi_fusion_ros.evaluation.prediction import network_view, open_dataset
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import PairDataset
 
 Image8 = npt.NDArray[np.uint8]
-
-
-@cache
-def open_dataset(layout: str, root: Path) -> PairDataset:
-    """A dataset, opened once a process.
-
-    Raises:
-        ValueError: it cannot be used.
-    """
-    return layouts.REGISTERED[layout].open(root)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,16 +12,28 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.evaluation.model_fusion import still_engine, still_pipeline
+from vi_fusion_ros.evaluation.model_fusion import (
+    NOTHING,
+    Found,
+    finds_objects,
+    found_objects,
+    judged_pipeline,
+    still_engine,
+    still_pipeline,
+)
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.training.datasets import layouts
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
-from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, Image, Mode
 
 LAYOUTS = {name: layout.open for name, layout in layouts.LABELLED.items()}
-MODALITIES = ("both", "visible_black", "thermal_black")
+MODALITIES = {"both": Mode.BOTH, "visible_black": Mode.THERMAL_ONLY, "thermal_black": Mode.VISIBLE_ONLY}
+"""Conditions under which a sample is judged, and the cameras that the pipeline then has."""
 
-CROP_SIDE = 48
+_ALONE = {"visible": "thermal_black", "thermal": "visible_black"}
+"""The only condition under which a sample of one camera alone can be judged."""
+
+CROP_SIDE = 128
 """Crops are judged stretched to a square of this many pixels, as the network was trained on them."""
 
 _CHUNK = 32
@@ -33,14 +45,17 @@ class Verdict(NamedTuple):
     """What the model says of one sample.
 
     Attributes:
-        probabilities: (conditions of the ``Judged``, C), 0 to 1.
-        illumination: most probable class with both cameras.
+        probabilities: (conditions of the ``Judged``, C), 0 to 1; NaN under a condition that the sample does not have.
+        illumination: most probable class with both cameras, or with the one that there is.
         size: (width, height) of the images, pixels.
+        objects: for each condition those found, as ``model_fusion.found_objects`` gives them; empty where the model
+            says nothing of objects, or nobody asked.
     """
 
     probabilities: npt.NDArray[np.float64]
     illumination: str
     size: tuple[int, int]
+    objects: tuple[Found, ...] = ()
 
 
 @dataclass
@@ -50,7 +65,7 @@ class Judged:
     Attributes:
         layout: key of ``LAYOUTS``.
         labels: C labels of the model.
-        thresholds: (C,), probability from which a label counts as present.
+        thresholds: (conditions, C), probability from which a label counts as present.
         samples: N samples.
         verdicts: one a sample.
         problems: sentences about samples that were left out.
@@ -64,7 +79,7 @@ class Judged:
     samples: list[Sample]
     verdicts: list[Verdict]
     problems: list[str] = field(default_factory=list)
-    conditions: tuple[str, ...] = MODALITIES
+    conditions: tuple[str, ...] = tuple(MODALITIES)
     rig: Path | None = None
 
     @property
@@ -86,12 +101,20 @@ class Judged:
         """(N, C) under one of ``conditions``."""
         return np.array([verdict.probabilities[self.conditions.index(condition)] for verdict in self.verdicts])
 
+    def known_under(self, condition: str) -> Bools:
+        """(N, C), whether presence is known and the sample was judged under one of ``conditions``."""
+        return self.known & np.isfinite(self.probability(condition))
+
     def decided(self, condition: str) -> Bools:
         """(N, C), which labels the model says are present."""
         probability = self.probability(condition)
         if self.exclusive:
             return np.asarray(np.eye(len(self.labels), dtype=bool)[probability.argmax(axis=1)])
-        return np.asarray(probability >= self.thresholds)
+        return np.asarray(probability >= self.thresholds_under(condition))
+
+    def thresholds_under(self, condition: str) -> npt.NDArray[np.float64]:
+        """(C,) under one of ``conditions``."""
+        return np.asarray(self.thresholds[self.conditions.index(condition)])
 
 
 def guess_layout(root: Path) -> str:
@@ -103,8 +126,15 @@ def guess_layout(root: Path) -> str:
     return layouts.guess_layout(root, layouts.LABELLED)
 
 
-def judge(root: Path, layout: str, model: Path, jobs: int, rig: Path | None = None) -> Judged:
-    """Run the model over every sample with a known label.
+def judge(
+    root: Path,
+    layout: str,
+    model: Path,
+    jobs: int,
+    rig: Path | None = None,
+    indices: Sequence[int] | None = None,
+) -> Judged:
+    """Run the model over the samples with a known label.
 
     Args:
         root: folder of the dataset.
@@ -112,6 +142,7 @@ def judge(root: Path, layout: str, model: Path, jobs: int, rig: Path | None = No
         model: the ONNX file.
         jobs: number of processes.
         rig: rig file of the cameras, for a layout that is not registered.
+        indices: of the samples to take; all where not given.
 
     Raises:
         ValueError: if the dataset, the model or the rig cannot be used, or no sample has a known label.
@@ -121,14 +152,15 @@ def judge(root: Path, layout: str, model: Path, jobs: int, rig: Path | None = No
             f"{root}: the images of the layout {layout} are not registered; expected a rig file (--rig), "
             "which vi-fusion calibrate writes"
         )
-    dataset = _dataset(layout, root)
+    dataset = open_dataset(layout, root)
     dataset.require()
     still_pipeline(model, rig)  # here, where what is wrong with them is one sentence
     manifest = still_engine(model).manifest
-    chosen = [i for i, sample in enumerate(dataset.samples) if is_known(sample, model)]
+    given = range(len(dataset)) if indices is None else indices
+    chosen = [i for i in given if is_known(dataset.samples[i], model)]
     if not chosen:
         raise ValueError(
-            f"{root}: none of the {len(dataset)} pairs has a known label of the model; expected some of "
+            f"{root}: none of the {len(given)} pairs has a known label of the model; expected some of "
             f"{', '.join(manifest.labels)}"
         )
     verdicts = map_in_order(partial(_verdict, layout, root, model, rig), chosen, jobs, "classification", _CHUNK)
@@ -154,7 +186,7 @@ def judged_of(
     model: Path,
     rows: Sequence[tuple[Sample, Verdict]],
     problems: list[str],
-    conditions: tuple[str, ...] = MODALITIES,
+    conditions: Mapping[str, Mode] = MODALITIES,
 ) -> Judged:
     """The verdicts on some samples, with what their figures need of the model.
 
@@ -163,12 +195,12 @@ def judged_of(
         model: the ONNX file.
         rows: samples and verdicts.
         problems: sentences about samples that were left out.
-        conditions: the rows of each verdict.
+        conditions: the rows of each verdict, and the cameras that the pipeline had.
     """
     manifest = still_engine(model).manifest
-    thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
+    thresholds = np.array([manifest.calibration(mode).thresholds for mode in conditions.values()])
     samples, verdicts = [sample for sample, _ in rows], [verdict for _, verdict in rows]
-    return Judged(layout, manifest.labels, thresholds, samples, verdicts, problems, conditions)
+    return Judged(layout, manifest.labels, thresholds, samples, verdicts, problems, tuple(conditions))
 
 
 def is_known(sample: Sample, model: Path) -> bool:
@@ -184,17 +216,22 @@ def network_view(layout: str, image: Image) -> Image:
 
 
 @cache
-def _dataset(layout: str, root: Path) -> PairDataset:
-    return LAYOUTS[layout](root)
+def open_dataset(layout: str, root: Path) -> PairDataset:
+    """A dataset, opened once a process.
+
+    Raises:
+        ValueError: it cannot be used.
+    """
+    return layouts.LAYOUTS[layout].open(root)
 
 
 def _read(layout: str, root: Path, rig: Path | None, sample: Sample) -> tuple[Image, Image]:
-    dataset = _dataset(layout, root)
+    dataset = open_dataset(layout, root)
     return dataset.read_views(sample) if rig else dataset.read(sample)
 
 
 def _verdict(layout: str, root: Path, model: Path, rig: Path | None, index: int) -> Verdict | str:
-    sample = _dataset(layout, root).samples[index]
+    sample = open_dataset(layout, root).samples[index]
     try:
         images = _read(layout, root, rig, sample)
     except DatasetError as error:
@@ -202,12 +239,14 @@ def _verdict(layout: str, root: Path, model: Path, rig: Path | None, index: int)
     visible, thermal = (network_view(layout, image) for image in images)
     height, width = images[0].shape[:2]
     try:
-        return judge_pair(model, visible, thermal, rig)[0]._replace(size=(width, height))
+        return judge_pair(model, visible, thermal, rig, sample.camera)[0]._replace(size=(width, height))
     except ValueError as error:  # sizes that the rig does not fit
         return f"{sample.visible}: {error}"
 
 
-def judge_pair(model: Path, visible: Image, thermal: Image, rig: Path | None = None) -> tuple[Verdict, FusionResult]:
+def judge_pair(
+    model: Path, visible: Image, thermal: Image, rig: Path | None = None, camera: str = "both"
+) -> tuple[Verdict, FusionResult]:
     """What the model says of a pair with each of ``MODALITIES``, and its result with both cameras.
 
     Args:
@@ -215,16 +254,26 @@ def judge_pair(model: Path, visible: Image, thermal: Image, rig: Path | None = N
         visible: (H, W, 3) uint8 BGR.
         thermal: (H, W), or of any size where there is a rig.
         rig: rig file; None where the pair is registered.
+        camera: ``both``, or the only one that there is an image of; the result is then that of this one.
 
     Raises:
         ValueError: the pipeline cannot use the images.
     """
     pair = FramePair(Frame(visible), Frame(thermal))
-    pipeline = still_pipeline(model, rig)
-    results = []
-    for given in (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None)):
+    pairs = (pair, FramePair(None, pair.thermal), FramePair(pair.visible, None))
+    pipeline, labels = judged_pipeline(model, rig), still_engine(model).manifest.labels
+    unknown = np.full(len(labels), np.nan)
+    probabilities: list[npt.NDArray[np.float64]] = []
+    objects, results = [], []
+    for condition, given in zip(MODALITIES, pairs, strict=True):
+        if camera != "both" and condition != _ALONE[camera]:
+            probabilities.append(unknown)
+            objects.append(NOTHING)
+            continue
         pipeline.reset()
         results.append(pipeline.process(given))
-    probabilities = np.array([[score.probability for score in result.scores] for result in results])
+        probabilities.append(np.array([score.probability for score in results[-1].scores]))
+        objects.append(found_objects(results[-1], labels))
     size = (visible.shape[1], visible.shape[0])
-    return Verdict(probabilities, results[0].illumination, size), results[0]
+    found = tuple(objects) if finds_objects(model) else ()
+    return Verdict(np.array(probabilities), results[0].illumination, size, found), results[0]

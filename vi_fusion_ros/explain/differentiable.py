@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
+from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.onnx_export import TOLERANCE, largest_difference
 from vi_fusion_ros.training.warm_start import start_from
-from vi_fusion_ros.types import Image
+from vi_fusion_ros.types import Image, Mode
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,16 +24,26 @@ class Classifier(nn.Module):
 
     Args:
         network: the whole network, in eval mode.
-        temperature: that the logits are divided by.
+        calibration: of presence with both cameras.
     """
 
-    def __init__(self, network: FusionNet, temperature: float) -> None:
+    temperature: Tensor
+    bias: Tensor
+
+    def __init__(self, network: FusionNet, calibration: Calibration) -> None:
         super().__init__()
-        self.network, self.temperature = network, temperature
+        self.network = network
+        for name in ("temperature", "bias"):
+            self.register_buffer(name, torch.from_numpy(getattr(calibration, name)).float())
+
+    @property
+    def features(self) -> nn.Module:
+        """The layer that the scores of objects' centres are a linear function of: most of a logit."""
+        return self.network.perception.fine
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
-        """(N, 3, H, W) and (N, 1, H, W), 0 to 1, to logits over temperature, (N, C): the sigmoid is the probability."""
-        return self.network(visible, thermal).logits / self.temperature
+        """(N, 3, H, W) and (N, 1, H, W), 0 to 1, to calibrated logits, (N, C): their sigmoid is the probability."""
+        return (self.network(visible, thermal).logits - self.bias) / self.temperature
 
 
 def load_classifier(model: Path) -> Classifier:
@@ -63,7 +75,7 @@ def load_classifier(model: Path) -> Classifier:
     worst = largest_difference(network, model, [pair])
     if not worst <= TOLERANCE:
         raise ValueError(f"model {model}: torch and ONNX Runtime differ by {worst:.2g}; expected at most {TOLERANCE:g}")
-    return Classifier(network, manifest.temperature["both"])
+    return Classifier(network, manifest.calibration(Mode.BOTH))
 
 
 def network_inputs(visible: Image, thermal: Image, multiple: int) -> tuple[Floats, Floats]:

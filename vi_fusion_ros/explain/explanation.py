@@ -13,11 +13,11 @@ from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.explain.differentiable import Floats, load_classifier, network_inputs
 from vi_fusion_ros.explain.maps import Saliency, class_activation, saliency
 from vi_fusion_ros.explain.scores import Answer, agreement, contributions, deletion_and_insertion, random_order
-from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.pipeline import build_pipeline
+from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.training.datasets.base import Box
-from vi_fusion_ros.types import FramePair, FusionResult, Image
+from vi_fusion_ros.types import FramePair, FusionResult, Image, Mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Explainer:
     def __init__(self, model: Path, method: str, rig: Rig | None = None) -> None:
         self._classifier = load_classifier(model)
         self._engine = load_engine(model)
-        self._pipeline = FusionPipeline(self._engine, Registration(rig or Rig.identity()), ToneMapper())
+        self._pipeline = build_pipeline(self._engine, rig)
         self._method = method
 
     @property
@@ -140,11 +140,11 @@ class Explainer:
         return LabelExplanation(name, probability, activation[inside], cut, figures)
 
     def _answer(self, k: int) -> Answer:
-        temperature = self._engine.manifest.temperature["both"]
+        manifest = self._engine.manifest
 
         def answer(visible: Floats, thermal: Floats) -> float:
-            logit = float(self._engine.infer(visible, thermal).logits[0, k]) / temperature
-            return float((1 + np.tanh(logit / 2)) / 2)
+            logits = self._engine.infer(visible, thermal).logits
+            return float(manifest.probabilities(logits, Mode.BOTH)[0, k])
 
         return answer
 

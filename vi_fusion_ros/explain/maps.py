@@ -43,7 +43,8 @@ class Saliency(NamedTuple):
 def class_activation(classifier: Classifier, visible: Floats, thermal: Floats, label: int) -> Floats:
     """Where the last features speak for the label: Grad-CAM (Selvaraju et al., ICCV 2017), negative parts cut off.
 
-    For the dense head, which is linear in these features, it is the class activation map of Zhou et al. (CVPR 2016).
+    The scores of objects' centres are linear in these features: for them it is the class activation map of Zhou et al.
+    (CVPR 2016).
 
     Args:
         classifier: of the model.
@@ -51,7 +52,7 @@ def class_activation(classifier: Classifier, visible: Floats, thermal: Floats, l
         thermal: (1, 1, H, W), 0 to 1.
         label: index of the label.
     """
-    cam = LayerGradCam(classifier, classifier.network.deepen)
+    cam = LayerGradCam(classifier, classifier.features)
     found = cam.attribute(_tensors(visible, thermal), target=label, relu_attributions=True)
     return _resized(found[0, 0], visible.shape[2:])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import array
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -237,20 +238,39 @@ def _cv_bridge(encoding: str) -> Any:
         raise ImageError(
             f"image encoding '{encoding}' is not supported; expected {', '.join(PLAIN_ENCODINGS)}; {others}"
         )
+    cv_bridge, fault = _load_cv_bridge()
+    if cv_bridge is None:
+        raise ImageError(
+            f"image encoding '{encoding}' needs the package cv_bridge, which {fault}; without it: "
+            f"{', '.join(PLAIN_ENCODINGS)}"
+        )
+    return cv_bridge
+
+
+@cache  # a module that fails is not loaded again for every image
+def _load_cv_bridge() -> tuple[Any, str]:
+    """cv_bridge, or None and why not."""
     try:
         import cv_bridge
-    except ImportError as error:
-        raise ImageError(
-            f"image encoding '{encoding}' needs the package cv_bridge, which is not installed (apt: "
-            f"ros-$ROS_DISTRO-cv-bridge); without it: {', '.join(PLAIN_ENCODINGS)}"
-        ) from error
-    return cv_bridge
+    except ModuleNotFoundError as error:
+        if error.name == "cv_bridge":
+            return None, "is not installed (apt: ros-$ROS_DISTRO-cv-bridge)"
+        return None, f"cannot be loaded ({_one_line(error)})"
+    except Exception as error:  # built for another NumPy or OpenCV it raises whatever it meets
+        return None, f"cannot be loaded ({_one_line(error)})"
+    return cv_bridge, ""
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _decode_with_cv_bridge(msg: Any) -> Image:
     cv_bridge = _cv_bridge(msg.encoding)
     try:
         image: Image = cv_bridge.CvBridge().imgmsg_to_cv2(msg, desired_encoding="bgr8")
-    except (cv_bridge.CvBridgeError, cv2.error, TypeError, ValueError, KeyError) as error:
-        raise ImageError(f"image encoding '{msg.encoding}' cannot be decoded by cv_bridge: {error}") from error
+    except Exception as error:  # its compiled part is loaded here, and may fail as it does when it is imported
+        raise ImageError(
+            f"image encoding '{msg.encoding}' cannot be decoded by cv_bridge: {_one_line(error)}"
+        ) from error
     return image

@@ -1,16 +1,16 @@
 """What is in the scene: two pretrained branches at half resolution, attention between them, boxes and presence.
 
-    visible (N, 3, H/2, W/2)             thermal (N, 1, H/2, W/2)
-      │ EfficientNet-Lite0, blocks 0 to 10  │ the same, weights of its own
-    24 at H/8, 40 at H/16, 112 at H/32   24 at H/8, 40 at H/16, 112 at H/32
-      └──────────────┬──────────────────────┘   features of a camera that is missing (all zeros) are zeros
-          CrossModalAttention at each stride
-                     │ 1×1 convolutions, top down, added (feature pyramid, Lin et al., CVPR 2017)
-            (N, 96, H/32, W/32) ──> (N, 64, H/16, W/16) ──> (N, 48, H/8, W/8)
-                     │ score map, smooth maximum                 │ RepConv, 1×1
-                     │                                           ├─ C scores of an object's centre (Zhou et al., 2019)
-                     │                                           └─ 4 C distances to the sides of its box
-                     └── presence (N, C) = weighted sum of both maps' smooth maxima
+visible (N, 3, H/2, W/2)             thermal (N, 1, H/2, W/2)
+│ EfficientNet-Lite0, blocks 0 to 10  │ the same, weights of its own
+24 at H/8, 40 at H/16, 112 at H/32   24 at H/8, 40 at H/16, 112 at H/32
+└──────────────┬──────────────────────┘   features of a camera that is missing (all zeros) are zeros
+CrossModalAttention at each stride
+│ 1×1 convolutions, top down, added (feature pyramid, Lin et al., CVPR 2017)
+(N, 96, H/32, W/32) ──> (N, 64, H/16, W/16) ──> (N, 48, H/8, W/8)
+│ score map, smooth maximum                 │ RepConv, 1×1
+│                                           ├─ C scores of an object's centre (Zhou et al., 2019)
+│                                           └─ 4 C distances to the sides of its box
+└── presence (N, C) = weighted sum of both maps' smooth maxima
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _PYRAMID = (48, 64, 96)
 _RARE = 0.01
 """Score of an object's centre in an untrained network, as a probability: most places have none (Lin et al., 2017)."""
 _LARGEST_EXPONENT = 4.5
+_CENTRES_SHARE = 0.85
+"""Share of the object map in presence: on sets that were set aside it is right more often than the score map, which
+learns places by heart (docs/model.md)."""
 
 
 class Perception(NamedTuple):
@@ -68,6 +71,23 @@ class SmoothMax(nn.Module):
         return (flat * torch.softmax(flat * self.sharpness, 2)).sum(2)
 
 
+class PresenceFromMap(nn.Module):
+    """A logit of presence from a score map: its smooth maximum, scaled and shifted for each label.
+
+    Shapes: (N, C, h, w) to (N, C).
+    """
+
+    def __init__(self, classes: int, sharpness: float) -> None:
+        super().__init__()
+        self.pool = SmoothMax(classes, sharpness)
+        self.scale = nn.Parameter(torch.ones(classes))
+        self.shift = nn.Parameter(torch.ones(classes))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Logits."""
+        return self.pool(scores) * self.scale + self.shift
+
+
 class PerceptionNet(nn.Module):
     """The network drawn at the top of this file.
 
@@ -93,11 +113,9 @@ class PerceptionNet(nn.Module):
         self.score = nn.Conv2d(coarse, classes, 1)
         self.centre = nn.Conv2d(fine, classes, 1)
         self.sides = nn.Conv2d(fine, 4 * classes, 1)
-        self.pool_scores = SmoothMax(classes, 4.0)
-        self.pool_centres = SmoothMax(classes, 2.0)
-        self.score_weight = nn.Parameter(torch.ones(classes))
-        self.centre_weight = nn.Parameter(torch.full((classes,), 0.3))
-        self.presence_bias = nn.Parameter(torch.full((classes,), 1.0))
+        self.presence_of_scores = PresenceFromMap(classes, 4.0)
+        self.presence_of_centres = PresenceFromMap(classes, 2.0)
+        self.drop = nn.Dropout2d(0.2)
         self.illuminate = nn.Linear(2 * CHANNELS[0] + coarse, 2)
         nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
         nn.init.normal_(self.sides.weight, std=1e-3)
@@ -109,24 +127,26 @@ class PerceptionNet(nn.Module):
             visible: (N, 3, H/2, W/2) float32 RGB, 0 to 1, half the network's resolution; zeros where missing.
             thermal: (N, 1, H/2, W/2) float32, likewise. Sides are multiples of 16.
         """
+        return self.with_both_logits(visible, thermal)[0]
+
+    def with_both_logits(self, visible: Tensor, thermal: Tensor) -> tuple[Perception, Tensor, Tensor]:
+        """As ``forward``, and the logits (N, C) of the object map and of the score map, each of which is trained."""
         seen = _where_present(self.visible_branch(visible), visible)
         warm = _where_present(self.thermal_branch(thermal), thermal)
         fine, middle, coarse = (
-            lateral(attend(v, t))
-            for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
+            lateral(attend(v, t)) for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
         )
         coarse = self.coarse(coarse)
         middle = self.middle(middle + _twice(self.to_middle(coarse)))
         fine = self.fine(fine + _twice(self.to_fine(middle)))
         centres = self.centre(fine)
         sides = torch.exp(self.sides(fine).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)) * STRIDE
-        logits = (
-            self.pool_scores(self.score(coarse)) * self.score_weight
-            + self.pool_centres(centres) * self.centre_weight
-            + self.presence_bias
-        )
+        from_centres = self.presence_of_centres(centres)
+        from_scores = self.presence_of_scores(self.score(self.drop(coarse)))
+        logits = _CENTRES_SHARE * from_centres + (1 - _CENTRES_SHARE) * from_scores
         means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
-        return Perception(logits, self.illuminate(torch.cat(means, 1)), torch.cat((centres, sides), 1))
+        made = Perception(logits, self.illuminate(torch.cat(means, 1)), torch.cat((centres, sides), 1))
+        return made, from_centres, from_scores
 
 
 def _where_present(features: tuple[Tensor, ...], image: Tensor) -> list[Tensor]:

@@ -1,13 +1,49 @@
-"""A node that is spun by a thread beside the one that works, and let go of without a race."""
+"""Spinning that nothing ends but its owner, also in a thread beside the one that works."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.node import Node
 
+from vi_fusion_ros.errors import one_line, sentence
+
 _LOOK_EVERY_S = 0.1
+_PAUSE_S = 0.1
+
+
+def spin_once(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
+    """Serve one callback, or return after a tenth of a second. What a callback raises is reported.
+
+    What the executor itself raises is reported too, and followed by a pause: it would raise the same again at once, and
+    the loop around this would take a whole core and fill the log.
+
+    Args:
+        executor: with its nodes.
+        report: takes one sentence; must not raise.
+
+    Raises:
+        ExternalShutdownException: the context was shut down.
+    """
+    try:
+        handler, _, _ = executor.wait_for_ready_callbacks(_LOOK_EVERY_S)
+    except (TimeoutException, ShutdownException):
+        return
+    except ExternalShutdownException:
+        raise
+    except Exception as error:
+        report(f"the executor failed: {sentence(error)}")
+        time.sleep(_PAUSE_S)
+        return
+    handler()
+    raised = handler.exception()
+    if isinstance(raised, ExternalShutdownException):
+        raise raised
+    if raised is not None:
+        report(f"{type(raised).__name__} in a callback: {one_line(raised)}")
 
 
 class Spinner:
@@ -37,8 +73,6 @@ class Spinner:
     def _spin(self) -> None:
         while not self._done.is_set():
             try:
-                self._executor.spin_once(timeout_sec=_LOOK_EVERY_S)
+                spin_once(self._executor, self._node.get_logger().error)
             except ExternalShutdownException:
                 return
-            except Exception as error:  # of a callback: the others go on
-                self._node.get_logger().error(f"{type(error).__name__} in a callback: {error}")

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vi_fusion_ros.objects import as_json
 from vi_fusion_ros.types import FusionResult, Image
 
 _PART = ".part"
@@ -86,6 +87,7 @@ def _describe(result: FusionResult) -> dict[str, Any]:
             for camera, frame in (("visible", pair.visible), ("thermal", pair.thermal))
         },
         "labels": {s.label: {"probability": s.probability, "present": s.present} for s in result.scores},
+        "objects": [as_json(found) for found in result.objects],
         "illumination": result.illumination,
         "illumination_probability": result.illumination_probability,
         "thermal_attention": result.thermal_attention,

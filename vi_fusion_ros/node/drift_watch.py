@@ -9,41 +9,46 @@ from collections.abc import Callable
 
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.worker import Worker
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.registration import RegistrationManager
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftReport, DriftState
 from vi_fusion_ros.types import FramePair
 
 _PATIENCE_S = 0.5  # for one look
+_NONE = -1  # a revision that no rig has
 
 
 class DriftWatch:
-    """Feeds a DriftMonitor with some of the pairs and puts its corrections in force.
+    """Feeds a DriftMonitor with some of the pairs and applies its corrections; starts anew with each rig that is set.
 
     Args:
-        rig: the registration that is watched.
+        registrations: says which rig is watched, and takes the corrections.
         mode: ``monitor`` or ``correct``.
         rate_hz: how many pairs a second are looked at.
         fusing: held while a pair is fused; the monitor does its work in between, within half a second.
-        put_in_force: takes a registration that is ready, called on the monitor's thread.
         on_error: takes exceptions; must not raise.
     """
 
     def __init__(
         self,
-        rig: Rig,
+        registrations: RegistrationManager,
         mode: str,
         rate_hz: float,
         fusing: threading.Lock,
-        put_in_force: Callable[[Registration], None],
         on_error: Callable[[Exception], None],
     ) -> None:
-        self._monitor = DriftMonitor(rig, mode == "correct", self._let_fusing_go_first)
+        self._registrations, self._mode = registrations, mode
+        self._monitor: DriftMonitor | None = None
         self._fusing, self._patience_ends_s, self._closing = fusing, 0.0, False
         self._period_ns, self._due_ns = round(1e9 / rate_hz), 0
-        self._put_in_force = put_in_force
         self._worker: Worker[FramePair] = Worker(self._look, lambda: None, on_error, depth=1)
-        self.report = DriftReport(DriftState.STARTING)
+        self._told = (_NONE, DriftReport(DriftState.STARTING))
         self._worker.start()
+
+    @property
+    def report(self) -> DriftReport:
+        """What is known of the rig that applies now."""
+        revision, report = self._told
+        return report if revision == self._registrations.current().revision else DriftReport(DriftState.STARTING)
 
     def offer(self, pair: FramePair) -> None:
         """Give a pair of the frame path; most are not looked at. Costs next to nothing."""
@@ -68,12 +73,15 @@ class DriftWatch:
         assert pair.visible is not None
         assert pair.thermal is not None
         visible, thermal = pair.visible.image, pair.thermal.image
+        applied = self._registrations.current()
+        if self._monitor is None or applied.revision != self._told[0]:
+            self._monitor = DriftMonitor(applied.rig, self._mode == "correct", self._let_fusing_go_first)
+            self._told = (applied.revision, DriftReport(DriftState.STARTING))
         report = self._monitor.update(visible, thermal, pair.visible.stamp_ns / 1e9)
         if report.changed:
-            registration = Registration(self._monitor.corrected())
-            registration.prepare((thermal.shape[1], thermal.shape[0]), (visible.shape[1], visible.shape[0]))
-            self._put_in_force(registration)
-        self.report = report
+            sizes = (thermal.shape[1], thermal.shape[0]), (visible.shape[1], visible.shape[0])
+            self._registrations.correct(applied.revision, self._monitor.corrected(), *sizes)
+        self._told = (applied.revision, report)
 
 
 def fill(status: FusionStatus, watch: DriftWatch | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,20 +21,24 @@ from rclpy.parameter import Parameter
 
 from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.select import Wanted, select_engine
+from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, services
+from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, runner, services
+from vi_fusion_ros.node.background_executor import spin_once
+from vi_fusion_ros.node.background_work import BackgroundWork
 from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
 from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import Surroundings
 from vi_fusion_ros.node.status.statistics import Statistics
-from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration.rig import Rig
-from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.node.teardown import take_down
+from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.health import CAMERAS
 from vi_fusion_ros.thermal import ThermalCamera
@@ -59,7 +64,7 @@ class FusionNode(LifecycleNode):
         self._fusing = threading.Lock()
         self._engine: Engine | None = None
         self._engine_state = "unloaded"
-        self._rig: Rig | None = None
+        self._registrations: RegistrationManager | None = None
         self._live_rig: LiveRig | None = None
         self._pipeline: FusionPipeline | None = None
         self._outputs: ResultPublishers | None = None
@@ -72,6 +77,8 @@ class FusionNode(LifecycleNode):
             1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._background = BackgroundWork(self)
+        self._reloading = False
         services.offer(self, self)
         self._refuse_impossible_transitions()
 
@@ -82,15 +89,23 @@ class FusionNode(LifecycleNode):
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load engine and rig, and offer the output topics."""
-        return self._transition(self._configure, "inactive")
+        return self._transition(self._configure, "inactive", undo=self._undo_configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start fusing; counters start again."""
-        return self._transition(self._activate, "active", then=lambda: super(FusionNode, self).on_activate(state))
+        managed = super().on_activate
+
+        def work() -> None:
+            self._activate()
+            _require_success(managed(state))
+
+        return self._transition(work, "active", undo=self._deactivate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe and finish the pair in hand."""
-        return self._transition(self._deactivate, "inactive", then=lambda: super(FusionNode, self).on_deactivate(state))
+        """Unsubscribe and finish the pair in hand. What raises is reported, and the rest ends all the same."""
+        managed = super().on_deactivate
+        steps = (self._deactivate, lambda: _require_success(managed(state)))
+        return self._transition(lambda: take_down(steps, self.count_error), "inactive")
 
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of engine and output topics."""
@@ -119,42 +134,72 @@ class FusionNode(LifecycleNode):
         Raises:
             ValueError: the node is not configured.
         """
-        if self._rig is None:
+        if self._registrations is None:
             raise ValueError(f"there is no registration while the node is {self._state}; configure it first")
-        self._put_rig_in_force(self._rig)
-        return f"registration is that of {self._rig.source} again"
+        self._registrations.reset()
+        return f"registration is that of {self._registrations.current().rig.source} again"
 
-    def reload_rig(self) -> str:
-        """Read the rig file again; the one in force stays where the file cannot be used.
+    async def reload_rig(self) -> str:
+        """Read the rig file again: geometry, radiometry and time offset. Where it cannot be used nothing changes.
 
         Raises:
             ValueError: the file cannot be used, or the node is not configured.
             OSError: the file cannot be read.
         """
-        if self._rig is None:
+        registrations, outputs = self._registrations, self._outputs
+        if registrations is None or outputs is None:
             raise ValueError(f"there is no rig while the node is {self._state}; configure it first")
         if self._settings["rig"] == live_rig.SOURCE:
             raise ValueError("there is no rig file to read: the rig is that of camera_info and TF, and follows them")
-        self._put_rig_in_force(self._load_rig())
-        return f"rig reloaded from {self._rig.source}"
+        rig = self._load_rig()
+        registration = await self._background.run(lambda: registrations.prepare(rig))
+        if self._registrations is not registrations:
+            raise ValueError("the node was cleaned up while the rig was prepared; nothing has changed")
+        radiometry = ThermalCamera(self._settings, rig.radiometry).radiometry  # refuses what cannot be
+        stopped = "" if radiometry or not outputs.offers_kelvin else "; no radiometry, so no ~/thermal_kelvin"
+        if radiometry:
+            outputs.offer_kelvin(True)  # before anything changes: it may fail
+        registrations.set_rig(rig, registration)
+        if not radiometry:
+            outputs.offer_kelvin(False)
+        if self._session is not None:
+            self._session.replace_rig_offset(rig.time_offset_ns)
+        return f"rig reloaded from {rig.source}{stopped}"
 
-    def reload_engine(self) -> str:
-        """Load the model again; the engine in force serves meanwhile, and stays where the model cannot be loaded.
+    async def reload_engine(self) -> str:
+        """Load the model again; the engine of before serves meanwhile, and stays where the model cannot be loaded.
 
         Raises:
-            ValueError: the model cannot be used, or the node is not configured.
+            ValueError: the model cannot be used, the node is not configured, or the engine is being loaded already.
             OSError: it cannot be read.
         """
         old = self._engine
-        if old is None or self._pipeline is None or self._outputs is None:
+        if old is None or self._registrations is None or self._outputs is None:
             raise ValueError(f"there is no engine while the node is {self._state}; configure it first")
-        engine = self._load_engine()
-        self._replace_pipeline(self._new_pipeline(engine, self._pipeline.registration, self._rig))
+        if self._reloading:
+            raise ValueError("the engine is being loaded already; wait for the answer")
+        self._reloading = True
+        try:
+            engine = await self._background.run(self._load_engine)
+        finally:
+            self._reloading = False
+        if self._engine is not old:
+            await self._close_aside(engine)
+            raise ValueError("the node was cleaned up while the engine was loaded; nothing has changed")
+        try:
+            self._replace_pipeline(self._new_pipeline(engine, self._registrations))
+        except Exception:
+            await self._close_aside(engine)
+            raise
         self._engine, self._outputs.model_id = engine, engine.manifest.model_id
-        old.close()
+        await self._close_aside(old)
         return f"engine: {engine.description} ({engine.manifest.model_id})"
 
-    def capture(self) -> str:
+    async def _close_aside(self, engine: Engine) -> None:
+        """Free an engine off the executor: a builder that it has is waited for."""
+        await self._background.run(lambda: take_down([engine.close], self.count_error))
+
+    async def capture(self) -> str:
         """Write the latest pair, its result and the status below ``capture.folder``.
 
         Raises:
@@ -165,7 +210,8 @@ class FusionNode(LifecycleNode):
         if result is None:
             raise ValueError("there is nothing to capture: no result has been made since the node became active")
         folder = Path(self._settings["capture.folder"] or capture.default_folder())
-        return f"captured {capture.write_capture(folder, result, to_plain(self._status()))}"
+        status = to_plain(self._status())
+        return f"captured {await self._background.run(lambda: capture.write_capture(folder, result, status))}"
 
     def count_error(self, sentence: str) -> None:
         """Count an error and log it, the same sentence at most every few seconds."""
@@ -192,14 +238,14 @@ class FusionNode(LifecycleNode):
         service.callback = answer
 
     def _transition(
-        self, work: Callable[[], None], state: str, then: Callable[[], Any] | None = None
+        self, work: Callable[[], None], state: str, undo: Callable[[], None] = lambda: None
     ) -> TransitionCallbackReturn:
         try:
             work()
-            if then is not None:
-                then()
         except Exception as error:  # rclpy answers an exception here by finalising the node
-            self._fault = str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}"
+            undo()
+            self._fault = sentence(error)
+            self._statistics.error(self._fault)
             self.get_logger().error(f"cannot become {state}: {self._fault}")
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
@@ -214,17 +260,19 @@ class FusionNode(LifecycleNode):
         self._engine_state = "failed"
         engine = self._load_engine()
         self._engine_state = "ready"
-        self._rig, self._engine = rig, engine
-        self._pipeline = self._new_pipeline(engine, Registration(rig), rig)
+        self._registrations, self._engine = RegistrationManager(rig), engine
+        self._pipeline = self._new_pipeline(engine, self._registrations)
+        kelvin = camera.radiometry is not None
         self._outputs = ResultPublishers(
-            self, engine.manifest.model_id, settings["output.compressed"], camera.radiometry, self.count_error
+            self, engine.manifest.model_id, settings["output.compressed"], kelvin, self.count_error
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:
         assert self._pipeline is not None
         assert self._outputs is not None
-        assert self._rig is not None
+        assert self._registrations is not None
+        self._registrations.reset()  # the drift monitor starts without a correction
         self._statistics = Statistics()
         self._session = Session(
             self,
@@ -233,24 +281,28 @@ class FusionNode(LifecycleNode):
             self._settings,
             self._statistics,
             self.count_error,
-            self._rig.time_offset_ns,
-            self._drift_watch(self._rig),
+            self._registrations.current().rig.time_offset_ns,
             self._fusing,
         )
+        self._session.drift = self._drift_watch(self._registrations)
         if self._settings["rig"] == live_rig.SOURCE:
-            self._follow_topics(self._session)
+            self._follow_topics(self._session, self._registrations)
+        unused = declaration.unused_qos(self)
+        if unused:
+            self.get_logger().warning(
+                f"qos_overrides of {', '.join(unused)} change nothing: there is no such topic here"
+            )
 
-    def _follow_topics(self, session: Session) -> None:
+    def _follow_topics(self, session: Session, registrations: RegistrationManager) -> None:
         """Leave thermal images out until there is a rig of camera_info and TF, and follow these."""
         session.registered = False
 
-        def put_in_force(rig: Rig) -> None:
-            self._put_rig_in_force(rig)
+        def on_applied(rig: Rig) -> None:
             session.registered = True
             self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
 
         plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
-        self._live_rig = LiveRig(self, session.topics, plane_m, put_in_force)
+        self._live_rig = LiveRig(self, session.topics, plane_m, registrations, on_applied, self._on_rig_error)
         session.on_camera_info = self._live_rig.on_camera_info
 
     def _load_rig(self) -> Rig:
@@ -264,32 +316,16 @@ class FusionNode(LifecycleNode):
     def _load_engine(self) -> Engine:
         logger = self.get_logger()
         model = Path(self._settings["model"] or default_model())
-        return select_engine(model, _engine_wanted(self._settings), logger.info, logger.warning)
+        return select_engine(model, engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
 
-    def _drift_watch(self, rig: Rig) -> DriftWatch | None:
-        def put_in_force(registration: Registration) -> None:
-            if self._pipeline is not None:
-                self._pipeline.registration = registration
-
-        put_in_force(Registration(rig))  # what was corrected before is forgotten
-        mode = self._settings["drift.mode"]
+    def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
+        mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
         if mode == "off":
             return None
-        return DriftWatch(rig, mode, self._settings["drift.rate"], self._fusing, put_in_force, self._on_drift_error)
+        return DriftWatch(registrations, mode, rate_hz, self._fusing, self._on_drift_error)
 
-    def _put_rig_in_force(self, rig: Rig) -> None:
-        self._rig = rig
-        session = self._session
-        if session is not None and session.drift is not None:
-            session.drift.close()
-        drift = self._drift_watch(rig)
-        if session is not None:
-            session.drift = drift
-            session.replace_rig_offset(rig.time_offset_ns)
-
-    def _new_pipeline(self, engine: Engine, registration: Registration, rig: Rig | None) -> FusionPipeline:
-        camera = ThermalCamera(self._settings, rig.radiometry if rig else None)
-        return FusionPipeline(engine, registration, camera.tone_mapper(), camera, self._settings["visible.denoise"])
+    def _new_pipeline(self, engine: Engine, registrations: RegistrationManager) -> FusionPipeline:
+        return build_pipeline(engine, registrations, self._settings)
 
     def _replace_pipeline(self, pipeline: FusionPipeline) -> None:
         self._pipeline = pipeline
@@ -304,21 +340,26 @@ class FusionNode(LifecycleNode):
     def _on_drift_error(self, error: Exception) -> None:
         self.count_error(f"drift monitor: {error}")
 
+    def _on_rig_error(self, error: Exception) -> None:
+        self.count_error(f"registration from {live_rig.SOURCE}: {error}")
+
     def _deactivate(self) -> None:
-        if self._live_rig is not None:
-            self._live_rig.close()
-            self._live_rig = None
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """End what runs while active, whatever raises: nothing of it may go on in a node that says it is inactive."""
+        running = [part for part in (self._live_rig, self._session) if part is not None]
+        self._live_rig = self._session = None
+        take_down([part.close for part in running], self.count_error)
+
+    def _undo_configure(self) -> None:
+        failed = self._engine_state == "failed"
+        self._clean_up()
+        if failed:
+            self._engine_state = "failed"
 
     def _clean_up(self) -> None:
-        if self._outputs is not None:
-            self._outputs.destroy()
-        if self._engine is not None:
-            self._engine.close()
-        self._engine = self._rig = self._pipeline = self._outputs = None
+        outputs, engine = self._outputs, self._engine
+        self._engine = self._registrations = self._pipeline = self._outputs = None
         self._engine_state = "unloaded"
+        take_down([*([outputs.destroy] if outputs else []), *([engine.close] if engine else [])], self.count_error)
 
     def _shut_down(self) -> None:
         self._deactivate()
@@ -327,13 +368,14 @@ class FusionNode(LifecycleNode):
     def _on_set_parameters(self, requested: list[Parameter]) -> SetParametersResult:
         try:
             changed = declaration.changes(requested, configured=self._state in ("inactive", "active"))
-            if self._rig is not None:
-                ThermalCamera({**self._settings, **changed}, self._rig.radiometry)  # refuses what cannot be
+            if self._registrations is not None:
+                rig = self._registrations.current().rig
+                ThermalCamera({**self._settings, **changed}, rig.radiometry)  # refuses what cannot be
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings.update(changed)
-        if self._pipeline is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
-            self._replace_pipeline(self._new_pipeline(self._engine, self._pipeline.registration, self._rig))
+        if self._registrations is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
+            self._replace_pipeline(self._new_pipeline(self._engine, self._registrations))
         if self._session is not None:
             self._session.apply(self._settings)
         return SetParametersResult(successful=True)
@@ -373,19 +415,25 @@ class FusionNode(LifecycleNode):
         return status
 
     def _registration(self) -> str:
-        if self._rig is None:
+        if self._registrations is None:
             return ""
         if self._session is not None and not self._session.registered and self._live_rig is not None:
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
-        return self._rig.source
+        return self._registrations.current().rig.source
 
     def destroy_node(self) -> None:
-        """Stop fusing, then take the node off the graph."""
-        self._shut_down()
+        """Stop fusing and end every thread, then take the node off the graph."""
+        take_down((self._shut_down, self._background.close), self.count_error)
         super().destroy_node()
 
 
-def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+def _require_success(outcome: TransitionCallbackReturn) -> None:
+    if outcome != TransitionCallbackReturn.SUCCESS:
+        raise ValueError("a managed entity of the node refused the transition")
+
+
+def engine_wanted(settings: Mapping[str, Any]) -> Wanted:
+    """What the node's parameters ask of the engine."""
     cache = settings["engine.cache_dir"]
     return Wanted(
         backend=settings["backend"],
@@ -397,32 +445,29 @@ def _engine_wanted(settings: Mapping[str, Any]) -> Wanted:
     )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    node = FusionNode()
+def main(args: list[str] | None = None, make: Callable[[], FusionNode] = FusionNode) -> int:
+    """Run the node, made by ``make``, until it is interrupted; returns the exit status."""
+    entries = [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
+    description = "Pairs, registers, fuses and classifies the images of a visible and a thermal camera."
+    return runner.run("fusion_node", description, entries, args, make, _serve)
+
+
+def _serve(node: FusionNode, stop: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        node.autostart()
-        spin(executor, node.count_error)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    node.autostart()
+    spin(executor, node.count_error, stop)
+    return 0
 
 
-def spin(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
-    """Spin until shutdown; an exception from a callback is reported and spinning goes on."""
-    while rclpy.ok():
+def spin(executor: SingleThreadedExecutor, report: Callable[[str], None], stop: threading.Event) -> None:
+    """Spin until ``stop`` or shutdown; an exception from a callback is reported and spinning goes on."""
+    while rclpy.ok() and not stop.is_set():
         try:
-            executor.spin_once()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            raise
-        except Exception as error:
-            report(f"{type(error).__name__} in a callback: {error}")
+            spin_once(executor, report)  # a signal is taken between two of them
+        except ExternalShutdownException:
+            return
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,9 @@
-"""A rig from topics: lenses from both cameras' CameraInfo, how the cameras lie from TF. docs/registration.md."""
+"""A rig from topics: lenses from both cameras' CameraInfo, extrinsics from TF. docs/registration.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
 
+from vi_fusion_ros.node.camera_info import is_rectified, lens_of, rectification
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.transforms import Transforms
-from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.node.worker import Worker
+from vi_fusion_ros.registration import RegistrationManager, Rig
+from vi_fusion_ros.registration.planar import corners, transform
 from vi_fusion_ros.registration.rig import Camera as Lens
-from vi_fusion_ros.registration.rig import Size
-from vi_fusion_ros.registration.warp import Registration
+from vi_fusion_ros.registration.rig import Extrinsics, Matrix, Size
 from vi_fusion_ros.sync.health import CAMERAS, Camera
 
 SOURCE = "camera_info"
@@ -24,43 +28,64 @@ SOURCE = "camera_info"
 DEFAULT_PLANE_M = 10.0
 
 _PERIOD_S = 0.2
-_SAME = 1e-6  # entries of the homography; what changes less is noise of TF
-_PINHOLE = ("plumb_bob", "rational_polynomial", "")
+_SAME_PX = 1 / 32  # visible pixels at the corners: the resolution of the maps; what changes less is noise of TF
 _KEEP_TF = 100  # messages; many nodes publish to /tf_static, each once
 
 
 class LiveRig:
-    """Puts a rig in force as soon as both CameraInfos and a transform are there, and again when they change.
+    """Applies a rig as soon as both CameraInfos and a transform are there, and again when they change.
+
+    The executor only collects messages. The maps, which take up to seconds, are computed once, on a thread of this
+    object, and handed over ready.
 
     Args:
         node: owns the subscriptions to /tf and /tf_static.
         topics: names of the image topics, for what is said, and because images of ``image_rect…`` have no distortion.
         plane_distance_m: of the plane that the homography is for.
-        put_in_force: takes a rig, called by the node's executor.
+        registrations: takes the rig.
+        on_applied: called after that, on the thread of this object.
+        on_error: takes unexpected exceptions of that thread; must not raise.
 
     Raises:
         ValueError: the package tf2_msgs is missing.
     """
 
     def __init__(
-        self, node: Node, topics: dict[Camera, str], plane_distance_m: float, put_in_force: Callable[[Rig], None]
+        self,
+        node: Node,
+        topics: dict[Camera, str],
+        plane_distance_m: float,
+        registrations: RegistrationManager,
+        on_applied: Callable[[Rig], None],
+        on_error: Callable[[Exception], None],
     ) -> None:
         message_type = require_packages()
-        self._node, self._topics, self._put_in_force = node, topics, put_in_force
-        self._plane_distance_m = plane_distance_m
+        self._node, self._topics, self._plane_distance_m = node, topics, plane_distance_m
+        self._registrations, self._on_applied = registrations, on_applied
         self._infos: dict[Camera, CameraInfo] = {}
         self._transforms = Transforms()
-        self._rig: Rig | None = None
+        self._wanted: Rig | None = None
         self._news = True
-        self.fault = ""
-        """What is missing, one sentence; empty while a rig made of the latest messages is in force."""
+        self._missing = self._unusable = ""
+        self._worker: Worker[Rig] = Worker(self._apply, lambda: None, on_error, depth=1)
+        self._undo: list[Callable[[], object]] = [self._worker.stop]
         static = QoSProfile(depth=_KEEP_TF, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = [
-            node.create_subscription(message_type, "/tf_static", self._on_transforms, static),
-            node.create_subscription(message_type, "/tf", self._on_transforms, QoSProfile(depth=_KEEP_TF)),
-        ]
-        # Not at once: transforms come many at a time, and all of /tf. Simulated time may stand still.
-        self._timer = node.create_timer(_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        try:
+            for topic, profile in (("/tf_static", static), ("/tf", QoSProfile(depth=_KEEP_TF))):
+                subscription = node.create_subscription(message_type, topic, self._on_transforms, profile)
+                self._undo.append(partial(node.destroy_subscription, subscription))
+            # Not at once: transforms come many at a time, and all of /tf. Simulated time may stand still.
+            timer = node.create_timer(_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self._undo.append(partial(node.destroy_timer, timer))
+            self._worker.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def fault(self) -> str:
+        """Why no rig of the latest messages applies, one sentence; empty where one does or is being prepared."""
+        return self._missing or self._unusable
 
     def on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
         """Take in a CameraInfo that differs from the last one."""
@@ -68,10 +93,9 @@ class LiveRig:
         self._news = True
 
     def close(self) -> None:
-        """Take the subscriptions off the graph."""
-        self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        """Take the subscriptions off the graph and end the thread; what it has in hand is finished."""
+        undo, self._undo = self._undo, []
+        take_down(reversed(undo), self._node.get_logger().error)
 
     def _on_transforms(self, message: Any) -> None:
         self._transforms.add(message.transforms)
@@ -82,57 +106,72 @@ class LiveRig:
             return
         self._news = False
         try:
-            rig = self._made()
-            changed = self._rig is None or not _alike(rig, self._rig)
-            if changed:
-                self._require_overlap(rig)
+            rig = self._rig()
         except ValueError as error:
-            if self.fault != str(error):
-                self._node.get_logger().warning(f"registration from camera_info: {error}")
-            self.fault = str(error)
+            self._missing = self._said(self._missing, error)
             return
-        self.fault = ""
-        if changed:
-            self._rig = rig
-            self._put_in_force(rig)
+        self._missing = ""
+        if self._wanted is None or not alike(rig, self._wanted):
+            self._wanted = rig
+            self._worker.submit(rig)
 
-    def _made(self) -> Rig:
+    def _rig(self) -> Rig:
+        """The rig of the latest messages."""
         lenses: dict[Camera, Lens] = {}
         sizes: dict[Camera, Size] = {}
+        turned: dict[Camera, Matrix] = {}
         for camera in CAMERAS:
             topic = self._topics[camera]
             info = self._infos.get(camera)
             if info is None:
                 raise ValueError(f"no camera_info of the {camera} camera yet; it belongs to {topic}")
             try:
-                lenses[camera], sizes[camera] = lens_of(info, rectified=_is_rectified(topic))
+                lenses[camera], sizes[camera] = lens_of(info, is_rectified(topic))
+                turned[camera] = rectification(info, is_rectified(topic))
             except ValueError as error:
                 raise ValueError(f"camera_info of the {camera} camera: {error}") from None
         thermal, visible = (self._infos[camera].header.frame_id for camera in ("thermal", "visible"))
-        extrinsics = self._transforms.between(visible, thermal)
-        if extrinsics is None:
+        between = self._transforms.between(visible, thermal)
+        if between is None:
             raise ValueError(
-                f"no transform from {thermal} to {visible} on /tf_static or /tf; publish how the cameras lie, or name "
-                "a rig file"
+                f"no transform from {thermal} to {visible} on /tf_static or /tf; publish where the cameras are, or "
+                "name a rig file"
             )
+        extrinsics = Extrinsics(
+            turned["visible"] @ between.rotation @ turned["thermal"].T, turned["visible"] @ between.translation_m
+        )
         rig = Rig(
             np.eye(3), sizes["thermal"], sizes["visible"], SOURCE, lenses["thermal"], lenses["visible"], extrinsics
         )
         return rig.at(self._plane_distance_m)
 
-    def _require_overlap(self, rig: Rig) -> None:
-        assert rig.thermal_size is not None
-        assert rig.visible_size is not None
-        thermal, visible = (self._infos[camera].header.frame_id for camera in ("thermal", "visible"))
+    def _apply(self, rig: Rig) -> None:
+        """On the thread of this object: make the maps, look whether they are of any use, and hand them over."""
         try:
-            overlap = Registration(rig).prepare(rig.thermal_size, rig.visible_size).overlap
+            registration = self._registrations.prepare(rig)
+            overlap = registration.overlap
         except np.linalg.LinAlgError:  # the plane is seen edge on
             overlap = 0.0
+        except Exception:
+            self._wanted = None  # the same messages may do later
+            raise
         if overlap == 0:
-            raise ValueError(
+            thermal, visible = (self._infos[camera].header.frame_id for camera in ("thermal", "visible"))
+            error = ValueError(
                 f"with the transform from {thermal} to {visible} the cameras see nothing in common at "
                 f"{self._plane_distance_m:g} m; are the frame ids those of optical frames (x right, y down, z ahead)?"
             )
+            self._unusable = self._said(self._unusable, error)
+            return
+        self._unusable = ""
+        self._registrations.set_rig(rig, registration)
+        self._on_applied(rig)
+
+    def _said(self, before: str, error: ValueError) -> str:
+        """The sentence, logged where it is another one than before."""
+        if str(error) != before:
+            self._node.get_logger().warning(f"registration from camera_info: {error}")
+        return str(error)
 
 
 def require_packages() -> Any:
@@ -150,60 +189,15 @@ def require_packages() -> Any:
     return TFMessage
 
 
-def lens_of(info: CameraInfo, rectified: bool) -> tuple[Lens, Size]:
-    """The lens that a CameraInfo describes, and the (width, height) of the images, with region and binning in it.
-
-    Args:
-        info: the message.
-        rectified: whether the images have their distortion taken out; then P counts, without its fourth column.
-
-    Raises:
-        ValueError: it describes no calibrated pinhole camera; one sentence.
-    """
-    matrix = np.array(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.array(info.k).reshape(3, 3)
-    name = "P" if rectified else "K"
-    if not matrix.any():
-        raise ValueError(f"{name} is all zeros, the camera is not calibrated; calibrate it, or name a rig file")
-    if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0 and matrix[2, 2] == 1):
-        raise ValueError(f"{name} is no camera matrix; expected fx and fy above 0")
-    if not info.header.frame_id:
-        raise ValueError("frame_id is empty; expected that of the camera's optical frame")
-    if not (info.width and info.height):
-        raise ValueError("width and height are 0; expected the size of the images in pixels")
-    distortion = np.zeros(5) if rectified else _distortion(info)
-    roi, bins = info.roi, np.maximum((info.binning_x, info.binning_y), 1)
-    if roi.width and roi.height:
-        matrix = matrix - np.array([[0, 0, roi.x_offset], [0, 0, roi.y_offset], [0, 0, 0]])
-    width, height = (roi.width or info.width) // bins[0], (roi.height or info.height) // bins[1]
-    return Lens(np.diag([1 / bins[0], 1 / bins[1], 1.0]) @ matrix, distortion), (int(width), int(height))
-
-
-def _distortion(info: CameraInfo) -> Any:
-    if info.distortion_model not in _PINHOLE:
-        raise ValueError(
-            f"distortion_model is '{info.distortion_model}'; expected plumb_bob or rational_polynomial. Rectify the "
-            "images first (image_rect), or name a rig file"
-        )
-    d = np.array(info.d, np.float64)
-    if len(d) not in (0, 4, 5, 8) or not np.isfinite(d).all():
-        raise ValueError(f"{len(d)} distortion coefficients; expected 0, 4, 5 or 8 finite ones")
-    return d if len(d) else np.zeros(5)
-
-
-def _is_rectified(topic: str) -> bool:
-    """By the names that image_pipeline gives: image_rect, image_rect_color, image_rect/compressed."""
-    return any(part.startswith("image_rect") for part in topic.split("/"))
-
-
-def _alike(one: Rig, other: Rig) -> bool:
-    """Whether two rigs make the same maps."""
+def alike(one: Rig, other: Rig) -> bool:
+    """Whether two rigs of camera_info make the same maps: the same lenses, and corners that lie in the same place."""
     lenses = (
         np.array_equal(a.matrix, b.matrix) and np.array_equal(a.distortion, b.distortion)
         for a, b in ((one.thermal_camera, other.thermal_camera), (one.visible_camera, other.visible_camera))
         if a is not None and b is not None
     )
-    sizes = (one.thermal_size, one.visible_size) == (other.thermal_size, other.visible_size)
-    scale = np.abs(other.H_thermal_to_visible).max()
-    return sizes and all(lenses) and np.allclose(
-        one.H_thermal_to_visible, other.H_thermal_to_visible, rtol=0, atol=_SAME * scale
-    )  # fmt: skip
+    sizes = (one.thermal_size, one.visible_size)
+    if one.thermal_size is None or sizes != (other.thermal_size, other.visible_size) or not all(lenses):
+        return False
+    places = (transform(rig.H_thermal_to_visible, corners(one.thermal_size)) for rig in (one, other))
+    return bool(np.abs(np.subtract(*places)).max() <= _SAME_PX)

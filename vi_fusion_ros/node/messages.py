@@ -8,7 +8,8 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from vi_fusion_ros.msg import FusedClassification, LabelScore
+from vi_fusion_ros.msg import DetectedObject, FusedClassification, LabelScore
+from vi_fusion_ros.objects import message_fields
 from vi_fusion_ros.types import Frame, FusionResult
 
 
@@ -38,6 +39,7 @@ def to_classification(result: FusionResult, model_id: str) -> FusedClassificatio
         mode=int(pair.mode),
         model_id=model_id,
         labels=[LabelScore(label=s.label, probability=s.probability, present=s.present) for s in result.scores],
+        objects=[DetectedObject(**message_fields(found)) for found in result.objects],
         illumination=result.illumination,
         illumination_probability=result.illumination_probability,
         visible_attention=1.0 - thermal_attention,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -13,11 +15,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from vi_fusion_ros import drawing
+from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.images.encodings import fill_compressed
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import FusedClassification
 from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.messages import to_classification, to_header
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.thermal import Radiometry
 from vi_fusion_ros.types import FusionResult
 from vi_fusion_ros.types import Image as Pixels
@@ -30,8 +34,11 @@ class ResultPublishers:
         node: the node that owns them.
         model_id: of the loaded model, for the classification.
         compressed: whether to offer ``~/fused/compressed`` too.
-        radiometry: of thermal counts; without one ``~/thermal_kelvin`` is not offered.
-        report: called with one sentence when a subscriber's QoS is incompatible.
+        kelvin: whether to offer ``~/thermal_kelvin``.
+        report: called with one sentence when a subscriber's QoS is incompatible or a topic cannot be published.
+
+    Raises:
+        Exception: a topic cannot be offered, for example for a QoS override that there is not; then none is.
     """
 
     def __init__(
@@ -39,84 +46,123 @@ class ResultPublishers:
         node: Node,
         model_id: str,
         compressed: bool,
-        radiometry: Radiometry | None,
+        kelvin: bool,
         report: Callable[[str], None],
     ) -> None:
-        self._radiometry = radiometry
         self._node = node
         self._report = report
         self.model_id = model_id
-        self._fused = self._publisher(Image, "~/fused")
-        self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
-        self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
-        self._classification = self._publisher(FusedClassification, "~/classification")
-        self._thermal = self._publisher(Image, "~/thermal_registered")
-        self._mask = self._publisher(Image, "~/thermal_mask")
-        self._kelvin = self._publisher(Image, "~/thermal_kelvin") if radiometry else None
-        self._attention = self._publisher(Image, "~/attention")
-        self._overlay = self._publisher(Image, "~/overlay")
+        self._all: list[Publisher] = []
+        self._kelvin: Publisher | None = None
+        self._kelvin_lock = threading.Lock()  # it comes and goes with the rig while results are published
+        try:
+            self._fused = self._publisher(Image, "~/fused")
+            self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
+            self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
+            self._classification = self._publisher(FusedClassification, "~/classification")
+            self._thermal = self._publisher(Image, "~/thermal_registered")
+            self._mask = self._publisher(Image, "~/thermal_mask")
+            self.offer_kelvin(kelvin)
+            self._attention = self._publisher(Image, "~/attention")
+            self._overlay = self._publisher(Image, "~/overlay")
+        except BaseException:
+            self.destroy()
+            raise
 
-    def publish(self, result: FusionResult, camera_info: CameraInfo | None, jpeg_quality: int) -> None:
-        """Publish a result.
+    @property
+    def offers_kelvin(self) -> bool:
+        """Whether ``~/thermal_kelvin`` is offered."""
+        return self._kelvin is not None
+
+    def offer_kelvin(self, offered: bool) -> None:
+        """Offer ``~/thermal_kelvin`` or take it off the graph."""
+        with self._kelvin_lock:
+            if offered and self._kelvin is None:
+                self._kelvin = self._publisher(Image, "~/thermal_kelvin")
+            elif not offered and self._kelvin is not None:
+                self._all.remove(self._kelvin)
+                self._node.destroy_publisher(self._kelvin)
+                self._kelvin = None
+
+    def publish(
+        self, result: FusionResult, camera_info: CameraInfo | None, radiometry: Radiometry | None, jpeg_quality: int
+    ) -> bool:
+        """Publish a result. A topic that fails is reported; the others get theirs.
 
         Args:
             result: what to publish.
-            camera_info: the latest one of the camera that the result is drawn in, None where there is none.
+            camera_info: of the frame that the result is drawn in, None where there is none.
+            radiometry: of the thermal image of this result, None where it is not known.
             jpeg_quality: of ``~/fused/compressed``, 1 to 100.
+
+        Returns:
+            False where somebody listens and no topic could be published.
         """
         header = to_header(result.pair.reference)
-        if _wanted(self._fused):
-            self._publish_image(self._fused, header, result.fused)
-        if _wanted(self._classification):
-            self._classification.publish(to_classification(result, self.model_id))
-        if camera_info is not None and _wanted(self._camera_info):
-            self._camera_info.publish(_with_header(camera_info, header))
-        if self._compressed is not None and _wanted(self._compressed):
-            self._compressed.publish(fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality))
-        if result.thermal_registered is not None and _wanted(self._thermal):
-            self._publish_image(self._thermal, header, result.thermal_registered)
-        if result.mask is not None and _wanted(self._mask):
-            self._publish_image(self._mask, header, result.mask)
-        if self._kelvin is not None and _wanted(self._kelvin):
-            self._publish_kelvin(result, header)
-        if _wanted(self._attention):
-            self._publish_image(self._attention, header, drawing.attention_grey(result))
-        if _wanted(self._overlay):
-            self._publish_image(self._overlay, header, drawing.overlay(result))
+        outcomes = [
+            self._offer(self._fused, lambda: _image(header, result.fused)),
+            self._offer(self._classification, lambda: to_classification(result, self.model_id)),
+        ]
+        if camera_info is not None:
+            outcomes.append(self._offer(self._camera_info, lambda: _with_header(camera_info, header)))
+        outcomes.append(
+            self._offer(
+                self._compressed,
+                lambda: fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality),
+            )
+        )
+        registered, mask = result.thermal_registered, result.mask
+        if registered is not None:
+            outcomes.append(self._offer(self._thermal, lambda: _image(header, registered)))
+            if radiometry is not None:
+                kelvin = partial(_in_kelvin, registered, mask, radiometry)
+                with self._kelvin_lock:
+                    outcomes.append(self._offer(self._kelvin, lambda: _image(header, kelvin())))
+        if mask is not None:
+            outcomes.append(self._offer(self._mask, lambda: _image(header, mask)))
+        outcomes.append(self._offer(self._attention, lambda: _image(header, drawing.attention_grey(result))))
+        outcomes.append(self._offer(self._overlay, lambda: _image(header, drawing.overlay(result))))
+        return True in outcomes or False not in outcomes
 
-    @staticmethod
-    def _publish_image(publisher: Publisher, header: Header, image: Pixels) -> None:
-        publisher.publish(image_bytes((header.stamp.sec, header.stamp.nanosec), header.frame_id, image))
+    def _offer(self, publisher: Publisher | None, make: Callable[[], Any]) -> bool | None:
+        """Publish what ``make`` returns, where somebody listens; None: nobody does. False: it failed."""
+        if publisher is None:
+            return None
+        try:
+            if publisher.get_subscription_count() == 0:
+                return None
+            publisher.publish(make())
+        except Exception as error:
+            self._report(f"{publisher.topic_name}: a result could not be published: {sentence(error)}")
+            return False
+        return True
 
     def destroy(self) -> None:
         """Take the topics off the graph."""
-        for publisher in (
-            self._fused, self._compressed, self._camera_info, self._classification, self._thermal, self._mask,
-            self._kelvin, self._attention, self._overlay,
-        ):  # fmt: skip
-            if publisher is not None:
-                self._node.destroy_publisher(publisher)
-
-    def _publish_kelvin(self, result: FusionResult, header: Header) -> None:
-        if self._kelvin is None or self._radiometry is None or result.thermal_registered is None:
-            return
-        kelvin = self._radiometry.kelvin(result.thermal_registered)
-        kelvin[result.mask == 0] = math.nan
-        self._publish_image(self._kelvin, header, kelvin)
+        publishers, self._all = self._all, []
+        take_down((partial(self._node.destroy_publisher, publisher) for publisher in publishers), self._report)
 
     def _publisher(self, message: Any, topic: str) -> Publisher:
         name = self._node.resolve_topic_name(topic)
-        return self._node.create_publisher(
+        publisher = self._node.create_publisher(
             message,
             topic,
             qos.copy_of(qos.OUT),
             event_callbacks=qos.on_incompatible_publisher(self._report, name),
             qos_overriding_options=qos.overridable(),
         )
+        self._all.append(publisher)
+        return publisher
 
 
-def _wanted(publisher: Publisher) -> bool:
-    return bool(publisher.get_subscription_count() > 0)
+def _image(header: Header, image: Pixels) -> bytes:
+    return image_bytes((header.stamp.sec, header.stamp.nanosec), header.frame_id, image)
+
+
+def _in_kelvin(registered: Pixels, mask: Pixels | None, radiometry: Radiometry) -> Pixels:
+    kelvin = radiometry.kelvin(registered)
+    kelvin[mask == 0] = math.nan
+    return kelvin
 
 
 def _with_header(camera_info: CameraInfo, header: Header) -> CameraInfo:

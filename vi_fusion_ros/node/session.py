@@ -5,84 +5,66 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
-from vi_fusion_ros.images import encodings, wire_format
+from vi_fusion_ros.images import encodings
+from vi_fusion_ros.node.camera_info import CameraInfos
 from vi_fusion_ros.node.drift_watch import DriftWatch
-from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import Surroundings, ThreadCpuWait, dds_profile_fault, look_at_stream
+from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
-from vi_fusion_ros.node.subscriptions import ImageSubscriptions
-from vi_fusion_ros.node.synchronizer import Synchronizer, make_synchronizer
+from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, stamped_image
+from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
+from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.sync.health import CAMERAS, Camera, HealthMonitor, Limits, Route
-from vi_fusion_ros.sync.pairing import PairingPolicy
-from vi_fusion_ros.types import Frame, FramePair
-
-_BEHIND_STAMP = 12  # bytes: the head of CDR, seconds, nanoseconds
-
-
-class _Reporter:
-    """What the synchronizer logs to: its errors count like ours."""
-
-    def __init__(self, report: Callable[[str], None]) -> None:
-        self.error = report
+from vi_fusion_ros.sync.health import HealthMonitor, Limits
+from vi_fusion_ros.sync.inbox import Arrival, Inbox
+from vi_fusion_ros.sync.stamped_image import StampedImage
+from vi_fusion_ros.sync.stamps import StampMonitor
+from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
+from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
 
 
-class ArrivedMessage:
-    """An image message and the monotonic time of its arrival, nanoseconds; stamped, and so paired, like a message."""
+class _Account:
+    """Where the images of one job end: each is counted once, whatever raises.
 
-    __slots__ = ("arrival_ns", "header", "message")
+    Args:
+        statistics: takes the counts.
+        images: of the job, in hand until they are settled here.
+    """
 
-    def __init__(self, message: Any, arrival_ns: int) -> None:
-        self.message = message
-        self.header = message.header
-        self.arrival_ns = arrival_ns
+    def __init__(self, statistics: Statistics, images: int) -> None:
+        self._statistics, self._left = statistics, images
 
+    def dropped(self, reason: str, images: int = 1) -> None:
+        """Images of the job are not used."""
+        self._left -= images
+        self._statistics.dropped(reason, images, in_hand=True)
 
-@dataclass(frozen=True)
-class _Job:
-    visible: ArrivedMessage | None
-    thermal: ArrivedMessage | None
-    skew_ns: int
-    sync_wait_ns: int
-    ready_ns: int
+    def published(self, result: FusionResult, latency_ms: dict[str, float], age_s: float) -> None:
+        """The result that was made of the others has gone out."""
+        self._statistics.published(result, latency_ms, age_s)
+        self._left -= result.pair.images
 
-    @property
-    def images(self) -> int:
-        return sum(arrival is not None for arrival in (self.visible, self.thermal))
-
-    @property
-    def later_arrival_ns(self) -> int:
-        return max(arrival.arrival_ns for arrival in (self.visible, self.thermal) if arrival)
-
-
-class _Changes:
-    """Takes serialised camera_info and passes on what differs from the last one in more than the stamp."""
-
-    def __init__(self, callback: Callable[[CameraInfo], None]) -> None:
-        self._callback = callback
-        self._last = b""
-
-    def __call__(self, wire: bytes) -> None:
-        content = wire[_BEHIND_STAMP:]
-        if content != self._last:
-            self._callback(deserialize_message(wire, CameraInfo))
-            self._last = content
+    def close(self) -> None:
+        """What has not been settled could not be used."""
+        if self._left:
+            self.dropped("failed", self._left)
 
 
 class Session:
-    """One activation of the node.
+    """One activation of the node. Where it cannot be made, nothing of it is left.
+
+    The executor's thread takes images, checks them and says by their arrival what to do with each; the worker's thread,
+    and no other, pairs, decodes, fuses and publishes them.
 
     Args:
         node: the node that owns the subscriptions.
@@ -92,8 +74,10 @@ class Session:
         statistics: takes the counts.
         report: takes one sentence about each error; must not raise.
         rig_offset_ns: from the rig file, added to the thermal stamps on top of the parameter.
-        drift: is offered every pair that was fused, or None.
         fusing: held while a pair is fused.
+
+    Raises:
+        Exception: the pairing, a subscription or the thread cannot be had.
     """
 
     def __init__(
@@ -105,57 +89,61 @@ class Session:
         statistics: Statistics,
         report: Callable[[str], None],
         rig_offset_ns: int,
-        drift: DriftWatch | None,
         fusing: threading.Lock,
     ) -> None:
-        self.drift = drift
+        self.drift: DriftWatch | None = None
+        """Is offered every pair that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
         self._fusing = fusing
-        self._pairing_lock = threading.Lock()  # nothing may be added to a synchronizer that is being replaced
-        self._past_drops: Counter[str] = Counter()
-        self._past_pairs = self._past_resets = 0
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
-        self._camera_info: dict[Camera, CameraInfo] = {}
+        self._camera_infos = {camera: CameraInfos(partial(self._on_camera_info, camera)) for camera in CAMERAS}
         self._resets_seen = 0
         self.health = HealthMonitor(_limits(settings), time.monotonic())
-        self._pairing_in_use = True
-        self._worker: Worker[_Job] = Worker(
-            self._fuse, self._poll, self._on_error, settings["queue_depth"], self._skipped
+        self._inbox = Inbox()
+        self._flush = threading.Event()  # asks the worker to settle what waits for a partner
+        self._streams = CameraStreams(make_pairing(settings["pairing.policy"], pairing_policy(settings, rig_offset_ns)))
+        self._worker: Worker[ImagePair] = Worker(
+            self._fuse, self._pair, self._on_error, settings["queue_depth"], self._skipped
         )
-        self._synchronizer = self._make_synchronizer()
         self.topics: dict[Camera, str] = {}
         """Image topics, resolved."""
-        pipeline.reset()
-        self._worker.start()
-        self._cpu_wait = ThreadCpuWait(self._worker.native_id)
+        self._stamps = StampMonitor()
+        self._watch = OutputWatch(self.topics)
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
         """Takes every camera_info that differs from the last one, besides."""
         self.registered = True
         """Whether thermal images can be put into visible ones; without, they are left out of the pairs."""
-        self.enabled = True
+        try:
+            pipeline.reset()
+            self.enabled = True  # before the thread: QoS overrides are where it may fail
+            self._worker.start()
+            self._cpu_wait = ThreadCpuWait(self._worker.native_id)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pairing_drops(self) -> dict[str, int]:
         """Images that the pairing dropped, by reason."""
-        return self._past_drops + Counter(self._synchronizer.drops)
+        return self._streams.drops
 
     @property
     def pairs(self) -> int:
         """Pairs formed."""
-        return self._past_pairs + int(self._synchronizer.pairs)
+        return self._streams.pairs
 
     @property
     def time_resets(self) -> int:
         """Backward jumps of stamps."""
-        return self._past_resets + int(self._synchronizer.time_resets)
+        return self._streams.time_resets
 
     @property
     def held(self) -> int:
-        """Images that wait for a partner."""
-        return self._synchronizer.pending
+        """Images that wait for a partner or to be paired."""
+        return len(self._inbox) + self._streams.pending
 
     @property
     def enabled(self) -> bool:
@@ -168,16 +156,16 @@ class Session:
             self.health = HealthMonitor(_limits(self._settings), time.monotonic())
             self._intake = self._open_intake()
         elif not enabled and self._intake is not None:
-            self._intake.stop()
-            self._intake = None
-            self._synchronizer.flush()
+            intake, self._intake = self._intake, None
+            intake.stop()
+            self._flush.set()
+            self._worker.wake()
 
     def apply(self, settings: Mapping[str, Any]) -> None:
         """Take over the parameters that are not read where they are used."""
         self._worker.depth = settings["queue_depth"]
         self.health.limits = _limits(settings)
-        if _policy(settings, self._rig_offset_ns) != self._synchronizer.policy:
-            self._replace_synchronizer()
+        self._worker.wake()  # the policy of the pairing is compared there
 
     def replace_pipeline(self, pipeline: FusionPipeline) -> None:
         """Fuse with another pipeline from the next pair on; when this returns nothing uses the old one any more."""
@@ -194,134 +182,152 @@ class Session:
         cpu_wait = self._cpu_wait.share()
         if self._intake is None:
             return Surroundings(cpu_wait=cpu_wait)
+        self._look_at_output()
+        unstamped = self._watch.unstamped(time.monotonic())
         streams = {
-            camera: look_at_stream(self._node, topic, self._intake.profile(topic), self._image_bytes[camera])
+            camera: replace(
+                look_at_stream(self._node, topic, self._intake.profile(topic), self._image_bytes[camera]),
+                unstamped=camera in unstamped,
+            )
             for camera, topic in self.topics.items()
         }
-        return Surroundings(streams, dds_profile_fault(max(self._image_bytes.values())), cpu_wait)
+        profile = dds_profile_fault(max(self._image_bytes.values()))
+        return Surroundings(streams, profile, cpu_wait, self._watch.sentence)
+
+    def _look_at_output(self) -> None:
+        """Warn, once, where images arrive and nothing goes out."""
+        now_s = time.monotonic()
+        counts, last_error = self._statistics.counts(self.pairing_drops)
+        health, rig_offset_s = self.health.describe(now_s), self._rig_offset_ns / 1e9
+        sentence = self._watch.look(counts, self._stamps, health, self._settings, rig_offset_s, last_error, now_s)
+        if sentence:
+            self._statistics.error(sentence)
+            self._node.get_logger().warning(sentence)
 
     def close(self) -> None:
-        """Take the subscriptions off the graph, then finish the pair in hand."""
+        """Take the subscriptions off the graph, then finish the pair in hand; raises nothing."""
+        take_down((self._disable, self._worker.stop, self._close_drift, self._empty, self._settle), self._report)
+
+    def _disable(self) -> None:
         self.enabled = False
-        self._worker.stop()
+
+    def _close_drift(self) -> None:
         if self.drift is not None:
             self.drift.close()
 
-    def _make_synchronizer(self) -> Synchronizer:
-        synchronizer = make_synchronizer(
-            self._settings["pairing.policy"],
-            _policy(self._settings, self._rig_offset_ns),
-            _Reporter(self._report),
-        )
-        synchronizer.registerCallback(self._on_pair)
-        return synchronizer
+    def _empty(self) -> None:
+        """Count the images that the worker, whose thread has ended, has not paired."""
+        self._flush.set()
+        for pair in self._ready():
+            self._statistics.dropped("skipped", len(pair.images))
 
-    def _replace_synchronizer(self) -> None:
-        """Pair by another policy; what is held is settled by the old one, and the counts go on."""
-        with self._pairing_lock:
-            old = self._synchronizer
-            old.flush()
-            self._synchronizer = self._make_synchronizer()
-            self._past_drops.update(old.drops)
-            self._past_pairs += old.pairs
-            self._past_resets += old.time_resets
+    def _settle(self) -> None:
+        """Leave the counts of the pairing where they can be read when the session is gone."""
+        self._statistics.pairing_ended(self.pairs, self.time_resets, self.pairing_drops)
 
     def _open_intake(self) -> ImageSubscriptions:
         intake = ImageSubscriptions(self._node, self._report)
-        for camera in CAMERAS:
-            self._subscribe(intake, camera)
+        try:
+            for camera in CAMERAS:
+                self._subscribe(intake, camera)
+        except BaseException:
+            intake.stop()
+            raise
         return intake
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
-        compressed = self._settings[f"{camera}.compressed"]
-        topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
+        kind, topic = image_topic(camera, self._settings[f"{camera}.compressed"])
         self.topics[camera] = self._node.resolve_topic_name(topic)
-        kind, read = (CompressedImage, checked_compressed) if compressed else (Image, checked_image)
-        intake.subscribe(kind, topic, lambda wire: self._on_image(camera, wire, read))
-        intake.subscribe(CameraInfo, f"{camera}/camera_info", _Changes(partial(self._on_camera_info, camera)))
+        intake.subscribe(kind, topic, partial(self._on_image, camera))
+        intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
 
     def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
-        self._camera_info[camera] = message
         self.on_camera_info(camera, message)
 
-    def _on_image(self, camera: Camera, wire: bytes, read: Callable[[bytes], Any]) -> None:
+    def _on_image(self, camera: Camera, wire: bytes) -> None:
         now = time.monotonic_ns()
         self._statistics.received(camera)
-        self._image_bytes[camera] = len(wire)
         try:
-            message = read(wire)
+            self._image_bytes[camera] = len(wire)
+            self._take(stamped_image(camera, wire, self._settings[f"{camera}.compressed"], now))
         except encodings.ImageError as error:
-            self._invalid(camera, error)
+            self._statistics.dropped(f"invalid_{camera}")
+            self._report_invalid(camera, error)
+        except Exception as error:
+            self._statistics.dropped("failed")
+            self._on_error(error)
+
+    def _take(self, image: StampedImage) -> None:
+        camera, now = image.camera, image.arrival_ns
+        if image.stamp_ns == 0:  # the watch tells it
+            self._statistics.dropped(f"no_stamp_{camera}")
             return
-        arrival = ArrivedMessage(message, now)
-        route = self.health.arrived(camera, now / 1e9)
-        if route is Route.pair:
-            self._pairing_in_use = True
-            with self._pairing_lock:
-                add = self._synchronizer.add_visible if camera == "visible" else self._synchronizer.add_thermal
-                add(arrival)
-            self._worker.wake()
-        elif route is Route.alone:
-            self._leave_pairing()
-            visible, thermal = (arrival, None) if camera == "visible" else (None, arrival)
-            self._submit(_Job(visible, thermal, 0, 0, now))
-        else:
-            self._statistics.dropped("recovering")
+        self._stamps.take(camera, image.stamp_ns, now)
+        arrival = Arrival(image, self.health.arrived(camera, now / 1e9))
+        gone = self._inbox.put(arrival, self._settings["pairing.queue_size"])
+        if gone:
+            self._statistics.dropped("skipped", gone)
+        self._worker.wake()
 
-    def _leave_pairing(self) -> None:
-        """Settle what waits for a partner: its time has passed once newer images go out alone."""
-        if self._pairing_in_use:
-            self._pairing_in_use = False
-            self._synchronizer.flush()
+    def _pair(self) -> int | None:
+        """Pair what has arrived; on the worker's thread, before each wait."""
+        for pair in self._ready():
+            self._statistics.in_hand(len(pair.images))
+            self._worker.submit(pair)
+            if pair.visible is not None and pair.thermal is not None:
+                self._statistics.paired(pair.skew_ns / 1e9)
+        return self._streams.next_deadline_ns()
 
-    def _submit(self, job: _Job) -> None:
-        self._statistics.in_hand(job.images)
-        self._worker.submit(job)
+    def _ready(self) -> Iterator[ImagePair]:
+        for image, route in self._inbox.take():
+            try:
+                yield from self._streams.take(image, route)
+            except Exception as error:  # the images behind it have to be paired, and counted
+                self._statistics.dropped("failed")
+                self._on_error(error)
+        now_ns = time.monotonic_ns()
+        yield from self._streams.poll(now_ns)
+        policy = pairing_policy(self._settings, self._rig_offset_ns)
+        if policy != self._streams.pairing.policy:
+            yield from self._streams.replace(make_pairing(self._settings["pairing.policy"], policy), now_ns)
+        if self._flush.is_set():
+            self._flush.clear()
+            yield from self._streams.flush(now_ns)
 
-    def _skipped(self, job: _Job) -> None:
-        self._statistics.in_hand(-job.images)
-        self._statistics.dropped("skipped", job.images)
+    def _skipped(self, job: ImagePair) -> None:
+        self._statistics.dropped("skipped", len(job.images), in_hand=True)
 
-    def _poll(self) -> int | None:
-        deadline: int | None = self._synchronizer.poll()
-        return deadline
-
-    def _on_pair(self, visible: ArrivedMessage, thermal: ArrivedMessage, skew_ns: int, sync_wait_ns: int) -> None:
-        self._statistics.paired(skew_ns / 1e9)
-        self._submit(_Job(visible, thermal, skew_ns, sync_wait_ns, time.monotonic_ns()))
-
-    def _fuse(self, job: _Job) -> None:
+    def _fuse(self, job: ImagePair) -> None:
+        account = _Account(self._statistics, len(job.images))
         try:
             with self._fusing:
-                self._make_result(job)
+                self._make_result(job, account)
+        except Exception as error:
+            self._on_error(error)
         finally:
-            self._statistics.in_hand(-job.images)
+            account.close()
 
-    def _make_result(self, job: _Job) -> None:
-        if self.time_resets != self._resets_seen:  # a bag looped: nothing of before may smooth what comes now
-            self._resets_seen = self.time_resets
+    def _make_result(self, job: ImagePair, account: _Account) -> None:
+        if job.time_resets != self._resets_seen:  # a bag looped: nothing of before may smooth what comes now
+            self._resets_seen = job.time_resets
             self._pipeline.reset()
         start = time.monotonic_ns()
-        visible = self._usable("visible", job.visible)
-        thermal = self._usable("thermal", job.thermal)
+        visible = self._usable("visible", job.visible, account)
+        thermal = self._usable("thermal", job.thermal, account)
         if visible is None and thermal is None:  # each of them has been counted
             return
         if visible is not None and thermal is not None and not self.registered:
-            self._statistics.dropped("unregistered")
+            account.dropped("unregistered")
             thermal = None
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
         decoded = time.monotonic_ns()
-        try:
-            result = self._pipeline.process(pair)
-        except Exception as error:
-            self._statistics.dropped("failed", sum(frame is not None for frame in (visible, thermal)))
-            self._on_error(error)
-            return
+        result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
-        if self.drift is not None:
-            self.drift.offer(pair)
-        camera: Camera = "thermal" if visible is None else "visible"
-        self._publishers.publish(result, self._camera_info.get(camera), self._settings["output.jpeg_quality"])
+        published = self._publishers.publish(
+            result, self._camera_info(pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
+        )
+        if not published:
+            return
         end = time.monotonic_ns()
         latency_ms = {
             "sync_wait": pair.sync_wait_ms,
@@ -329,32 +335,35 @@ class Session:
             "decode": (decoded - start) / 1e6,
             **result.timings_ms,
             "publish": (end - fused) / 1e6,
-            "total": (end - job.later_arrival_ns) / 1e6,
+            "total": (end - max(image.arrival_ns for image in job.images)) / 1e6,
         }
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
-        self._statistics.published(result, latency_ms, age_s)
+        account.published(result, latency_ms, age_s)
+        if self.drift is not None:
+            self.drift.offer(pair)
 
-    def _usable(self, camera: Camera, arrival: ArrivedMessage | None) -> Frame | None:
+    def _camera_info(self, pair: FramePair) -> CameraInfo | None:
+        """Of the camera that the result is drawn in."""
+        camera: Camera = "thermal" if pair.visible is None else "visible"
+        height, width = pair.reference.image.shape[:2]
+        return self._camera_infos[camera].of(pair.reference.stamp_ns, (width, height))
+
+    def _usable(self, camera: Camera, arrival: StampedImage | None, account: _Account) -> Frame | None:
         """The decoded frame, unless there is none, it is broken, or its stream is not fit to be used."""
-        frame = None if arrival is None else self._decode(camera, arrival)
-        if frame is None or arrival is None:
+        if arrival is None:
+            return None
+        try:
+            frame = arrival.decode()
+        except encodings.ImageError as error:
+            account.dropped(f"invalid_{camera}")
+            self._report_invalid(camera, error)
             return None
         if not self.health.usable(camera, frame.image, arrival.arrival_ns / 1e9):
-            self._statistics.dropped(f"unusable_{camera}")
+            account.dropped(f"unusable_{camera}")
             return None
         return frame
 
-    def _decode(self, camera: Camera, arrival: ArrivedMessage) -> Frame | None:
-        decode = encodings.decode_compressed if self._settings[f"{camera}.compressed"] else encodings.decode_image
-        try:
-            image = decode(arrival.message)
-        except encodings.ImageError as error:
-            self._invalid(camera, error)
-            return None
-        return Frame(image, stamp_ns(arrival.header.stamp), arrival.header.frame_id)
-
-    def _invalid(self, camera: Camera, error: encodings.ImageError) -> None:
-        self._statistics.dropped(f"invalid_{camera}")
+    def _report_invalid(self, camera: Camera, error: encodings.ImageError) -> None:
         self._report(f"{self.topics[camera]}: {error}")
 
     def _on_error(self, error: Exception) -> None:
@@ -367,43 +376,9 @@ class Session:
             )
 
 
-def checked_image(wire: bytes) -> Any:
-    """A serialised sensor_msgs/Image that can be decoded.
-
-    Raises:
-        ImageError: it cannot; one sentence.
-    """
-    message: Any = wire_format.read_image(wire)
-    if message.encoding not in encodings.PLAIN_ENCODINGS:
-        message = deserialize_message(wire, Image)  # cv_bridge wants the real thing
-    encodings.check_image(message)
-    return message
-
-
-def checked_compressed(wire: bytes) -> Any:
-    """A serialised sensor_msgs/CompressedImage that is worth decoding.
-
-    Raises:
-        ImageError: it is not; one sentence.
-    """
-    message = wire_format.read_compressed(wire)
-    encodings.check_compressed(message)
-    return message
-
-
 def _limits(settings: Mapping[str, Any]) -> Limits:
     return Limits(
         silence_s=settings["single_camera_timeout"],
         fault_s=settings["health.fault_time"],
         recovery_s=settings["health.recovery_time"],
-    )
-
-
-def _policy(settings: Mapping[str, Any], rig_offset_ns: int) -> PairingPolicy:
-    return PairingPolicy(
-        max_skew_ns=round(settings["pairing.max_skew"] * 1e9),
-        max_wait_ns=round(settings["pairing.max_wait"] * 1e9),
-        visible_offset_ns=round(settings["visible.time_offset"] * 1e9),
-        thermal_offset_ns=round(settings["thermal.time_offset"] * 1e9) + rig_offset_ns,
-        queue_size=settings["pairing.queue_size"],
     )

@@ -7,13 +7,55 @@ docs/performance.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
 
+from vi_fusion_ros.images import encodings, wire_format
 from vi_fusion_ros.node import qos
+from vi_fusion_ros.node.teardown import take_down
+from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
+from vi_fusion_ros.types import Camera
+
+
+def _read_image(wire: bytes | memoryview) -> Any:
+    message: Any = wire_format.read_image(wire)
+    if message.encoding not in encodings.PLAIN_ENCODINGS:
+        return deserialize_message(bytes(wire), Image)  # cv_bridge wants the real thing
+    return message
+
+
+_CODECS = {
+    False: Codec(encodings.check_image, encodings.decode_image, _read_image),
+    True: Codec(encodings.check_compressed, encodings.decode_compressed, wire_format.read_compressed),
+}
+
+
+def image_topic(camera: Camera, compressed: bool) -> tuple[Any, str]:
+    """Type and relative name of a camera's image topic."""
+    return (CompressedImage, f"{camera}/image/compressed") if compressed else (Image, f"{camera}/image")
+
+
+def stamped_image(camera: Camera, wire: bytes, compressed: bool, arrival_ns: int) -> StampedImage:
+    """A serialised image message, checked.
+
+    Args:
+        camera: that it is of.
+        wire: as received.
+        compressed: whether it is a CompressedImage.
+        arrival_ns: when it was received, monotonic.
+
+    Raises:
+        ImageError: it cannot be decoded; one sentence.
+    """
+    codec = _CODECS[compressed]
+    assert codec.read is not None
+    return StampedImage.checked(camera, codec.read(wire), codec, arrival_ns)
 
 
 class ImageSubscriptions:
@@ -48,6 +90,5 @@ class ImageSubscriptions:
 
     def stop(self) -> None:
         """Take the subscriptions off the graph."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        subscriptions, self._subscriptions = self._subscriptions, []
+        take_down((partial(self._node.destroy_subscription, s) for s in subscriptions), self._report)

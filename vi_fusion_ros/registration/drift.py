@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.evidence import (
+from vi_fusion_ros.registration.evidence import (
     LEVEL_WIDTH,
     LIMITS,
     SMOOTHING_PX,
@@ -23,15 +23,15 @@ from vi_fusion_ros.registration.estimate.evidence import (
     motion_matrix,
     patch_scores,
 )
-from vi_fusion_ros.registration.estimate.planar import corner_error
-from vi_fusion_ros.registration.estimate.structure import Structure, grey8, structure
-from vi_fusion_ros.registration.rig import Matrix, Rig, Size
+from vi_fusion_ros.registration.planar import corner_error
+from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
+from vi_fusion_ros.registration.structure import Structure, grey8, structure
 from vi_fusion_ros.registration.warp import Registration
 from vi_fusion_ros.types import Image
 
 _MEMORY_S = 4.0  # older frames fade: after a knock the new position outweighs the old one in three seconds
 _LEAST_EVIDENCE = 0.5  # nats a patch, held back; docs/registration.md has what pairs that fit and that do not reach
-_LEAST_GAIN = 1.25  # over what is in force; at 2.5 px of 640 that is reached
+_LEAST_GAIN = 1.25  # over what applies; at 2.5 px of 640 that is reached
 _TOLERANCE = 0.5  # level pixels at the corners; 1 px of 640
 _STEADY = 0.75  # level pixels; proposals that differ by more are not the same
 _PATIENCE = 4  # that many proposals in a row have to agree
@@ -56,9 +56,9 @@ class DriftReport:
 
     Attributes:
         state: the verdict.
-        residual_px: how far the registration in force is off: mean of the corners, visible pixels; NaN: not known.
+        residual_px: how far the registration that applies is off: mean of the corners, visible pixels; NaN: not known.
         confidence: 0 to 1: how well patches that were held back agree. 0.4 is where UNSURE ends.
-        correction: in force: (3, 3), takes visible pixels of the rig file's registration to better ones.
+        correction: that applies: (3, 3), takes visible pixels of the rig file's registration to better ones.
         shift_px: of the correction, at the image centre, (x, y), visible pixels.
         rotation_deg: of the correction, clockwise in the image.
         scale: of the correction; 1 is none.
@@ -80,8 +80,8 @@ class DriftReport:
 class DriftMonitor:
     """Watches a registration and, where it is asked to, corrects it by a shift, a rotation and a scale.
 
-    A correction needs all of this: enough evidence on patches held back, a quarter more of it than what is in force
-    has, and both for some proposals in a row that agree, each of them borne out by its newest pair alone. It stays
+    A correction needs all of this: enough evidence on patches held back, a quarter more of it than what applies has,
+    and both for some proposals in a row that agree, each of them borne out by its newest pair alone. It stays
     within a trust region of 2.5 % of the width, 2 degrees and 2 %. Without evidence nothing moves; a correction that
     the rig file beats is taken back. Free of clocks; not thread-safe. A pair costs tens of ms of one core, whatever its
     size.
@@ -96,7 +96,7 @@ class DriftMonitor:
         self._rig, self._correct, self._pause = rig, correct, pause
         self._registration = Registration(rig)
         self._sizes: tuple[Size, Size] | None = None
-        self._in_force: Values = np.zeros(4)
+        self._correction: Values = np.zeros(4)
         self._worse = 0
         self.reset()
 
@@ -130,12 +130,22 @@ class DriftMonitor:
         return self._judge(together, alone, shape)
 
     def corrected(self) -> Rig:
-        """The rig with the correction in it, for the sizes of the latest pair."""
-        if self._sizes is None or not self._in_force.any():
-            return self._rig
-        visible_size, thermal_size = self._sizes
-        homography = motion_matrix(self._in_force, visible_size) @ self._rig.homography(thermal_size, visible_size)
-        return replace(self._rig, H_thermal_to_visible=homography, thermal_size=thermal_size, visible_size=visible_size)
+        """The rig with the correction in it; without a correction the rig itself.
+
+        Its sizes stay those of the rig, for its lenses are of these; a rig without sizes gets those of the latest pair.
+        """
+        rig = self._rig
+        if self._sizes is None or not self._correction.any():
+            return rig
+        if rig.thermal_size is None or rig.visible_size is None:  # its lenses count for nothing, and so it stays
+            visible_size, thermal_size = self._sizes
+            homography = scaling(thermal_size, visible_size)
+            rig = replace(
+                rig, thermal_size=thermal_size, visible_size=visible_size, thermal_camera=None, visible_camera=None
+            )
+        else:
+            visible_size, homography = rig.visible_size, rig.H_thermal_to_visible
+        return replace(rig, H_thermal_to_visible=motion_matrix(self._correction, visible_size) @ homography)
 
     def _compared(self, visible: Image, thermal: Image) -> Values:
         size = (LEVEL_WIDTH, max(round(visible.shape[0] * LEVEL_WIDTH / visible.shape[1]), 1))
@@ -157,28 +167,28 @@ class DriftMonitor:
             return self._report(DriftState.UNSURE, math.nan, held_back)
         proposal = together.best()
         changed = self._take_back(together) or self._propose(proposal, together, newest, shape)
-        off = _distance(proposal, self._in_force, shape)
-        state = DriftState.CORRECTED if self._in_force.any() else DriftState.HOLDS
+        off = _distance(proposal, self._correction, shape)
+        state = DriftState.CORRECTED if self._correction.any() else DriftState.HOLDS
         if self._streak.steady:
             state = DriftState.DRIFTED
         return replace(self._report(state, off, held_back), changed=changed, out_of_reach=_at_limit(proposal))
 
     def _take_back(self, together: MotionEvidence) -> bool:
         """Never worse than the file."""
-        worse = self._in_force.any() and together.of(np.zeros(4)) >= together.of(self._in_force)
+        worse = self._correction.any() and together.of(np.zeros(4)) >= together.of(self._correction)
         self._worse = self._worse + 1 if worse else 0
         if self._worse < _PATIENCE:
             return False
-        self._in_force, self._worse = np.zeros(4), 0
+        self._correction, self._worse = np.zeros(4), 0
         return True
 
     def _propose(
         self, proposal: Values, together: MotionEvidence, newest: MotionEvidence, shape: tuple[int, int]
     ) -> bool:
         better = (
-            _distance(proposal, self._in_force, shape) > _TOLERANCE
-            and together.of(proposal) > _LEAST_GAIN * max(together.of(self._in_force), 0.0)
-            and newest.of(proposal) > newest.of(self._in_force)
+            _distance(proposal, self._correction, shape) > _TOLERANCE
+            and together.of(proposal) > _LEAST_GAIN * max(together.of(self._correction), 0.0)
+            and newest.of(proposal) > newest.of(self._correction)
         )
         last = self._streak.last
         if not better or (last is not None and _distance(proposal, last, shape) > _STEADY):
@@ -187,20 +197,20 @@ class DriftMonitor:
             self._streak.add(proposal, self._stamp_s)
         if not (self._correct and self._streak.steady) or _at_limit(proposal):
             return False
-        self._in_force, self._streak = proposal, _Streak()
+        self._correction, self._streak = proposal, _Streak()
         return True
 
     def _report(self, state: DriftState, off: float, held_back: float) -> DriftReport:
         assert self._sizes is not None
         (width, height), _ = self._sizes
         per_level = width / LEVEL_WIDTH
-        correction = motion_matrix(self._in_force, (width, height))
+        correction = motion_matrix(self._correction, (width, height))
         return DriftReport(
             state,
             off * per_level,
             1 - math.exp(-max(held_back, 0.0)),
             correction,
-            (float(self._in_force[0]) * per_level, float(self._in_force[1]) * per_level),
+            (float(self._correction[0]) * per_level, float(self._correction[1]) * per_level),
             math.degrees(math.atan2(correction[1, 0], correction[0, 0])),
             float(math.hypot(correction[0, 0], correction[1, 0])),
         )

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.registration.estimate.planar import Points, transform
+from vi_fusion_ros.registration.planar import Points, transform
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig
 
 _undistort: Any = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)  # OpenCV 5 has one function for both
@@ -29,8 +29,28 @@ def bent(camera: Camera | None, points: Points) -> Points:
     if camera is None or not len(points):
         return np.asarray(points, np.float64)
     rays = np.c_[points, np.ones(len(points))] @ np.linalg.inv(camera.matrix).T
-    zero = np.zeros(3)
-    return np.asarray(cv2.projectPoints(rays, zero, zero, camera.matrix, camera.distortion)[0].reshape(-1, 2))
+    return np.stack(pixels(camera.matrix, *distorted(camera.distortion, *rays[:, :2].T)), -1)
+
+
+def distorted(coefficients: Matrix, x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
+    """Where a lens puts rays (x, y, 1), in the same units; ``cv2.projectPoints`` does the same in ten times the time.
+
+    Args:
+        coefficients: (4,), (5,) or (8,), in OpenCV's order: k1, k2, p1, p2, k3, k4, k5, k6.
+        x: any shape, to the right.
+        y: the same shape, down.
+    """
+    k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(np.asarray(coefficients, np.float64), (0, 8 - len(coefficients)))
+    r2, xy2 = x * x + y * y, 2 * x * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    if k4 or k5 or k6:
+        radial = radial / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    return x * radial + p1 * xy2 + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + p2 * xy2
+
+
+def pixels(matrix: Matrix, x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
+    """Rays (x, y, 1) through a camera matrix (3, 3), pixels. As in OpenCV its skew counts for nothing."""
+    return matrix[0, 0] * x + matrix[0, 2], matrix[1, 1] * y + matrix[1, 2]
 
 
 def to_visible(rig: Rig, points: Points, homography: Matrix | None = None) -> Points:

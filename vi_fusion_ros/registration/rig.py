@@ -69,7 +69,7 @@ class Rig:
         plane_distance_m: distance of the plane that the homography is for, or None.
         time_offset_ms: what has to be added to thermal stamps so that they fit visible ones.
         time_offset_uncertainty_ms: standard deviation of it, or None.
-        radiometry: what a thermal count is worth: scale, offset, unit; or None.
+        radiometry: radiometric scale of thermal counts: scale, offset, unit; or None.
         uncertainty_px: standard deviation of the corners, visible pixels, or None.
         made: how and when, by tools: strings and numbers.
         notes: by people.

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.registration.lenses import distorted, pixels
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
 from vi_fusion_ros.types import Image
 
@@ -41,6 +42,18 @@ class Registration:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self._geometry: _Geometry | None = None
+
+    @property
+    def sizes(self) -> tuple[Size, Size] | None:
+        """(width, height) of the thermal and of the visible images that the maps are made for; None: not made yet."""
+        geometry = self._geometry
+        return None if geometry is None else (geometry.thermal_size, geometry.visible_size)
+
+    @property
+    def overlap(self) -> float:
+        """Share of the visible image that the maps reach, 0 to 1; 0 where they are not made yet."""
+        geometry = self._geometry
+        return 0.0 if geometry is None else geometry.overlap
 
     def prepare(self, thermal_size: Size, visible_size: Size) -> _Geometry:
         """Make the maps for a pair of sizes, (width, height), ahead of the first image; otherwise that one waits.
@@ -179,21 +192,19 @@ def _distorted(
 ) -> tuple[Matrix, Matrix]:
     """Where the lens puts undistorted pixels; far outside of the picture, where its polynomial folds back, nowhere."""
     matrix = resize @ camera.matrix
-    rays = np.stack([(x - matrix[0, 2]) / matrix[0, 0], (y - matrix[1, 2]) / matrix[1, 1], np.ones_like(x)], -1)
-    radius = np.hypot(rays[..., 0], rays[..., 1])
+    x, y = (x - matrix[0, 2]) / matrix[0, 0], (y - matrix[1, 2]) / matrix[1, 1]
+    radius = np.hypot(x, y)
     ordered = np.asarray(np.linspace(0, float(radius[front].max(initial=0)), 500), np.float64)
     reach = _monotonic_radius(camera, ordered)
     wild = ~front | (radius > reach)
-    rays[wild, :2] = 0
-    zero = np.zeros(3)
-    bent = cv2.projectPoints(rays.reshape(-1, 1, 3), zero, zero, matrix, camera.distortion)[0].reshape(*x.shape, 2)
-    bent[wild] = _OUTSIDE
-    return bent[..., 0], bent[..., 1]
+    x[wild] = y[wild] = 0
+    x, y = pixels(matrix, *distorted(camera.distortion, x, y))
+    x[wild] = y[wild] = _OUTSIDE
+    return x, y
 
 
 def _monotonic_radius(camera: Camera, radii: Matrix) -> float:
-    rays = np.stack([radii, np.zeros_like(radii), np.ones_like(radii)], -1).reshape(-1, 1, 3)
-    bent = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), np.eye(3), camera.distortion)[0][:, 0, 0]
+    bent, _ = distorted(camera.distortion, radii, np.zeros_like(radii))
     falling = np.flatnonzero(np.diff(bent) <= 0)
     return float(radii[falling[0]]) if len(falling) else math.inf
 

@@ -1,4 +1,4 @@
-"""What brings two streams together: stamps to pairs, and which camera can be used.
+"""The only intake of stamped images, live or from a bag: stamps to pairs, which camera can be used, what is wrong.
 
 No pixels are changed here, and nothing here knows ROS, engines or the pipeline.
 """

@@ -12,18 +12,13 @@ import statistics
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vi_fusion_ros.sync.stream_monitor import StreamMonitor, StreamState
-from vi_fusion_ros.types import Image
+from vi_fusion_ros.types import CAMERAS, OTHER, Camera, Image
 
-Camera = Literal["visible", "thermal"]
-
-CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
-
-OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
+__all__ = ["CAMERAS", "Camera", "Fault", "HealthMonitor", "Limits", "Route", "exposure_fault"]
 
 _PERIODS = 3.0  # a slow camera is silent only after so many of its own periods, whatever the timeout
 _GAPS = 9

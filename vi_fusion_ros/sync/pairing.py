@@ -10,12 +10,13 @@ import statistics
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from vi_fusion_ros.sync.stamps import JUMP_NS
+from vi_fusion_ros.types import Camera
 
 T = TypeVar("T")
 
-# A step back smaller than this, and than two periods, is reordering by the transport; a larger one, a jump of time.
-_REORDERING_NS = 100_000_000
 _GAPS = 30  # stamp gaps that a stream's period and jitter are estimated from: one second at 30 Hz
 _GAPS_NEEDED = 3  # before the shortest of them is believed
 _SAME_RATE = 1.5  # two periods whose ratio is below this are one rate
@@ -82,12 +83,15 @@ class Pair(Generic[T]):
         thermal: as added.
         skew_ns: thermal minus visible stamp after the offsets, nanoseconds.
         sync_wait_ns: from the arrival of the first of the two to the release of the pair, nanoseconds.
+        time_resets: how often stamps had jumped back before the two were taken; nothing of before a jump may smooth
+            what comes after it.
     """
 
     visible: T
     thermal: T
     skew_ns: int
     sync_wait_ns: int
+    time_resets: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +138,7 @@ class _Stream(Generic[T]):
         return self.period_ns - self.shortest_gap_ns if self.period_ns and self.shortest_gap_ns else 0
 
     def jumped_back(self, stamp_ns: int) -> bool:
-        tolerance = max(_REORDERING_NS, 2 * (self.period_ns or 0))
+        tolerance = max(JUMP_NS, 2 * (self.period_ns or 0))
         return self.newest_ns is not None and self.newest_ns - stamp_ns > tolerance
 
     def use(self, frame: _Held[T]) -> None:
@@ -146,6 +150,43 @@ class _Stream(Generic[T]):
         """Whether a frame near a stamp of the other camera was used for a pair."""
         reach = max(max_skew_ns, 3 * (self.period_ns or 0) // 4)
         return any(abs(used - stamp_ns) <= reach for used in self.used_ns)
+
+
+class Pairing(Protocol[T]):
+    """What every policy of pairing is: ``NearestPairing`` below, and those of message_filters in ``node/``.
+
+    Attributes:
+        policy: bounds and offsets.
+        pairs: pairs formed.
+        drops: items that were not used, by reason.
+        time_resets: backward jumps of the stamps.
+    """
+
+    policy: PairingPolicy
+
+    @property
+    def pairs(self) -> int: ...  # noqa: D102
+
+    @property
+    def drops(self) -> dict[Drop, int]: ...  # noqa: D102
+
+    @property
+    def time_resets(self) -> int: ...  # noqa: D102
+
+    @property
+    def pending(self) -> int: ...  # noqa: D102
+
+    def add(self, camera: Camera, item: T, stamp_ns: int, now_ns: int) -> list[Pair[T]]: ...  # noqa: D102
+
+    def note(self, camera: Camera, stamp_ns: int, now_ns: int) -> list[Pair[T]]: ...  # noqa: D102
+
+    def poll(self, now_ns: int) -> list[Pair[T]]: ...  # noqa: D102
+
+    def next_deadline_ns(self) -> int | None: ...  # noqa: D102
+
+    def flush(self, now_ns: int) -> list[Pair[T]]: ...  # noqa: D102
+
+    def reset(self) -> None: ...  # noqa: D102
 
 
 class NearestPairing(Generic[T]):
@@ -185,13 +226,34 @@ class NearestPairing(Generic[T]):
         """Frames held, both cameras together."""
         return len(self._visible.held) + len(self._thermal.held) + len(self._leftovers)
 
+    def add(self, camera: Camera, item: T, stamp_ns: int, now_ns: int) -> list[Pair[T]]:
+        """Take a frame; return the pairs that it settles, oldest first."""
+        return self._add(*self._streams_of(camera), item, stamp_ns, now_ns)
+
     def add_visible(self, item: T, stamp_ns: int, now_ns: int) -> list[Pair[T]]:
         """Take a visible frame; return the pairs that it settles, oldest first."""
-        return self._add(self._visible, self._thermal, item, stamp_ns, now_ns)
+        return self.add("visible", item, stamp_ns, now_ns)
 
     def add_thermal(self, item: T, stamp_ns: int, now_ns: int) -> list[Pair[T]]:
         """Take a thermal frame; return the pairs that it settles, oldest first."""
-        return self._add(self._thermal, self._visible, item, stamp_ns, now_ns)
+        return self.add("thermal", item, stamp_ns, now_ns)
+
+    def note(self, camera: Camera, stamp_ns: int, now_ns: int) -> list[Pair[T]]:
+        """Take the stamp of a frame that is used without a partner, so that a jump of its stamps is seen.
+
+        Returns:
+            The pairs that a jump settles; the frame itself is in none, and is not counted as received.
+        """
+        stream, other = self._streams_of(camera)
+        stamp_ns += stream.offset_ns
+        pairs: list[Pair[T]] = []
+        if stream is self._lagging:
+            if self._joins(stream, other, stamp_ns):
+                self._join(stream)
+        elif stream.jumped_back(stamp_ns):
+            pairs = self._jump_back(stream, other, now_ns)
+        stream.note(stamp_ns)
+        return pairs
 
     def poll(self, now_ns: int) -> list[Pair[T]]:
         """Return the pairs whose wait is over, oldest first."""
@@ -219,6 +281,10 @@ class NearestPairing(Generic[T]):
             self.drops[Drop.time_reset] += len(stream.held)
             stream.restart()
 
+    def _streams_of(self, camera: Camera) -> tuple[_Stream[T], _Stream[T]]:
+        """The camera's stream and the other one."""
+        return (self._visible, self._thermal) if camera == "visible" else (self._thermal, self._visible)
+
     def _both(self) -> tuple[tuple[_Stream[T], _Stream[T]], ...]:
         return (self._visible, self._thermal), (self._thermal, self._visible)
 
@@ -230,9 +296,7 @@ class NearestPairing(Generic[T]):
         if stream is self._lagging:
             if not self._joins(stream, other, stamp_ns):
                 return self._pair_leftover(stream, frame, now_ns)
-            self._drop_leftovers()
-            self._lagging = None
-            stream.restart()
+            self._join(stream)
         elif stream.jumped_back(stamp_ns):
             pairs = self._jump_back(stream, other, now_ns)
         if stream.last_used_ns is not None and stamp_ns <= stream.last_used_ns:
@@ -306,12 +370,12 @@ class NearestPairing(Generic[T]):
         for stream, other, frame in ((self._visible, self._thermal, visible), (self._thermal, self._visible, thermal)):
             while (skipped := stream.held.pop(0)) is not frame:
                 self._drop(skipped, other)
-        return self._paired(visible, thermal, now_ns)
+        return self._paired(visible, thermal, now_ns, self.time_resets)
 
-    def _paired(self, visible: _Held[T], thermal: _Held[T], now_ns: int) -> Pair[T]:
+    def _paired(self, visible: _Held[T], thermal: _Held[T], now_ns: int, time_resets: int) -> Pair[T]:
         self.pairs += 1
         waited = now_ns - min(visible.arrival_ns, thermal.arrival_ns)
-        return Pair(visible.item, thermal.item, thermal.stamp_ns - visible.stamp_ns, waited)
+        return Pair(visible.item, thermal.item, thermal.stamp_ns - visible.stamp_ns, waited, time_resets)
 
     # --- frames that are not used ---
 
@@ -347,9 +411,8 @@ class NearestPairing(Generic[T]):
 
     def _jump_back(self, stream: _Stream[T], other: _Stream[T], now_ns: int) -> list[Pair[T]]:
         """``stream`` starts over; the other camera's last frames from before the jump may still be on their way."""
-        self.time_resets += 1
         self._drop_leftovers()
-        pairs = []
+        pairs: list[Pair[T]] = []
         if self._lagging is None:
             pairs = self._settle(now_ns, everything=True)
             self._leftovers = stream.held
@@ -357,12 +420,19 @@ class NearestPairing(Generic[T]):
             other.held = []
         else:  # it has jumped twice while the other camera was silent
             self.drops[Drop.time_reset] += len(stream.held)
+        self.time_resets += 1  # what has been settled is of the time before
         stream.restart()
         if other.newest_ns is None:
             self._drop_leftovers()
         else:
             self._lagging = other
         return pairs
+
+    def _join(self, lagging: _Stream[T]) -> None:
+        """The other camera has jumped too."""
+        self._drop_leftovers()
+        self._lagging = None
+        lagging.restart()
 
     def _joins(self, lagging: _Stream[T], leading: _Stream[T], stamp_ns: int) -> bool:
         """Whether a frame of the camera that has not jumped yet belongs to the time after the jump."""
@@ -382,7 +452,7 @@ class NearestPairing(Generic[T]):
         self.drops[Drop.time_reset] += index
         del self._leftovers[: index + 1]
         visible, thermal = (frame, nearest) if lagging is self._visible else (nearest, frame)
-        return [self._paired(visible, thermal, now_ns)]
+        return [self._paired(visible, thermal, now_ns, self.time_resets - 1)]
 
     def _drop_leftovers(self) -> None:
         self.drops[Drop.time_reset] += len(self._leftovers)

@@ -88,7 +88,7 @@ class ToneMapper:
         self._levels = levels
 
     def render(self, image: Image) -> npt.NDArray[np.uint8]:
-        """Map an image by the levels in force, for example the observed one after it was registered.
+        """Map an image by the levels as they are, for example the observed one after it was registered.
 
         Args:
             image: (H, W) uint8, uint16 or float32. NaN becomes 0, infinity the end that it lies at.

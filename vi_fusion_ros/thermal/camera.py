@@ -1,4 +1,4 @@
-"""What is declared about a thermal camera: the worth of its counts, its defects, and how it is shown to the network."""
+"""What is declared about a thermal camera: radiometric scale, defects, and how it is shown to the network."""
 
 from __future__ import annotations
 
@@ -57,6 +57,24 @@ class ThermalCamera:
         self._destriper = Destriper() if settings["thermal.destripe"] else None
         self._settings = settings
         self.tone_mapper()  # wrong settings are told now
+
+    def follow(self, rig_radiometry: Mapping[str, Any] | None) -> ToneMapper | None:
+        """Take over the radiometry of another rig, where ``thermal.radiometry`` is ``rig``.
+
+        Returns:
+            A tone mapper for the new radiometric scale, in place of the one before; None where the scale is the same.
+
+        Raises:
+            ValueError: the settings do not fit the new scale; nothing has changed.
+        """
+        before, self.radiometry = self.radiometry, _radiometry(self._settings, rig_radiometry)
+        if self.radiometry == before:
+            return None
+        try:
+            return self.tone_mapper()
+        except ValueError:
+            self.radiometry = before
+            raise
 
     def tone_mapper(self) -> ToneMapper:
         """A new tone mapper; temperatures of the settings are turned into the counts of this camera."""

@@ -1,4 +1,4 @@
-"""What a thermal count is worth in kelvin."""
+"""The radiometric scale: thermal counts to kelvin and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ZERO_CELSIUS = 273.15
 
 @dataclass(frozen=True)
 class Radiometry:
-    """What a thermal count is worth: temperature = scale * count + offset.
+    """A radiometric scale: temperature = scale * count + offset.
 
     Attributes:
         scale: units a count. FLIR TLinear: 0.01 or 0.04.

@@ -21,10 +21,8 @@ from sensor_msgs.msg import Image
 
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.node.messages import stamp_ns
-from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.resources import default_model
-from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair
 from vi_fusion_ros.types import Image as Pixels
 
@@ -40,7 +38,7 @@ class ReferenceNode(Node):
         super().__init__("reference_node")
         threads = self.declare_parameter("threads", 2).value
         engine = load_engine(default_model(), int(threads or 2))
-        self._pipeline = FusionPipeline(engine, Registration(Rig.identity()), ToneMapper())
+        self._pipeline = build_pipeline(engine)
         self._waiting: tuple[deque[Image], deque[Image]] = (deque(maxlen=_QUEUE), deque(maxlen=_QUEUE))
         self._fused = self.create_publisher(Image, "~/fused", 10)
         self.create_subscription(Image, "visible/image", lambda m: self._take(0, m), qos_profile_sensor_data)

@@ -1,33 +1,31 @@
 """evaluation_node: what ``vi-fusion evaluate bag`` says, live from topics, for example during ``ros2 bag play``.
 
-It has its own pairing and pipeline and fuses every pair of the two image topics, also where it falls behind. So it says
-what a bag of these topics would give; what a running fusion_node skips or leaves out is in that node's ``~/status``.
-docs/evaluation.md has parameters, topics and keys.
+It takes the parameters of the fusion node that shape pairing, engine and pipeline, and fuses every pair of the two
+image topics as that node would, also where it falls behind. So it says what a bag of these topics would give; what a
+running fusion_node skips or leaves out is in that node's ``~/status``. docs/evaluation.md has parameters, topics, keys.
 """
 
 from __future__ import annotations
 
 import queue
-import signal
 import sys
 import threading
 import time
+from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.bags.pair_stream import Codec, MessagePair, PairStream, StampClock, StreamProblem, decoded
-from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.engines.select import select_engine
 from vi_fusion_ros.evaluation.fusion.evaluation import FusionEvaluation
 from vi_fusion_ros.evaluation.output import json_text, write_json
 from vi_fusion_ros.evaluation.streams.stream_evaluation import (
@@ -39,29 +37,41 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
     summary,
 )
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import qos
+from vi_fusion_ros.node import live_rig, qos, runner
 from vi_fusion_ros.node.background_executor import Spinner
-from vi_fusion_ros.pipeline import FusionPipeline
-from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.node.fusion_node import engine_wanted
+from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.parameters.schema import schema
+from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
+from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
+from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.resources import default_model
-from vi_fusion_ros.sync.health import CAMERAS, Camera
-from vi_fusion_ros.thermal import ToneMapper
+from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.stamped_image import Codec
+from vi_fusion_ros.sync.stamps import StampClock
+from vi_fusion_ros.types import CAMERAS, Camera
 
+DESCRIPTION = (
+    "Measures what a fusion node does with the images of two topics; says it when it is asked, and at the end."
+)
 PARAMETERS: dict[str, tuple[Any, str]] = {
-    "model": ("", "path of the model (.onnx); empty: the one that the package ships"),
-    "threads": (2, "CPU threads of the engine"),
-    "rig": ("", "path of the rig file; empty: the images are registered"),
-    "visible.compressed": (False, "subscribe to visible/image/compressed"),
-    "thermal.compressed": (False, "subscribe to thermal/image/compressed"),
     "json": ("", "file for the result, written at the end and at each call of ~/evaluate; empty: none"),
     "backlog": (200, "pairs that may wait to be fused; beyond it the newest is skipped, and the result is partial"),
 }
+OF_FUSION_NODE = (
+    *SETTINGS, "model", "threads", "backend", "engine.precision", "engine.cache_dir", "engine.build",
+    "engine.build_timeout", "rig", "plane_distance", "visible.compressed", "thermal.compressed", "visible.time_offset",
+    "thermal.time_offset", "pairing.policy", "pairing.max_skew", "pairing.max_wait", "pairing.queue_size",
+)  # fmt: skip
+"""The parameters of the fusion node that say what it makes of a pair, and of which images it makes one."""
+
 _CODECS = {
     False: Codec(encodings.check_image, encodings.decode_image),
     True: Codec(encodings.check_compressed, encodings.decode_compressed),
 }
 _STATISTICS_PERIOD_S = 1.0
-_QUEUE_SIZE = 100  # of one camera; what has piled up in DDS comes by turns, whatever the rates
+_QUEUE_SIZE = 100  # of one camera, at least; what has piled up in DDS comes by turns, whatever the rates
+_MOST_ROWS = 20_000  # 11 minutes at 30 Hz; then every second, fourth, ... pair is kept
 _END = None
 
 
@@ -74,20 +84,27 @@ class EvaluationNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("evaluation_node", **kwargs)
-        values = {name: self._declare(name, *entry) for name, entry in PARAMETERS.items()}
+        values = declaration.declare(self, OF_FUSION_NODE, strict=True)
+        values |= {name: self._declare(name, *entry) for name, entry in PARAMETERS.items()}
         self._json = Path(values["json"]) if values["json"] else None
         self._compressed: dict[Camera, bool] = {camera: values[f"{camera}.compressed"] for camera in CAMERAS}
-        rig = Rig.load(values["rig"]) if values["rig"] else Rig.identity()
+        rig = _rig(values["rig"], values["plane_distance"])
         self._rig_source = rig.source
-        self._engine = load_engine(values["model"] or default_model(), values["threads"])
-        pipeline = FusionPipeline(self._engine, Registration(rig), ToneMapper())
+        # What is there is used as the node would use it; two processes must not build one engine.
+        wanted = replace(engine_wanted(values), build=False)
+        log = self.get_logger()
+        model = Path(values["model"] or default_model())
+        self._engine = select_engine(model, wanted, log.info, log.warning, log.error)
+        pipeline = build_pipeline(self._engine, rig, values)
+        policy = pairing_policy(values, rig.time_offset_ns)
+        policy = replace(policy, queue_size=max(policy.queue_size, _QUEUE_SIZE))
         # Where both are needed, the one of the evaluation comes first.
         self._evaluation_lock, self._intake_lock = threading.Lock(), threading.Lock()
-        self._intake = PairStream(rig.time_offset_ns, _QUEUE_SIZE)
+        self._intake = PairStream(make_pairing(values["pairing.policy"], policy))
         # By the wall clock, a busy machine would pair differently.
         self._clock_of_stamps = StampClock()
-        self._evaluator = StreamEvaluator(pipeline, self._engine.manifest.labels, False)
-        self._ages_ms: list[float] = []
+        self._evaluator = StreamEvaluator(pipeline, self._engine.manifest.labels, False, _MOST_ROWS)
+        self._ages_ms: deque[float] = deque(maxlen=_MOST_ROWS)
         self._first_arrival_s: float | None = None
         self._pairs: queue.Queue[MessagePair | None] = queue.Queue(max(values["backlog"], 1))
         self._worker = threading.Thread(target=self._work, name="evaluation_worker")
@@ -158,7 +175,7 @@ class EvaluationNode(Node):
             try:
                 self._pairs.put_nowait(pair)
             except queue.Full:
-                stamp = pair.pair.visible.stamp_ns
+                stamp = pair.visible.stamp_ns
                 self._note(StreamProblem("skipped", f"pair of stamp {stamp}: skipped, the backlog of pairs is full"))
 
     def _note(self, problem: StreamProblem) -> None:
@@ -217,7 +234,7 @@ class EvaluationNode(Node):
         with self._intake_lock:
             result = summary(self._intake, self._evaluator.evaluation, fusion)
         if self._ages_ms:  # none before the first /clock
-            result["timings"]["age_ms"] = percentiles(self._ages_ms)
+            result["timings"]["age_ms"] = percentiles(list(self._ages_ms))
         return result
 
     def _on_evaluate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -248,26 +265,27 @@ def _short(result: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in result.items() if key != "timeline"}, "fusion": fusion}
 
 
-def main(args: list[str] | None = None) -> None:
-    """Evaluate until interrupted; exits with status 2 and one sentence where there is nothing to evaluate."""
-    # With rclpy's own handlers an interrupt would end the context before the result is written.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        node = EvaluationNode()
-    except ValueError as error:
-        sys.stderr.write(f"evaluation_node: {error}\n")
-        rclpy.try_shutdown()
-        sys.exit(2)
+def _rig(path: str, plane_m: float) -> Rig:
+    if path == live_rig.SOURCE:
+        raise ValueError(f"rig is {path}; expected a rig file: evaluation_node does not follow camera_info and TF")
+    if not path:
+        return Rig.identity()
+    return Rig.load(path).at(plane_m) if plane_m else Rig.load(path)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Evaluate until interrupted; returns 2 after one sentence where there is nothing to evaluate."""
+    entries = [(name, default, description) for name, (default, description) in PARAMETERS.items()]
+    # It is given the fusion node's parameters, to measure what that node does; some of them have no meaning here.
+    entries += [(name, rule["default"], rule["description"]) for name, rule in schema().items()]
+    return runner.run("evaluation_node", DESCRIPTION, entries, args, EvaluationNode, _evaluate)
+
+
+def _evaluate(node: EvaluationNode, stop: threading.Event) -> int:
     spinner = Spinner(node)
     stop.wait()
     spinner.stop()
-    status = _close(node)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    sys.exit(status)
+    return _close(node)
 
 
 def _close(node: EvaluationNode) -> int:
@@ -289,4 +307,4 @@ def _close(node: EvaluationNode) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,11 +13,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
-from vi_fusion_ros.bags.pair_stream import POLICY
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.sync.pair_stream import POLICY
 from vi_fusion_ros.sync.pairing import NearestPairing
 from vi_fusion_ros.types import Frame, FramePair
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,27 @@ from typing import Any
 import cv2
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import qos
+from vi_fusion_ros.node import qos, runner
+from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.synchronizer import make_synchronizer
 from vi_fusion_ros.sync.pairing import PairingPolicy
 
 CAMERAS = ("visible", "thermal")
 _MAX_SKEW_NS, _MAX_WAIT_NS = 40_000_000, 50_000_000
 _POLL_S = 0.02
+_LOOK_EVERY_S = 0.1
+
+PARAMETERS = (
+    ("out", "", "folder that takes visible/ and thermal/"),
+    ("pairs", 20, "pairs to save"),
+    ("period", 1.0, "seconds between two of them at least"),
+    ("timeout", 30.0, "seconds without a pair after which it gives up"),
+    ("compressed", False, "subscribe to <image>/compressed"),
+)
 
 
 class PairCollector(Node):
@@ -37,11 +47,10 @@ class PairCollector(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("pair_collector", **kwargs)
-        self._out = Path(self._declare("out", "", "folder that takes visible/ and thermal/"))
-        self._wanted = int(self._declare("pairs", 20, "pairs to save", 1, 1000))
-        self._period_s = float(self._declare("period", 1.0, "seconds between two of them at least", 0.0, 3600.0))
-        self._wait_s = float(self._declare("timeout", 30.0, "seconds without a pair after which it gives up", 1, 3600))
-        compressed = bool(self._declare("compressed", False, "subscribe to <image>/compressed"))
+        limits = {"pairs": (1, 1000), "period": (0.0, 3600.0), "timeout": (1.0, 3600.0)}
+        values = {name: self._declare(name, *entry, *limits.get(name, ())) for name, *entry in PARAMETERS}
+        self._out, self._wanted, compressed = Path(values["out"]), values["pairs"], values["compressed"]
+        self._period_s, self._wait_s = values["period"], values["timeout"]
         if not str(self._out) or str(self._out) == ".":
             raise ValueError("parameter out is empty; expected the folder that takes the images")
         for camera in CAMERAS:
@@ -100,6 +109,7 @@ class PairCollector(Node):
     def _declare(self, name: str, default: Any, description: str, low: float = 0, high: float = 0) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)
         if isinstance(default, float):
+            declaration.take_integer(self, name)
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
         elif isinstance(default, int) and not isinstance(default, bool):
             descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
@@ -111,19 +121,16 @@ class PairCollector(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Collect; returns 0 when all pairs are saved, 2 after one sentence where that cannot be, 130 when interrupted."""
-    rclpy.init(args=args)
-    try:
-        node = PairCollector()
-        while not node.done:
-            rclpy.spin_once(node, timeout_sec=0.5)
-            node.check_alive()
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"pair_collector: {error}\n")
-        return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 130
-    finally:
-        rclpy.try_shutdown()
+    description = "Saves pairs of images of two running cameras into two folders, for calibration."
+    return runner.run("pair_collector", description, PARAMETERS, args, PairCollector, _collect)
+
+
+def _collect(node: PairCollector, stop: threading.Event) -> int:
+    while not node.done:
+        if stop.is_set():
+            return 130
+        rclpy.spin_once(node, timeout_sec=_LOOK_EVERY_S)
+        node.check_alive()
     return 0
 
 

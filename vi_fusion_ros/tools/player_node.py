@@ -23,21 +23,20 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import String
 
 from vi_fusion_ros.images.encodings import fill_compressed, fill_image
-from vi_fusion_ros.node import qos
+from vi_fusion_ros.node import qos, runner
 from vi_fusion_ros.node.background_executor import Spinner
 from vi_fusion_ros.node.messages import to_time
+from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
 from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count, seen_aside
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN
@@ -378,6 +377,7 @@ class PlayerNode(Node):
     def _declare(self, name: str, default: Any, low: float | None, high: float | None, description: str) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)
         if isinstance(default, float):
+            declaration.take_integer(self, name)
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
         elif low is not None:
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
@@ -423,25 +423,22 @@ def _camera_info(width: int, height: int) -> CameraInfo:
     )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Play; exits with status 2 and one sentence where a parameter or the source cannot be used."""
-    # With rclpy's own handlers an interrupt would end the context before the last images are acknowledged.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = PlayerNode()
-    except ValueError as error:
-        sys.stderr.write(f"player_node: {error}\n")
-        rclpy.try_shutdown()
-        sys.exit(2)
-    except KeyboardInterrupt:  # before the handlers below are in place
-        rclpy.try_shutdown()
-        sys.exit(0)
+def main(args: list[str] | None = None) -> int:
+    """Play; returns 2 after one sentence where a parameter or the source cannot be used."""
+    entries = [(name, default, description) for name, (default, _, _, description) in PARAMETERS.items()]
+    description = "Plays two videos, two folders or a synthetic street as a visible and a thermal camera."
+    return runner.run("player_node", description, entries, args, PlayerNode, _play)
+
+
+def _play(node: PlayerNode, stop: threading.Event) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: node.stop())
+    if stop.is_set():
+        return 0
     spinner = Spinner(node)
-    status = 0
     try:
         node.play()
+        status = 0
     except ValueError as error:
         sys.stderr.write(f"player_node: {error}\n")
         status = 2
@@ -449,10 +446,8 @@ def main(args: list[str] | None = None) -> None:
     if status == 0:
         node.linger()
     spinner.stop()
-    node.destroy_node()
-    rclpy.try_shutdown()
-    sys.exit(status)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

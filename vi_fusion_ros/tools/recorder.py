@@ -21,6 +21,7 @@ from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.objects import of_message
 from vi_fusion_ros.types import Frame, FramePair, FusionResult, LabelScore, Mode
 from vi_fusion_ros.types import Image as Pixels
 
@@ -166,6 +167,7 @@ class Snapshot:
             scores=tuple(LabelScore(s.label, s.probability, s.present) for s in message.labels),
             illumination=message.illumination,
             illumination_probability=message.illumination_probability,
+            objects=tuple(map(of_message, message.objects)),
         )
         self.row = mosaic_row(result)
         self._images.clear()

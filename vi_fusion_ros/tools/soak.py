@@ -1,7 +1,8 @@
 """``vi-fusion soak``: the fusion node under faulty cameras for as long as asked, and what has to hold meanwhile.
 
-Cameras (player_node with faults), node and this observer are processes over DDS. The cameras' process is interrupted
-and started again now and then; at the end the node is terminated and killed under load and has to serve again.
+Cameras (player_node with faults), node (faulty_node) and this observer are processes over DDS. The cameras' process is
+interrupted and started again now and then. At the end the engine that serves fails some times, an activation fails at
+each of its steps, and the node is terminated and killed under load and has to serve again.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import math
 import signal
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
@@ -28,8 +33,18 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sources.faults import SHIFT_S
+from vi_fusion_ros.tools.faulty_node import INJECTED, PROMOTED
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
-from vi_fusion_ros.tools.soak_checks import Violations, Watch, balance, broken_captures, growth_mb_per_10k
+from vi_fusion_ros.tools.soak_checks import (
+    EngineState,
+    Violations,
+    Watch,
+    activation_faults,
+    balance,
+    broken_captures,
+    engine_faults,
+    growth_mb_per_10k,
+)
 from vi_fusion_ros.types import Mode
 
 FAULT_LENGTH_S = 3.0
@@ -38,6 +53,9 @@ _START_WITHIN_S = 60.0
 _SETTLE_WITHIN_S = 15.0
 _SERVE_WITHIN_S = 5.0
 _CAPTURES = 3
+_ENGINE_FAILURES = 5
+_FOLLOWS_WITHIN_S = 1.0  # a status and the graph, of a transition
+_RESULTS_REMEMBERED = 2000
 _MEMORY_ROWS = 60
 _COUNTERS = (
     "visible_received", "thermal_received", "pairs", "published", "published_both", "published_visible_only",
@@ -59,16 +77,43 @@ class _Observer(Node):
         self._watch = watch
         self.status: FusionStatus | None = None
         self.newest_stamp_s = 0.0  # of the latest result
+        self.stamps_s: deque[float] = deque(maxlen=_RESULTS_REMEMBERED)
         deep = QoSProfile(depth=200)
         self.create_subscription(FusionStatus, "fusion_node/status", self._on_status, deep)
         self.create_subscription(FusedClassification, "fusion_node/classification", self._on_output, deep)
         self.create_subscription(Image, "fusion_node/fused", lambda _: None, QoSProfile(depth=5), raw=True)
         self.create_subscription(String, "player_node/faults", self._on_fault, deep)
         self._capture = self.create_client(Trigger, "fusion_node/capture")
+        self._reload_engine = self.create_client(Trigger, "fusion_node/reload_engine")
+        self._threads = self.create_client(Trigger, "fusion_node/threads")
+        self._set_parameters = self.create_client(SetParameters, "fusion_node/set_parameters")
+        self._change_state = self.create_client(ChangeState, "fusion_node/change_state")
 
     def capture(self) -> list[Any]:
         """Ask for some captures at once; futures of the answers."""
         return [self._capture.call_async(Trigger.Request()) for _ in range(_CAPTURES)]
+
+    def reload_engine(self) -> Any:
+        """Have the engine loaded again; a future of the answer."""
+        return self._reload_engine.call_async(Trigger.Request())
+
+    def threads(self) -> Any:
+        """Ask for the names of the node's threads; a future of the answer."""
+        return self._threads.call_async(Trigger.Request())
+
+    def inject(self, fault: str) -> Any:
+        """Set what fails inside the node, see faulty_node; a future of the answer."""
+        parameter = Parameter("fault", value=fault).to_parameter_msg()
+        return self._set_parameters.call_async(SetParameters.Request(parameters=[parameter]))
+
+    def change_state(self, transition: int) -> Any:
+        """Ask for a lifecycle transition; a future of the answer."""
+        return self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
+
+    @property
+    def image_subscriptions(self) -> int:
+        """How many subscriptions to images there are."""
+        return sum(self.count_subscribers(f"{camera}/image") for camera in ("visible", "thermal"))
 
     def _on_fault(self, message: String) -> None:
         fault = json.loads(message.data)
@@ -76,6 +121,7 @@ class _Observer(Node):
 
     def _on_output(self, message: FusedClassification) -> None:
         self.newest_stamp_s = stamp_ns(message.header.stamp) / 1e9
+        self.stamps_s.append(self.newest_stamp_s)
         self._watch.output(time.monotonic(), time.time(), self.newest_stamp_s, Mode(message.mode))
 
     def _on_status(self, status: FusionStatus) -> None:
@@ -122,7 +168,9 @@ class Soak:
         try:
             self._wait(lambda: self._state() == "active", "the fusion node to become active", _START_WITHIN_S)
             self._run_faults()
+            self._fail_engines()
             account = self._account()
+            self._fail_activations()
             recovery = {name: self._recover_from(name) for name in ("SIGTERM", "SIGKILL")}
         finally:
             for child in (self._player, self._node):
@@ -143,12 +191,18 @@ class Soak:
             self._stop_cameras()
         self._samples_with_faults = len(self._memory)
 
+    def _fail_engines(self) -> None:
+        """Let the engine that has taken over fail again and again while both cameras are well."""
+        self._start_cameras("")
+        for _ in range(_ENGINE_FAILURES):
+            self._fail_engine()
+        self._stop_cameras()
+
     def _account(self) -> dict[str, Any]:
         """Wait until every image that was sent has been received, and settle the account."""
 
         def everything_is_in() -> bool:
-            status = self._observer.status
-            assert status is not None
+            status = self._status
             received = status.visible_received + status.thermal_received
             return received >= sum(self._sent.values()) and status.output_rate == 0
 
@@ -156,8 +210,7 @@ class Soak:
             self._wait(everything_is_in, "the node to take what was sent", _SETTLE_WITHIN_S)
         except ProcessError as error:
             self._violations.add("counters", str(error))
-        status = self._observer.status
-        assert status is not None
+        status = self._status
         counters = {name: int(getattr(status, name)) for name in (*_COUNTERS, "pending")}
         drops = dict(zip(status.drop_reasons, map(int, status.drop_counts), strict=True))
         left = balance(counters, drops)
@@ -168,10 +221,72 @@ class Soak:
             )
         return {"sent": dict(self._sent), "received": received, "unaccounted": left, **counters, "dropped": drops}
 
+    def _fail_engine(self) -> None:
+        """Let the engine fail that has taken over, judge what the node makes of it, and have it loaded again."""
+        self._wait(lambda: self._status.engine.startswith(PROMOTED), "the second engine to take over", _SETTLE_WITHIN_S)
+        before = self._engine_state()
+        self._ask(self._observer.inject("engine"), "an answer to the parameter fault")
+        try:
+            self._wait(lambda: self._status.engine_state == "fallback", "the fall-back", _SETTLE_WITHIN_S)
+        except ProcessError as error:
+            self._violations.add("engine", str(error))
+        for sentence in engine_faults(before, self._engine_state(), INJECTED):
+            self._violations.add("engine", sentence)
+        self._watch.faults["engine"] += 1
+        self._ask(self._observer.inject(""), "an answer to the parameter fault")
+        answer = self._ask(self._observer.reload_engine(), "an answer of ~/reload_engine")
+        if not answer.success:
+            self._violations.add("engine", f"it was not loaded again: {answer.message}")
+
+    def _engine_state(self) -> EngineState:
+        status = self._status
+        failed = dict(zip(status.drop_reasons, status.drop_counts, strict=True)).get("failed", 0)
+        return EngineState(status.engine_state, status.engine_reason, int(status.errors), int(failed))
+
+    def _fail_activations(self) -> None:
+        """Let the activation fail at each of its steps while cameras run, until it has no further step."""
+        self._start_cameras("")
+        self._watch.node_gone()  # its counters start again with each activation
+        self._change(Transition.TRANSITION_DEACTIVATE)
+        threads = self._thread_names()
+        step = 1
+        while True:
+            self._ask(self._observer.inject(f"activation:{step}"), "an answer to the parameter fault")
+            if self._change(Transition.TRANSITION_ACTIVATE):
+                break
+            self._judge_failed_activation(step, threads)
+            step += 1
+        self._ask(self._observer.inject(""), "an answer to the parameter fault")
+        try:
+            self._wait_for_output_after(time.time(), "a result after the activations that failed")
+        except ProcessError as error:
+            self._violations.add("activation", str(error))
+        self._stop_cameras()
+
+    def _judge_failed_activation(self, step: int, threads: list[str]) -> None:
+        failed_s = time.time()
+        # The graph and the status follow; what still came then would come for ever.
+        self._spin_until(time.monotonic() + _FOLLOWS_WITHIN_S)
+        results = sum(failed_s < stamp < failed_s + _FOLLOWS_WITHIN_S for stamp in self._observer.stamps_s)
+        names = self._thread_names()
+        for sentence in activation_faults(self._state(), (threads, names), self._observer.image_subscriptions, results):
+            self._violations.add("activation", f"step {step}: {sentence}")
+        self._watch.faults["activation"] += 1
+
+    def _change(self, transition: int) -> bool:
+        return bool(self._ask(self._observer.change_state(transition), "an answer of ~/change_state").success)
+
+    def _thread_names(self) -> list[str]:
+        return list(self._ask(self._observer.threads(), "an answer of ~/threads").message.split())
+
+    def _ask(self, future: Any, what: str) -> Any:
+        self._wait(future.done, what, _SETTLE_WITHIN_S)
+        return future.result()
+
     def _recover_from(self, signal_name: str) -> float | None:
         """Signal the node while it works, start it again, and time how long it takes until it serves; seconds."""
         self._start_cameras("")
-        self._wait(self._observer.capture()[0].done, "an answer of ~/capture", _SETTLE_WITHIN_S)
+        self._ask(self._observer.capture()[0], "an answer of ~/capture")
         self._observer.capture()
         self._signalled_while_writing += self._wait_for_writing()
         self._node.process.send_signal(getattr(signal, signal_name))
@@ -197,7 +312,7 @@ class Soak:
     def _start_node(self) -> NodeProcess:
         log = self._folder / f"fusion_{time.monotonic_ns()}.log"
         return NodeProcess(
-            "vi_fusion_ros.node.fusion_node", {"status_rate": 5.0, "capture.folder": str(self._captures), **_QOS}, log
+            "vi_fusion_ros.tools.faulty_node", {"status_rate": 5.0, "capture.folder": str(self._captures), **_QOS}, log
         )
 
     def _start_cameras(self, faults: str) -> None:
@@ -237,6 +352,11 @@ class Soak:
                 return True
             time.sleep(0.001)
         return False
+
+    @property
+    def _status(self) -> FusionStatus:
+        assert self._observer.status is not None  # the node was waited for
+        return self._observer.status
 
     def _state(self) -> str:
         return self._observer.status.state if self._observer.status else ""

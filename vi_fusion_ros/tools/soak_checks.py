@@ -194,6 +194,67 @@ def balance(counters: dict[str, int], drops: dict[str, int]) -> int:
     return received - published - sum(drops.values()) - counters["pending"]
 
 
+@dataclass(frozen=True)
+class EngineState:
+    """What the node says of its engine.
+
+    Attributes:
+        state: ``engine_state`` of FusionStatus.
+        reason: ``engine_reason``.
+        errors: counted so far.
+        failed: images dropped as ``failed`` so far.
+    """
+
+    state: str
+    reason: str
+    errors: int
+    failed: int
+
+
+def engine_faults(before: EngineState, after: EngineState, told: str) -> list[str]:
+    """A sentence for each thing that does not hold after an engine that served has failed.
+
+    Args:
+        before: the failure.
+        after: it.
+        told: what it raised.
+    """
+    faults = []
+    if after.state != "fallback":
+        faults.append(f"the engine's state is {after.state} instead of fallback")
+    if told not in after.reason:
+        faults.append(f"the engine's reason does not tell of it: {after.reason}")
+    if after.errors <= before.errors:
+        faults.append("it was not counted")
+    if after.failed != before.failed:
+        faults.append(f"it cost {after.failed - before.failed} images")
+    return faults
+
+
+def activation_faults(
+    state: str, threads: tuple[Collection[str], Collection[str]], subscriptions: int, results: int
+) -> list[str]:
+    """A sentence for each thing that does not hold after an activation has failed.
+
+    Args:
+        state: of the node.
+        threads: their names before and after.
+        subscriptions: of the node to images.
+        results: made of images that were taken after it.
+    """
+    faults = []
+    before, after = map(Counter, threads)
+    if state != "inactive":
+        faults.append(f"the node is {state} instead of inactive")
+    if after != before:
+        faults.append(f"threads are left: {', '.join((after - before).elements()) or 'fewer than before'}")
+    if subscriptions:
+        faults.append(f"{subscriptions} subscriptions are left")
+    if results:
+        faults.append(f"{results} results came from an inactive node")
+    return faults
+
+
 def broken_captures(folder: Path) -> list[str]:
     """A sentence for each file below ``folder`` that is not whole; what has not got its name yet does not count."""
     broken = []

@@ -26,3 +26,13 @@ def checkpoint_weights(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor]
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path}: not a checkpoint of vi-fusion train ({reason})") from error
     return config, weights
+
+
+def finished_epochs(path: Path) -> int:
+    """Epochs that the run of a checkpoint has finished.
+
+    Raises:
+        ValueError: as ``checkpoint_weights``.
+    """
+    checkpoint_weights(path)
+    return int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1

@@ -18,19 +18,18 @@ import numpy.typing as npt
 from vi_fusion_ros.evaluation.metrics.intervals import bootstrap
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
-from vi_fusion_ros.training.classification import fit_temperature, presence_report, sigmoid
+from vi_fusion_ros.training.classification import presence_report, sigmoid
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import crops_of, frames_of
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.packed import PackedPairs
-from vi_fusion_ros.training.predict import predict_crops, predict_frame
+from vi_fusion_ros.training.predict import predict_crops, predict_presence
 from vi_fusion_ros.training.report import crop_figures
 
 Logits = npt.NDArray[np.float32]
 
 
 def compare(fused: Path, visible: Path, thermal: Path) -> dict[str, Any]:
-    """Figures of the six ways to classify, by name: ``crops`` for each, ``frames`` where there are frames.
+    """Figures of the six ways to classify, by name: ``crops`` where there are crops, ``frames`` for whole frames.
 
     Raises:
         ValueError: a checkpoint cannot be read, or was trained on another modality than its place says.
@@ -46,19 +45,21 @@ def compare(fused: Path, visible: Path, thermal: Path) -> dict[str, Any]:
         networks[modality].load_state_dict(weights)
         networks[modality].eval()
     assert config is not None
-    data = config.data
-    crops = PackedPairs(crops_of(data, "test"), data.cache)
-    scores = _all_ways(networks, lambda network, modality: predict_crops(network, crops, modality)[0])
-    present = crops.presence()[0]
-    result: dict[str, Any] = {
-        "crops": {name: crop_figures(s, crops, fit_temperature(s, present)) for name, s in scores.items()},
-        "macro_f1": macro_f1_intervals(scores, present),
-    }
-    pairs = frames_of(data, "test")
-    if pairs is not None:
-        frames = PackedPairs(pairs, data.cache)
-        scores = _all_ways(networks, lambda network, modality: _frame_logits(network, frames, modality))
-        result["frames"] = {name: presence_report(s, *frames.presence(), LABELS) for name, s in scores.items()}
+    result: dict[str, Any] = {}
+    crops = crops_of(config.data, "test")
+    if crops is not None:
+        scores = _all_ways(networks, lambda network, modality: predict_crops(network, crops, modality)[0])
+        present = crops.presence()[0]
+        result["crops"] = {name: crop_figures(values, crops) for name, values in scores.items()}
+        result["macro_f1"] = macro_f1_intervals(scores, present)
+    sets = [frames for frames in frames_of(config.data, "test").values() if frames.samples[0].camera == "both"]
+    if sets:
+        scores = _all_ways(
+            networks,
+            lambda network, modality: np.concatenate([predict_presence(network, f, modality)[0] for f in sets]),
+        )
+        present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
+        result["frames"] = {name: presence_report(values, present, known, LABELS) for name, values in scores.items()}
     return result
 
 
@@ -104,11 +105,6 @@ def macro_f1_intervals(scores: dict[str, Logits], present: npt.NDArray[np.float3
         name: {"ci95": ends[k].tolist(), "fused_ahead_ci95": ends[len(names) + k].tolist()}
         for k, name in enumerate(names)
     }
-
-
-def _frame_logits(network: FusionNet, frames: PackedPairs, modality: str) -> Logits:
-    outputs = [predict_frame(network, frames[index], modality) for index in range(len(frames))]
-    return np.concatenate([output.logits.cpu().numpy() for output in outputs])
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from vi_fusion_ros.model.network import NetworkConfig
 from vi_fusion_ros.training.augment import AugmentConfig
+from vi_fusion_ros.training.losses import FusionWeights
 from vi_fusion_ros.training.patches import PatchConfig
 from vi_fusion_ros.training.scenes import SceneConfig
-from vi_fusion_ros.training.losses import FusionWeights
 from vi_fusion_ros.yaml_files import read_yaml
 
 _T = TypeVar("_T")
@@ -130,6 +130,7 @@ class TrainConfig:
         modality: ``both``, ``visible`` or ``thermal``.
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
+        calibration: JSON of ``leave_one_out`` whose calibration an export takes, or null for the selection parts.
         network: sizes.
         scenes: batches of whole frames for the perception part.
         patches: batches of patches for the fusion decoder.
@@ -145,6 +146,7 @@ class TrainConfig:
     modality: str = "both"
     runs: Path = Path("runs")
     start_from: Path | None = None
+    calibration: Path | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
     patches: PatchConfig = field(default_factory=PatchConfig)
@@ -161,14 +163,41 @@ class TrainConfig:
 def load_config(path: Path) -> TrainConfig:
     """Read a configuration; relative paths in it are relative to the working directory.
 
+    A key ``base`` names another configuration, relative to this file, whose values hold where this one has none.
+    Mappings are merged key by key; null takes a key of the base away.
+
     Raises:
         ValueError: no such file, not YAML, an unknown or missing key, or a value of the wrong type.
     """
-    tree = read_yaml(path, "training configuration")
+    tree = _with_base(path, ())
     try:
-        return build(TrainConfig, _mapping(tree, "the file"))
+        return build(TrainConfig, tree)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _with_base(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ValueError(f"{path}: is its own base; expected a chain of configurations that ends")
+    tree = _mapping(read_yaml(path, "training configuration"), f"{path}: the file")
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: base is {base!r}; expected the path of a configuration")  # noqa: TRY004
+    return _merged(_with_base(path.parent / base, (*seen, path.resolve())), tree)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    made = dict(base)
+    for key, value in over.items():
+        if value is None:
+            made.pop(key, None)
+        elif isinstance(value, dict) and isinstance(made.get(key), dict):
+            made[key] = _merged(made[key], value)
+        else:
+            made[key] = value
+    return made
 
 
 def build(kind: type[_T], tree: dict[str, Any], where: str = "") -> _T:

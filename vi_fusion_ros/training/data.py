@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import zipfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from vi_fusion_ros.training.config import DataConfig, SetConfig
+from vi_fusion_ros.training.datasets.archives import unpack
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset
 from vi_fusion_ros.training.datasets.layouts import LAYOUTS, guess_layout
+from vi_fusion_ros.training.datasets.single_camera import SingleCamera
 from vi_fusion_ros.training.packed import PackedPairs
 
 Part = Literal["train", "select", "test"]
@@ -60,11 +59,16 @@ def crops_of(config: DataConfig, part: Part) -> PackedPairs | None:
 
 
 def part_of(config: DataConfig, entry: SetConfig, part: Part) -> PairDataset | None:
-    """The samples of one set whose order lies in the ranges of ``part``; None where there are none."""
+    """The samples of one set whose order lies in the ranges of ``part``; None where there are none.
+
+    Raises:
+        DatasetError: the whole set is empty, or its folder or layout is wrong.
+    """
     ranges = getattr(entry, part)
     if not ranges:
         return None
     dataset = open_set(config, entry)
+    dataset.require()
     parts = [dataset.subset(low, high) for low, high in ranges]
     samples = [sample for piece in parts for sample in piece.samples]
     return type(dataset)._of(dataset, samples) if samples else None
@@ -80,8 +84,7 @@ def open_set(config: DataConfig, entry: SetConfig) -> PairDataset:
     layout = entry.layout or guess_layout(folder, LAYOUTS)
     if layout not in LAYOUTS:
         raise DatasetError(f"{entry.path}: its layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
-    make = LAYOUTS[layout].open
-    return (partial(make, part=entry.part) if entry.part is not None else make)(folder)
+    return SingleCamera(folder, entry.part) if entry.part is not None else LAYOUTS[layout].open(folder)
 
 
 def data_root(config: DataConfig) -> Path:
@@ -96,14 +99,5 @@ def _folder(config: DataConfig, path: Path) -> Path:
         return folder
     target = config.cache / "unpacked" / folder.name
     if not target.is_dir():
-        part = target.with_name(target.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            with zipfile.ZipFile(archive) as files:
-                files.extractall(part)
-            for beside in archive.parent.glob(f"{folder.name}_*.csv"):
-                shutil.copyfile(beside, target.parent / beside.name)
-            part.replace(target)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DatasetError(f"{archive}: cannot be unpacked to {target} ({error}); expected a zip archive") from error
+        unpack(archive, target)
     return target

@@ -5,24 +5,28 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.model.cost import Cost, measure_cost
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
+from vi_fusion_ros.objects import decode
+from vi_fusion_ros.training.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.card import model_card
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
-from vi_fusion_ros.training.data import crops_of, frames_of
+from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
-from vi_fusion_ros.training.packed import PackedPairs
-from vi_fusion_ros.training.predict import padded_tensors
-from vi_fusion_ros.training.report import measure
+from vi_fusion_ros.training.predict import padded_tensors, predict_objects, predict_presence
+from vi_fusion_ros.training.report import MODES, measure
 
+_LEAST = 0.02  # probability from which found objects are taken into the calibration
 NO_GPU = "No GPU has run this model; vi-fusion compile verifies each engine that it builds (docs/gpu.md)."
 
 
@@ -48,23 +52,28 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     network.eval()
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
-    manifest = _manifest(config, path, measure(network, config), cost, difference)
+    calibration, objects = calibration_of(network, config), object_calibration(network, config)
+    manifest = _manifest(config, path, calibration, objects, measure(network, config), cost, difference)
     _write(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     _write(path.with_suffix(".md"), model_card(manifest))
     return manifest
 
 
 def _manifest(
-    config: TrainConfig, path: Path, measured: dict[str, Any], cost: Cost, difference: float
+    config: TrainConfig,
+    path: Path,
+    calibration: dict[str, Any],
+    objects: dict[str, Any],
+    measured: dict[str, Any],
+    cost: Cost,
+    difference: float,
 ) -> dict[str, Any]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    temperature = measured.pop("temperature")
     data = plain(config.data)
     return {
         "model_id": f"vi-fusion-{config.name}-{digest[:8]}",
         "onnx_sha256": digest,
         "labels": list(LABELS),
-        "thresholds": dict.fromkeys(LABELS, 0.5),
         "illumination": list(ILLUMINATION),
         "input": {
             "visible": {"name": INPUTS[0], "shape": [1, 3, "H", "W"], "range": [0, 1], "order": "RGB"},
@@ -78,17 +87,15 @@ def _manifest(
         "gpu": None,
         "compute_capability": None,
         "tensorrt": NO_GPU,
-        # A mode that the run never saw (a single-camera baseline) gets the temperature of the one it saw.
-        "temperature": {
-            mode: round(temperature.get(mode, next(iter(temperature.values()))), 4)
-            for mode in ("both", "visible_only", "thermal_only")
-        },
+        **calibration,
+        "objects": objects,
         "training": {
             "date": datetime.date.today().isoformat(),
-            "data": [part.name for part in (crops_of(config.data, "test"), frames_of(config.data, "test")) if part],
+            "data": list(data["sets"]) + (["FLIR crops"] if config.data.crops else []),
             "licence": config.data.licence,
             "splits": {
-                key: value for key, value in data.items() if key.rpartition("_")[2] in ("train", "select", "test")
+                name: {part: entry[part] for part in ("train", "select", "test")}
+                for name, entry in [*data["sets"].items(), *([("crops", data["crops"])] if data["crops"] else [])]
             },
             "config": {key: value for key, value in plain(config).items() if key not in ("data", "runs", "start_from")},
         },
@@ -101,12 +108,53 @@ def _manifest(
     }
 
 
+def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
+    """``temperature``, ``bias`` and ``thresholds`` for the manifest.
+
+    From the file that ``config.calibration`` names (networks judged on sets they never saw), else from the selection
+    parts of the sets of both cameras; where there are none, the scores stay as they are.
+
+    Raises:
+        ValueError: the file cannot be read, or holds no calibration.
+    """
+    if config.calibration is not None:
+        try:
+            return dict(json.loads(config.calibration.read_text(encoding="utf-8"))["calibration"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{config.calibration}: holds no calibration ({error}); expected leave_one_out's JSON"
+            ) from error
+    sets = [f for f in frames_of(config.data, "select").values() if f.samples[0].camera == "both"]
+    if not sets:
+        values = {"temperature": 1.0, "bias": 0.0, "thresholds": 0.5}
+        return {key: {mode: dict.fromkeys(LABELS, value) for mode in MODES} for key, value in values.items()}
+    scores = {
+        mode: np.concatenate([predict_presence(network, frames, modality)[0] for frames in sets])
+        for mode, modality in MODES.items()
+    }
+    present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
+    return calibrate(scores, present, known)
+
+
+def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
+    """``objects`` of the manifest, from the selection frames whose objects all have boxes; empty without any."""
+    neutral = Calibration(*(np.full(len(LABELS), value) for value in (1.0, 0.0, _LEAST)))
+    found, truth = [], []
+    for frames in frames_of(config.data, "select").values():
+        for index, sample in enumerate(frames.samples):
+            if sample.camera == "both" and sample.boxes and sample.complete and not sample.ignored:
+                size = (frames[index].shape[1], frames[index].shape[0])
+                objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size)
+                logit = [math.log(o.probability / (1 - o.probability)) for o in objects]
+                rows = [(LABELS.index(o.label), s, *o.box) for o, s in zip(objects, logit, strict=True)]
+                found.append(np.array(rows, np.float64).reshape(-1, 6))
+                truth.append(sample.boxes)
+    return calibrate_objects(found, truth) if truth else {}
+
+
 def _real_pairs(config: TrainConfig) -> list[Pair]:
-    part = frames_of(config.data, "test")
-    if part is None:
-        return []
-    frames = PackedPairs(part, config.data.cache)
-    pairs = [padded_tensors(frames[index]) for index in range(0, len(frames), max(len(frames) // 4, 1))]
+    """One frame of each set's test part."""
+    pairs = [padded_tensors(frames[len(frames) // 2]) for frames in frames_of(config.data, "test").values()]
     return [(np.ascontiguousarray(v.numpy()), np.ascontiguousarray(t.numpy())) for v, t in pairs]
 
 

@@ -135,7 +135,9 @@ def one_sided_loss(fused: Tensor, visible: Tensor, thermal: Tensor) -> Tensor:
     fused image and that source: what a person in bright smoke, or a sign on a wall of even temperature, is made of.
     """
     moments = functional.avg_pool2d(
-        torch.cat((fused, visible, thermal, fused**2, visible**2, thermal**2, fused * visible, fused * thermal), 1), 7, 2
+        torch.cat((fused, visible, thermal, fused**2, visible**2, thermal**2, fused * visible, fused * thermal), 1),
+        7,
+        2,
     )
     f, v, t, ff, vv, tt, fv, ft = moments.split(1, 1)
     var_f, var_v, var_t = (square - mean**2 for square, mean in ((ff, f), (vv, v), (tt, t)))

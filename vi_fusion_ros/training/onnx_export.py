@@ -14,9 +14,9 @@ import torch
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
 
 INPUTS = ("visible", "thermal")
-OUTPUTS = ("fused", "attention", "logits", "illumination")
+OUTPUTS = ("fused", "attention", "logits", "illumination", "objects")
 OPSET = 17
-TOLERANCE = 1e-4
+TOLERANCE = 5e-4
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
@@ -33,7 +33,7 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
         pairs: inputs (1, 3, H, W) and (1, 1, H, W) to check on, besides random ones of three sizes.
 
     Returns:
-        Largest absolute difference seen between ONNX Runtime and the network before folding.
+        Largest difference seen between ONNX Runtime and the network before folding, as ``largest_difference``.
 
     Raises:
         ParityError: it is above ``TOLERANCE``.
@@ -42,6 +42,7 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
     path.parent.mkdir(parents=True, exist_ok=True)
     example = tuple(torch.zeros(1, channels, 4 * SIZE_MULTIPLE, 6 * SIZE_MULTIPLE) for channels in (3, 1))
     spatial = {name: {2: "height", 3: "width"} for name in (*INPUTS, *OUTPUTS[:2])}
+    spatial["objects"] = {2: "rows", 3: "columns"}
     with warnings.catch_warnings():
         # The TorchScript exporter is deprecated, but its graphs are the plainest and need no further package.
         warnings.simplefilter("ignore")
@@ -65,18 +66,22 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
 
 @torch.no_grad()
 def largest_difference(network: FusionNet, path: Path, pairs: Iterable[Pair]) -> float:
-    """Largest absolute difference of any output between ``network`` in eval mode and the ONNX file, over ``pairs``."""
+    """Largest difference of any output between ``network`` in eval mode and the ONNX file, over ``pairs``.
+
+    Absolute for values up to 1, relative for larger ones: boxes are hundreds of pixels wide.
+    """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     network.eval()
     worst = 0.0
     for visible, thermal in pairs:
         expected = network(torch.from_numpy(visible), torch.from_numpy(thermal))
         got = session.run(list(OUTPUTS), {"visible": visible, "thermal": thermal})
-        worst = max(worst, *(float(np.abs(e.numpy() - g).max()) for e, g in zip(expected, got, strict=True)))
+        for wanted, given in zip((tensor.numpy() for tensor in expected), got, strict=True):
+            worst = max(worst, float((np.abs(wanted - given) / np.maximum(np.abs(wanted), 1)).max()))
     return worst
 
 
 def _random_pairs() -> list[Pair]:
     rng = np.random.default_rng(0)
-    sizes = ((48, 48), (240, 320), (480, 640))
+    sizes = ((64, 64), (256, 320), (480, 640))
     return [(rng.random((1, 3, h, w), np.float32), rng.random((1, 1, h, w), np.float32)) for h, w in sizes]

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
+from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.tensors import to_tensors
 
@@ -68,6 +69,10 @@ class PatchBatches(Dataset[Augmented]):
                 light = frames.illumination()[chosen]
                 share = np.bincount(light + 1)[light + 1].astype(float) ** -config.flatten
                 shares.append(weights[name] * share / share.sum())
+        if not shares:
+            raise DatasetError(
+                f"no frame to train on of {', '.join(sets)} has both cameras; the fusion decoder is trained on pairs"
+            )
         self._weight = np.concatenate(shares) / np.concatenate(shares).sum()
 
     def __len__(self) -> int:

@@ -65,9 +65,7 @@ class ObjectMap:
             self.sides[4 * label + number][smaller] = np.maximum(distance[smaller], 0.5) * 2
         self.weight[label][smaller] = bell[smaller]
 
-    def ignore(
-        self, labels: slice, x0: float, y0: float, x1: float, y1: float, keep_objects: bool = True
-    ) -> None:
+    def ignore(self, labels: slice, x0: float, y0: float, x1: float, y1: float, keep_objects: bool = True) -> None:
         """What is in this box, in pixels at half resolution, is unknown for these labels."""
         rows = slice(max(int(y0 // _CELL), 0), max(int(-(-y1 // _CELL)), 0))
         columns = slice(max(int(x0 // _CELL), 0), max(int(-(-x1 // _CELL)), 0))

@@ -52,7 +52,8 @@ def predict_presence(
     device = next(network.parameters()).device
     rows = []
     for index in range(len(frames)):
-        images = blackened(*(image.to(device) for image in padded_tensors(frames[index])), modality)
+        visible, thermal = padded_tensors(frames[index])
+        images = blackened(visible.to(device), thermal.to(device), modality)
         output = network.perception(*(halved(image) for image in images))
         rows.append((output.logits.float().cpu().numpy(), output.illumination.float().cpu().numpy()))
     network.train(was_training)
@@ -68,6 +69,14 @@ def predict_fused(network: FusionNet, pixels: Pixels) -> tuple[Tensor, Tensor]:
     images = (image.to(device) for image in padded_tensors(pixels))
     fused, attention = network.fusion(*images)
     return fused[..., :height, :width], attention[..., :height, :width]
+
+
+@torch.no_grad()
+def predict_objects(network: FusionNet, pixels: Pixels) -> npt.NDArray[np.float32]:
+    """The object map (5 C, h, w) of one full frame (H, W, 4) uint8; network in eval mode."""
+    device = next(network.parameters()).device
+    visible, thermal = (halved(image.to(device)) for image in padded_tensors(pixels))
+    return np.asarray(network.perception(visible, thermal).objects[0].float().cpu().numpy())
 
 
 def padded_tensors(pixels: Pixels) -> tuple[Tensor, Tensor]:
@@ -95,9 +104,7 @@ def frame_losses(
         fused, attention = predict_fused(network, frames[index])
         visible, thermal = to_tensors(np.asarray(frames[index])[None])
         both = torch.ones(1, dtype=torch.bool)
-        terms = losses.fusion_loss(
-            fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights
-        )
+        terms = losses.fusion_loss(fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights)
         rows.append({name: float(value) for name, value in terms.items()})
     network.train(was_training)
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

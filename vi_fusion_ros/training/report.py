@@ -14,7 +14,7 @@ from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import crops_of, frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.packed import PackedPairs
-from vi_fusion_ros.training.predict import predict_crops, predict_frame
+from vi_fusion_ros.training.predict import predict_crops, predict_fused, predict_presence
 
 MODES = {"both": "both", "visible_only": "visible", "thermal_only": "thermal"}
 """The manifest's word for each mode, and the training configuration's."""
@@ -26,30 +26,38 @@ def measure(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
     """Every figure of the model card, on the test parts of ``config.data``.
 
     Returns:
-        ``temperature`` per mode; ``classification`` per mode with ``all``, ``day``, ``night``; ``presence`` per mode
-        and ``fusion`` (means over frames) where the configuration has frames.
+        ``classification`` of crops per mode with ``all``, ``day``, ``night``, where the configuration has crops;
+        ``presence`` per mode and set; ``fusion`` per set (means over frames).
     """
-    crops = PackedPairs(crops_of(config.data, "test"), config.data.cache)
-    result: dict[str, Any] = {"temperature": {}, "classification": {}}
+    result: dict[str, Any] = {}
     trained = [mode for mode, modality in MODES.items() if config.modality in ("both", modality)]
-    for mode in trained:
-        logits, present = predict_crops(network, crops, MODES[mode])
-        temperature = figures.fit_temperature(logits, present)
-        result["temperature"][mode] = temperature
-        result["classification"][mode] = crop_figures(logits, crops, temperature)
-    pairs = frames_of(config.data, "test")
-    if pairs is not None:
-        frames = PackedPairs(pairs, config.data.cache)
-        result["presence"] = {mode: frame_presence(network, frames, MODES[mode]) for mode in trained}
-        if config.modality == "both":
-            result["fusion"] = frame_fusion(network, frames)
+    crops = crops_of(config.data, "test")
+    if crops is not None:
+        logits = {mode: predict_crops(network, crops, MODES[mode])[0] for mode in trained}
+        result["classification"] = {mode: crop_figures(values, crops) for mode, values in logits.items()}
+    sets = frames_of(config.data, "test")
+    pairs = {name: frames for name, frames in sets.items() if frames.samples[0].camera == "both"}
+    result["presence"] = {
+        mode: {
+            name: frame_presence(network, frames, MODES[mode])
+            for name, frames in sets.items()
+            if frames.samples[0].camera in ("both", MODES[mode])
+        }
+        for mode in trained
+    }
+    if config.modality == "both":
+        result["fusion"] = {name: frame_fusion(network, frames) for name, frames in pairs.items()}
     return result
 
 
-def crop_figures(logits: npt.NDArray[np.float32], crops: PackedPairs, temperature: float) -> dict[str, Any]:
-    """``exclusive_report`` of all crops and of each illumination, with the ECE cross-fitted over blocks of frames."""
+def crop_figures(logits: npt.NDArray[np.float32], crops: PackedPairs) -> dict[str, Any]:
+    """``exclusive_report`` of all crops and of each illumination.
+
+    Temperatures are fitted and the ECE judged on different contiguous blocks of frames.
+    """
     present, light = crops.presence()[0], crops.illumination()
     order = np.array([sample.order for sample in crops.samples])
+    temperature = figures.fit_temperature(logits, present)
     chosen = {"all": np.full(len(light), True)}
     chosen.update({name: light == k for k, name in enumerate(ILLUMINATION) if np.any(light == k)})
     rows = {
@@ -62,13 +70,10 @@ def crop_figures(logits: npt.NDArray[np.float32], crops: PackedPairs, temperatur
 
 def frame_presence(network: FusionNet, frames: PackedPairs, modality: str) -> dict[str, Any]:
     """Presence and illumination in whole frames, where they are known."""
-    network.eval()
-    outputs = [predict_frame(network, frames[i], modality) for i in range(len(frames))]
-    logits = np.concatenate([output.logits.cpu().numpy() for output in outputs])
-    present, known = frames.presence()
-    rows = figures.presence_report(logits, present, known, LABELS)
+    logits, scores = predict_presence(network, frames, modality)
+    rows = figures.presence_report(logits, *frames.presence(), LABELS)
     light = frames.illumination()
-    right = np.array([int(output.illumination.argmax()) for output in outputs]) == light
+    right = scores.argmax(1) == light
     rows["illumination_accuracy"] = float(right[light >= 0].mean()) if (light >= 0).any() else None
     return rows
 
@@ -79,7 +84,7 @@ def frame_fusion(network: FusionNet, frames: PackedPairs) -> dict[str, float]:
     rows = []
     for index in range(len(frames)):
         pixels = frames[index]
-        fused = predict_frame(network, pixels).fused[0, 0].cpu().numpy()
+        fused = predict_fused(network, pixels)[0][0, 0].cpu().numpy()
         visible = to_gray(np.ascontiguousarray(pixels[..., 2::-1]))
         values = fusion_metrics(to_8bit(fused), visible, np.ascontiguousarray(pixels[..., 3]), FUSION)
         rows.append(values)

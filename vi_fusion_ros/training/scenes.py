@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
-from vi_fusion_ros.training.datasets.base import Sample
+from vi_fusion_ros.training.datasets.base import DatasetError, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.places import SMALLEST, ObjectMap
@@ -236,9 +236,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
 class _Pool:
     """The frames of all sets, and which of them are empty."""
 
-    def __init__(
-        self, sets: dict[str, PackedPairs], weights: dict[str, float], bicycles: float, modality: str
-    ) -> None:
+    def __init__(self, sets: dict[str, PackedPairs], weights: dict[str, float], bicycles: float, modality: str) -> None:
         self._frames: list[tuple[PackedPairs, int]] = []
         weight, self._empty = [], []
         self._complete: dict[bool, list[int]] = {True: [], False: []}
@@ -254,6 +252,11 @@ class _Pool:
                 # Frames about which nothing is known teach nothing.
                 weight.append(weights[name] * more / sum(boost) if sample.known or sample.boxes else 0.0)
                 self._frames.append((frames, index))
+        if not sum(weight) > 0:
+            raise DatasetError(
+                f"no frame to train on of {', '.join(sets)} has a label that is known for modality {modality}; a frame "
+                "about which nothing is known teaches nothing"
+            )
         self._weight = np.array(weight) / sum(weight)
 
     def draw(self, rng: np.random.Generator) -> tuple[PackedPairs, int]:
@@ -309,7 +312,7 @@ class _Scene:
         )
         known = np.array([label in sample.known for label in LABELS], np.float32)
         target = np.zeros(len(LABELS), np.float32)
-        boxed = bool(sample.boxes) or sample.known == frozenset(LABELS) and not sample.present
+        boxed = bool(sample.boxes) or (sample.known == frozenset(LABELS) and not sample.present)
         present = np.array([label in sample.present for label in LABELS])
         absent_everywhere = known.astype(bool) & (boxed & sample.complete | ~present)
         objects = ObjectMap(size, absent_everywhere)

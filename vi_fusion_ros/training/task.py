@@ -21,6 +21,7 @@ from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.patches import PatchBatches
 from vi_fusion_ros.training.predict import frame_losses, predict_presence
 from vi_fusion_ros.training.scenes import CropBatch, SceneBatch, SceneBatches
@@ -60,7 +61,9 @@ class FusionTask(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches of this epoch, a pure function of seed and epoch: a resumed run sees what it would have seen."""
-        return DataLoader(_Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None)
+        return DataLoader(
+            _Batches(self.config, self.splits, self.trainer.world_size, self.current_epoch), batch_size=None
+        )
 
     def val_dataloader(self) -> DataLoader[int]:
         """One dummy item: validation reads the selection parts itself."""
@@ -93,7 +96,8 @@ class FusionTask(lightning.LightningModule):
         output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
         objects = output.objects.float()
         return {
-            "presence": optim.presence_weight * perception.presence_loss(output.logits.float(), part.target, part.known),
+            "presence": optim.presence_weight
+            * perception.presence_loss(output.logits.float(), part.target, part.known),
             "centres": optim.centre_weight * perception.centre_loss(objects[:, :classes], part.centres),
             "sides": optim.sides_weight * perception.sides_loss(objects[:, classes:], part.sides, part.sides_weight),
             "illumination": optim.illumination_weight
@@ -122,13 +126,15 @@ class FusionTask(lightning.LightningModule):
     def validation_step(self, _batch: int, _number: int) -> None:
         """Presence and fusion losses on the selection frames."""
         score = 0.0
-        if self.config.scenes.frames and self.splits.select:
-            aucs = self._presence()
+        pairs = [frames for frames in self.splits.select.values() if frames.samples[0].camera == "both"]
+        if self.config.scenes.frames and pairs:
+            aucs = self._presence(pairs)
             self.log_dict({f"select/auc_{label}": value for label, value in aucs.items()}, sync_dist=True, batch_size=1)
-            score = float(np.nanmean(list(aucs.values())))
+            sure = [value for value in aucs.values() if np.isfinite(value)]
+            # A score that is NaN would end the run: 0 where no label is both there and not there.
+            score = float(np.mean(sure)) if sure else 0.0
             self.log("select/auc", score, prog_bar=True, sync_dist=True, batch_size=1)
-        if self.config.patches.patches and self.splits.select:
-            pairs = [frames for frames in self.splits.select.values() if frames.samples[0].camera == "both"]
+        if self.config.patches.patches and pairs:
             rows = [frame_losses(self.network, frames, self.config.fusion, limit=8) for frames in pairs]
             terms = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             self.log_dict({f"select/{name}": value for name, value in terms.items()}, sync_dist=True, batch_size=1)
@@ -137,12 +143,11 @@ class FusionTask(lightning.LightningModule):
             score -= 0.1 * fusion
         self.log(SCORE, score, sync_dist=True, batch_size=1)
 
-    def _presence(self) -> dict[str, float]:
-        """ROC-AUC of each label over the selection frames of all sets of both cameras."""
-        rows = []
-        for frames in self.splits.select.values():
-            if frames.samples[0].camera == "both":
-                rows.append((predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()))
+    def _presence(self, sets: list[PackedPairs]) -> dict[str, float]:
+        """ROC-AUC of each label over the frames of all ``sets``."""
+        rows = [
+            (predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()) for frames in sets
+        ]
         logits, present, known = (np.concatenate(column) for column in zip(*rows, strict=True))
         report = presence_report(logits, present, known, LABELS)
         return {label: row["auc"] for label, row in report["labels"].items()}

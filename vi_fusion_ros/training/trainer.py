@@ -47,9 +47,8 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     task = FusionTask(config, splits)
     folder = config.runs / config.name
     last = folder / "last.ckpt"
-    if config.start_from is not None:
-        start_from(task.network, config.start_from)
-    elif config.scenes.frames:
+    perceives = config.start_from is not None and start_from(task.network, config.start_from)
+    if config.scenes.frames and not perceives:
         for branch in (task.network.perception.visible_branch, task.network.perception.thermal_branch):
             branch.load_imagenet()
     folder.mkdir(parents=True, exist_ok=True)

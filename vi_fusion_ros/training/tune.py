@@ -60,7 +60,7 @@ def _varied(trial: optuna.trial.BaseTrial, config: TrainConfig) -> TrainConfig:
         config.optim,
         lr=trial.suggest_float("lr", 5e-4, 5e-3, log=True),
         weight_decay=trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
-        exclusive_weight=trial.suggest_float("exclusive_weight", 0.0, 2.0),
+        backbone_lr=trial.suggest_float("backbone_lr", 0.05, 0.5, log=True),
     )
     augmentation = dataclasses.replace(
         config.augmentation,

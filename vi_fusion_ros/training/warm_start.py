@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
+from vi_fusion_ros.model.layers import ConvNorm, ConvNormReLU, RepConv
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 
 
-def start_from(network: FusionNet, path: Path) -> None:
+def start_from(network: FusionNet, path: Path) -> bool:
     """Give ``network`` the weights in ``path``.
 
     Args:
@@ -26,17 +26,21 @@ def start_from(network: FusionNet, path: Path) -> None:
         path: a checkpoint of ``vi-fusion train``, or an ONNX file of ``vi-fusion export`` (by its suffix). With an
             ONNX file BatchNorm does nothing until its statistics are learned anew: train with ``freeze_norm: 0.0``.
 
+    Returns:
+        Whether its perception part has been trained; a run of the fusion decoder alone leaves it as it was made.
+
     Raises:
         ValueError: the file cannot be read, or is of a network with other sizes.
     """
     if path.suffix == ".onnx":
         _unfold(network, _initializers(path), path)
-        return
-    weights = checkpoint_weights(path)[1]
+        return True
+    config, weights = checkpoint_weights(path)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: is of a network with other sizes ({error})") from error
+    return config.scenes.frames > 0
 
 
 def _initializers(path: Path) -> dict[str, Tensor]:
@@ -66,7 +70,7 @@ def _unfold(network: FusionNet, given: dict[str, Tensor], path: Path) -> None:
         if name in spare:
             assert isinstance(block, RepConv)
             block.become_identity()
-        elif isinstance(block, (RepConv, ConvNormReLU)):
+        elif isinstance(block, (RepConv, ConvNormReLU, ConvNorm)):
             block.unfold(given[f"{name}.0.weight"], given[f"{name}.0.bias"])
     with torch.no_grad():
         for name in own.keys() & folded.keys():

@@ -122,18 +122,16 @@ class _Runs:
     def __init__(self, bag: Path, model: Path, threads: int) -> None:
         from vi_fusion_ros.bags.source import open_bag
         from vi_fusion_ros.engines.load import load_engine
-        from vi_fusion_ros.pipeline import FusionPipeline
-        from vi_fusion_ros.registration import Registration, Rig
-        from vi_fusion_ros.thermal import ToneMapper
+        from vi_fusion_ros.pipeline import build_pipeline
 
         self._bag, self._engine = bag, load_engine(model, threads)
-        self._pipeline = FusionPipeline(self._engine, Registration(Rig.identity()), ToneMapper())
+        self._pipeline = build_pipeline(self._engine)
         with closing(open_bag(bag)) as source:
             self.pairs = list(self._replay(source).message_pairs())
 
     def bare(self) -> float:
         """Pairs a second of decoding and fusing alone."""
-        from vi_fusion_ros.bags.pair_stream import DecodedPair, decoded
+        from vi_fusion_ros.sync.pair_stream import DecodedPair, decoded
 
         self._pipeline.reset()
         start = time.perf_counter()

@@ -16,7 +16,7 @@ import numpy as np
 
 from vi_fusion_ros.benchmarks.machine import processor
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftReport, DriftState
-from vi_fusion_ros.registration.estimate.planar import corner_error
+from vi_fusion_ros.registration.planar import corner_error
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size
 from vi_fusion_ros.sources.clip import sampled
 from vi_fusion_ros.sources.video import Video

@@ -15,7 +15,7 @@ from vi_fusion_ros.benchmarks.backends import BackendMissingError, Case, frames,
 from vi_fusion_ros.benchmarks.machine import machine
 from vi_fusion_ros.benchmarks.timing import interleaved, summary
 from vi_fusion_ros.cli.sizes import size
-from vi_fusion_ros.engines.engine import OUTPUTS
+from vi_fusion_ros.engines.engine import outputs_of
 from vi_fusion_ros.engines.engine_manifest import size_text
 from vi_fusion_ros.resources import default_model
 
@@ -139,4 +139,5 @@ def _options(threads: int, level: str, arena: bool, spinning: bool) -> onnxrunti
 def _session_call(model: Path, size_wh: tuple[int, int], options: onnxruntime.SessionOptions) -> Callable[[], Any]:
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     inputs = frames(size_wh)
-    return lambda: session.run(list(OUTPUTS), inputs)
+    outputs = outputs_of([output.name for output in session.get_outputs()])
+    return lambda: session.run(outputs, inputs)

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from vi_fusion_ros.registration import Rig
-    from vi_fusion_ros.registration.estimate.planar import corner_error
+    from vi_fusion_ros.registration.planar import corner_error
 
     rig = Rig.load(args.file)
     print(f"{rig.source}: thermal {rig.thermal_size}, visible {rig.visible_size} (width, height)")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.cli.evaluate import bag, flicker
+from vi_fusion_ros.cli.evaluate import bag, flicker, labelled
 from vi_fusion_ros.cli.evaluate import datasets as evaluate_datasets
 from vi_fusion_ros.training.datasets.layouts import LABELLED
 
@@ -21,6 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     _add_fusion(kinds)
     _add_classification(kinds)
+    _add_presence(kinds)
+    _add_detection(kinds)
     _add_bag(kinds)
     _add_cross(kinds)
     _add_robustness(kinds)
@@ -73,6 +75,30 @@ def _add_classification(kinds: argparse._SubParsersAction[argparse.ArgumentParse
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file, for FLIR, whose pairs are not registered")
     _add_common(parser)
     parser.set_defaults(evaluate=_classification)
+
+
+def _add_presence(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "presence",
+        help="how well each label is told to be there, on sets of whole frames",
+        description="ROC-AUC, recall, false alarms and calibration of each label on sets of labelled frames, by day "
+        "and by night, with both cameras and with either one missing.",
+    )
+    labelled.add_arguments(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_presence)
+
+
+def _add_detection(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = kinds.add_parser(
+        "detection",
+        help="average precision and miss rate of the boxes",
+        description="COCO's average precision and KAIST's log-average miss rate of the objects that our model finds, "
+        "by label, size, day and night, with both cameras and with either one missing.",
+    )
+    labelled.add_arguments(parser)
+    _add_common(parser)
+    parser.set_defaults(evaluate=_detection)
 
 
 def _add_bag(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -173,6 +199,10 @@ def _classification(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.prediction import guess_layout, judge
 
     layout = args.layout or guess_layout(args.data)
+    if layout == "single":
+        raise ValueError(
+            f"{args.data}: images of one camera alone; expected pairs (vi-fusion evaluate presence judges them)"
+        )
     model = _model(args.model)
     judged = judge(args.data, layout, model, args.jobs, args.rig)
     result = report(judged)
@@ -183,6 +213,18 @@ def _classification(args: argparse.Namespace) -> int:
         from vi_fusion_ros.evaluation.reports.classification import write_report
 
         print(write_report(args.report, judged, result, args.data, model, _command_line()))
+    return 0
+
+
+def _presence(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    _say_partial(labelled.run_presence(args, model, _manifest(model), _command_line()))
+    return 0
+
+
+def _detection(args: argparse.Namespace) -> int:
+    model = _model(args.model)
+    _say_partial(labelled.run_detection(args, model, _manifest(model), _command_line()))
     return 0
 
 
@@ -258,17 +300,17 @@ def _manifest(model: Path) -> dict[str, Any]:
 def _print_table(summary: dict[str, Any]) -> None:
     from vi_fusion_ros.evaluation.fusion.evaluation import SOURCES
 
-    metrics = list(summary["metrics"])
+    widths = {metric: max(len(metric) + 1, 9) for metric in summary["metrics"]}
     print(f"{summary['n']} frames; mean over frames, higher is better; rank: lower is better, sources unranked (place)")
-    print(f"{'method':<14}" + "".join(f"{metric:>9}" for metric in metrics) + f"{'rank':>8}")
+    print(f"{'method':<14}" + "".join(f"{m:>{width}}" for m, width in widths.items()) + f"{'rank':>8}")
     for method in sorted(summary["methods"], key=summary["mean_rank"].__getitem__):
-        means = "".join(_cell(summary["methods"][method][metric]["mean"]) for metric in metrics)
+        means = "".join(_cell(summary["methods"][method][m]["mean"], width) for m, width in widths.items())
         rank = f"{summary['mean_rank'][method]:.2f}"
         print(f"{method:<14}{means}{f'({rank})' if method in SOURCES else rank:>8}")
 
 
-def _cell(value: float) -> str:
-    return f"{'-':>9}" if math.isnan(value) else f"{value:9.4g}"
+def _cell(value: float, width: int) -> str:
+    return f"{'-':>{width}}" if math.isnan(value) else f"{value:{width}.4g}"
 
 
 def _print_classification(result: dict[str, Any]) -> None:

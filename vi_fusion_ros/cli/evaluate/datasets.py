@@ -120,13 +120,15 @@ def _positive(text: str) -> int:
 
 def _print_cross(result: dict[str, Any]) -> None:
     from vi_fusion_ros.evaluation.fusion.evaluation import OURS, RANKED
-    from vi_fusion_ros.evaluation.studies.cross_dataset import SCORES
+    from vi_fusion_ros.evaluation.studies.cross_dataset import SCORES, means_of
 
-    print(f"{'dataset':<22}{'n':>7}" + "".join(f"{name:>10}" for name in (*RANKED, *SCORES[:3], "ece")))
+    told = {"recall": "recall", "false_alarm_rate": "alarms", "ap50": "AP50"}
+    print(f"{'dataset':<22}{'n':>7}" + "".join(f"{name:>10}" for name in (*RANKED, *SCORES[:3], "ece", *told.values())))
     for name, row in result["datasets"].items():
         fusion, found = row["fusion"], row["classification"]
         values = [fusion["methods"][OURS][metric]["mean"] if fusion else None for metric in RANKED]
         values += [found[score] if found else None for score in (*SCORES[:3], "ece")]
+        values += [means_of(row)[key] for key in told]
         cells = "".join(f"{'-' if value is None else f'{value:.4g}':>10}" for value in values)
         print(f"{name[-22:]:<22}{row['n']:>7}{cells}")
 

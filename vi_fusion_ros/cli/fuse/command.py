@@ -27,12 +27,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "fuse",
         help="fuse images, folders or videos",
-        description="Fuse and classify two images, two folders (paired by file stem) or two videos.",
+        description="Fuse and classify two images, two folders (paired by file stem) or two videos. Beside the fused "
+        "images come the same with labels and boxes on them: overlay/ or overlay.mp4.",
     )
     parser.add_argument("--visible", type=Path, required=True, metavar="PATH", help="image, folder or video")
     parser.add_argument("--thermal", type=Path, required=True, metavar="PATH", help="the same of the thermal camera")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--gray", action="store_true", help="write 8-bit luma PNGs; of a video, one a frame")
+    parser.add_argument(
+        "--gray", action="store_true", help="write 8-bit luma PNGs and nothing else; of a video, one a frame"
+    )
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
     add_parameters(parser)
     parser.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")
@@ -81,13 +84,15 @@ def _fuse(source: PairSource, pipeline: FusionPipeline, output: Output) -> tuple
             problems.append({"name": item.name, "reason": str(error)})
             continue
         time_s = result.pair.reference.stamp_ns / 1e9
-        output.write(item.name, result.fused, time_s)
+        output.write(item.name, result, time_s)
         about = {} if source.stills else {"time_s": round(time_s, 6)}
         frames.append(about | _summary(item.name, result))
     return frames, problems
 
 
 def _summary(name: str, result: FusionResult) -> dict[str, Any]:
+    from vi_fusion_ros.objects import as_json
+
     return {
         "name": name,
         "mode": result.pair.mode.name,
@@ -96,6 +101,7 @@ def _summary(name: str, result: FusionResult) -> dict[str, Any]:
         "thermal_attention": round(result.thermal_attention, 6),
         "illumination": {"label": result.illumination, "probability": round(result.illumination_probability, 6)},
         "scores": {s.label: {"probability": round(s.probability, 6), "present": s.present} for s in result.scores},
+        "objects": [as_json(found) for found in result.objects],
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
     }
 

@@ -8,7 +8,13 @@ from pathlib import Path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command's arguments."""
-    parser = subparsers.add_parser("export", help="export a checkpoint for the node (needs the train requirements)")
+    parser = subparsers.add_parser(
+        "export",
+        help="export a checkpoint for the node (needs the train requirements)",
+        description="Write the ONNX file, its manifest and its model card. Probabilities are calibrated on the select "
+        "ranges of data.sets, or by the file that the configuration's calibration names; the figures are of the test "
+        "ranges.",
+    )
     parser.add_argument("checkpoint", type=Path, help="checkpoint of vi-fusion train")
     parser.add_argument("-o", "--output", type=Path, required=True, help="ONNX file; .json and .md go beside it")
 

@@ -8,8 +8,17 @@ from pathlib import Path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command's arguments."""
-    parser = subparsers.add_parser("train", help="train the network (needs the train requirements)")
-    parser.add_argument("config", type=Path, help="configuration, for example config/training/default.yaml")
+    parser = subparsers.add_parser(
+        "train",
+        help="train the network (needs the train requirements)",
+        description="Train on the train ranges of the configuration's data.sets (docs/datasets.md). Logs and "
+        "checkpoints go to RUNS/NAME: last.ckpt after every epoch, best.ckpt by the score on the select ranges.",
+    )
+    parser.add_argument(
+        "config",
+        type=Path,
+        help="configuration, for example config/training/default.yaml",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
 
 

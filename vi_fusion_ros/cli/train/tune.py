@@ -8,7 +8,12 @@ from pathlib import Path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command's arguments."""
-    parser = subparsers.add_parser("tune", help="search hyperparameters (needs the train requirements)")
+    parser = subparsers.add_parser(
+        "tune",
+        help="search hyperparameters (needs the train requirements)",
+        description="Train runs with other learning rates and augmentation, and keep the configuration with the "
+        "highest score on the select ranges of data.sets.",
+    )
     parser.add_argument("config", type=Path, help="configuration that all trials share")
     parser.add_argument("--trials", type=int, default=20, help="how many to add to the study (default 20)")
 

@@ -76,7 +76,7 @@ def compile_engines(
         raise ValueError(f"the folder {request.folder} cannot be written; name another for the engines")
     reference = OnnxRuntimeEngine(request.onnx)
     for asked in request.sizes:
-        size = _padded(asked, model.multiple, progress)
+        size = _padded(asked, model, progress)
         plan, seconds = _build(request, size, progress)
         target = target_for(request.onnx, model, size, request.precision, platform, request.dla)
         manifest = _manifest(request, target, platform, plan, seconds)
@@ -149,8 +149,8 @@ def _manifest(
     )
 
 
-def _padded(size: Size, multiple: int, progress: Callable[[str], None]) -> Size:
-    padded = (size[0] + -size[0] % multiple, size[1] + -size[1] % multiple)
+def _padded(size: Size, model: Manifest, progress: Callable[[str], None]) -> Size:
+    padded = model.padded(size)
     if padded != size:
         progress(f"images of {size_text(size)} reach the network padded to {size_text(padded)}")
     return padded

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from vi_fusion_ros.engines.engine import IMAGES, INPUTS
+from vi_fusion_ros.engines.engine import IMAGES, INPUTS, OBJECTS, PLACE
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _QUANTISED = {"QuantizeLinear", "DequantizeLinear"}
@@ -34,7 +34,7 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
 
     Returns:
         The same graph with ``visible`` (1, 3, H, W) RGB and ``thermal`` (1, 1, H, W) as uint8, ``fused`` and
-        ``attention`` (1, 1, H, W) as uint8, rounded to the nearest, and ``logits`` and ``illumination`` as float32.
+        ``attention`` (1, 1, H, W) as uint8, rounded to the nearest, and the other outputs as float32.
 
     Raises:
         ValueError: the file and the precision do not go together; one sentence.
@@ -59,10 +59,13 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with float16 weights and arithmetic; float32 inputs and outputs stay what they are."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells of every weight that is too small for float16
-        return convert_float_to_float16(model, keep_io_types=True)
+        half = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+    half.topological_sort()  # around operators that stay float32 it puts casts, behind all other nodes
+    return half.model
 
 
 def with_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -131,8 +134,10 @@ def _biases_to_float(model: onnx.ModelProto) -> None:
 
 
 def _fix_size(model: onnx.ModelProto, size: tuple[int, int]) -> None:
+    shapes = dict.fromkeys((*INPUTS, *IMAGES), size[::-1])
+    shapes[OBJECTS] = (size[1] // PLACE, size[0] // PLACE)
     for value in (*model.graph.input, *model.graph.output):
-        sides = (1, *size[::-1]) if value.name in (*INPUTS, *IMAGES) else (1,)
+        sides = (1, *shapes.get(value.name, ()))
         dimensions = value.type.tensor_type.shape.dim
         for dimension, side in zip([dimensions[0], *dimensions[2:]], sides, strict=True):
             dimension.Clear()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorrt as trt
 
-from vi_fusion_ros.engines.engine import INPUTS, OUTPUTS, EngineOutput, Plane, to_bytes
+from vi_fusion_ros.engines.engine import INPUTS, OUTPUTS, EngineOutput, Plane, outputs_of, to_bytes
 from vi_fusion_ros.engines.engine_manifest import EngineManifest
 from vi_fusion_ros.engines.trt import cuda
 
@@ -50,6 +50,7 @@ class TensorRTEngine:
         self._about = manifest
         self.reason = "a TensorRT engine for this GPU and this size is there"
         self._tensors: dict[str, _Tensor] = {}
+        self._outputs = OUTPUTS
         self._graph: cuda.Pointer | None = None
         # All three are kept: a context must not outlive its engine, nor that its runtime.
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
@@ -101,7 +102,7 @@ class TensorRTEngine:
                 self._run()
         except cuda.CudaError as error:
             raise ValueError(f"TensorRT failed on an image of {self._about.size_text}: {error}") from error
-        return EngineOutput(*(self._tensors[name].host.copy() for name in OUTPUTS))
+        return EngineOutput(*(self._tensors[name].host.copy() for name in self._outputs))
 
     def close(self) -> None:
         """See ``Engine.close``."""
@@ -118,10 +119,12 @@ class TensorRTEngine:
         assert self._engine is not None
         assert self._context is not None
         names = {self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)}
-        if names != {*INPUTS, *OUTPUTS}:
+        # The manifest is the model's: an engine without an output that it names was built from something else.
+        self._outputs = outputs_of({*names, *self.manifest.outputs})
+        if names != {*INPUTS, *self._outputs}:
             raise ValueError(
                 f"the engine {self._about.summary} has the tensors {', '.join(sorted(names))}; expected "
-                f"{', '.join((*INPUTS, *OUTPUTS))}; build it again: {self._about.command}"
+                f"{', '.join((*INPUTS, *self._outputs))}; build it again: {self._about.command}"
             )
         for name in names:
             kind = self._engine.get_tensor_dtype(name)
@@ -141,7 +144,7 @@ class TensorRTEngine:
         assert self._context is not None
         if not self._context.execute_async_v3(self._stream.value):
             raise cuda.CudaError("TensorRT refused to run")
-        for name in OUTPUTS:
+        for name in self._outputs:
             tensor = self._tensors[name]
             self._cuda.copy_to_host(tensor.pinned, tensor.device, tensor.size, self._stream)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.evaluation.metrics.fusion import METRICS
-from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, places
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, known_means, places
 
 Gray8 = npt.NDArray[np.uint8]
 
@@ -26,7 +26,7 @@ class FusionEvaluation:
     Attributes:
         methods: names of the methods.
         frames: names of the N frames.
-        values: (N, methods, metrics) in the order of ``METRICS``.
+        values: (N, methods, metrics) in the order of ``METRICS``; NaN where a frame has no value.
         problems: sentences about images that were left out.
     """
 
@@ -41,7 +41,7 @@ class FusionEvaluation:
         VIS and IR are no fusions and a copy of a source saturates several metrics, so they are not ranked: their value
         is the place that they would take.
         """
-        return dict(zip(self.methods, self._mean_places(self.values.mean(axis=0)).tolist(), strict=True))
+        return dict(zip(self.methods, self._mean_places(known_means(self.values)).tolist(), strict=True))
 
     def frame_ranks(self, method: str) -> npt.NDArray[np.float64]:
         """(N,) mean rank of ``method`` over the ranked metrics on each frame alone."""
@@ -57,7 +57,7 @@ class FusionEvaluation:
         """The result as JSON has it: means with intervals, mean ranks, values by frame and what was left out."""
         n, k = len(self.frames), len(METRICS)
         low, high = bootstrap_means(self.values.reshape(n, -1)).reshape(2, -1, k)
-        mean = self.values.mean(axis=0)
+        mean = known_means(self.values)
         methods = {
             method: {
                 metric: {"mean": float(mean[m, i]), "ci95": [float(low[m, i]), float(high[m, i])]}

@@ -70,7 +70,7 @@ def figures(judged: Judged, condition: str, rows: Bools) -> dict[str, Any]:
         answers, or of right decisions), ``roc_auc`` and ``average_precision`` (means over labels), ``ece``, and
         ``by_class``. All 0 to 1, None where undefined.
     """
-    present, known = judged.present[rows], judged.known[rows]
+    present, known = judged.present[rows], judged.known_under(condition)[rows]
     probability, decided = judged.probability(condition)[rows], judged.decided(condition)[rows]
     if not known.any():
         return {"n": 0}
@@ -161,7 +161,7 @@ def threshold_table(judged: Judged) -> dict[str, list[dict[str, float]]]:
         there = judged.known[:, k]
         table[label] = [
             {"threshold": threshold, **_decision_figures(judged.present[there, k], probability[there, k] >= threshold)}
-            for threshold in sorted({*THRESHOLDS, float(judged.thresholds[k])})
+            for threshold in sorted({*THRESHOLDS, float(judged.thresholds_under("both")[k])})
         ]
     return table
 

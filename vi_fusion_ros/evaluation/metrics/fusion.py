@@ -38,7 +38,7 @@ class Metric:
         source: the paper it comes from.
         convention: what other code does differently.
         ranked: whether it counts in the mean rank: those of the usual tables do, but AG, which repeats SF.
-        compute: (fused, a, b) to its value, images of one size.
+        compute: (fused, visible, thermal) to its value, images of one size; NaN where a frame has no value.
     """
 
     name: str
@@ -66,6 +66,12 @@ def _metric(
 ) -> Metric:
     return Metric(name, title, span, "higher", source, convention, ranked, compute)
 
+
+_STRUCTURE_TERM = "its structure term: Wang et al., IEEE Trans. Image Process. 2004"
+_ONE_SIDED = (
+    "mean of (cov + c) / (sd sd + c) of the fused and the {0} image over the 7 x 7 windows where the {0} one has a "
+    "standard deviation above 10 and the {1} one below 5; a frame without such a window is left out of the mean"
+)
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -177,6 +183,24 @@ METRICS: dict[str, Metric] = {
             "0 to 2",
             "Wang, Simoncelli and Bovik, Asilomar 2003",
             "summed over both sources, 11 x 11 Gaussian (σ 1.5), data_range 255, 2 x 2 means between scales",
+            ranked=False,
+        ),
+        _metric(
+            "one_sided_visible",
+            "structure that only the visible image has",
+            structure.one_sided_structure,
+            "-1 to 1",
+            _STRUCTURE_TERM,
+            _ONE_SIDED.format("visible", "thermal"),
+            ranked=False,
+        ),
+        _metric(
+            "one_sided_thermal",
+            "structure that only the thermal image has",
+            lambda fused, visible, thermal: structure.one_sided_structure(fused, thermal, visible),
+            "-1 to 1",
+            _STRUCTURE_TERM,
+            _ONE_SIDED.format("thermal", "visible"),
             ranked=False,
         ),
     )

@@ -1,6 +1,7 @@
 """Fusion metrics made of local structure: visual information fidelity, edge transfer, structural similarity.
 
-``fused`` is the fused image, ``a`` and ``b`` are its two sources, all of one size. The sources' order does not matter.
+``fused`` is the fused image, ``a`` and ``b`` are its two sources, all of one size. The sources' order does not matter,
+but in ``one_sided_structure``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from vi_fusion_ros.evaluation.metrics.gray_image import (
 )
 
 _EPS = 1e-10
+
+ONE_SIDED = (10.0, 5.0)
+"""Standard deviations, grey levels, above which a window has structure and below which it has next to none."""
 
 
 def visual_information_fidelity(fused: GrayImage, a: GrayImage, b: GrayImage) -> float:
@@ -49,6 +53,27 @@ def multi_scale_structural_similarity(fused: GrayImage, a: GrayImage, b: GrayIma
     exponents of those are scaled to the same sum.
     """
     return _ms_ssim(fused, a) + _ms_ssim(fused, b)
+
+
+def one_sided_structure(fused: GrayImage, source: GrayImage, other: GrayImage) -> float:
+    """How much of the structure that only ``source`` has the fused image keeps, -1 to 1, 1 is all.
+
+    The mean, over the 7 x 7 uniform windows in which ``source`` has structure and ``other`` next to none
+    (``ONE_SIDED``), of SSIM's structure term (cov + c) / (sd_fused sd_source + c): 1 where the fused window is the
+    source's one up to brightness and contrast, about 0 where it is not to be found, -1 where it is inverted. c is
+    (0.03 * 2)² / 2, as of SSIM: with a data range of 255 it would call structure that has faded away kept. A fused
+    window that is flat has lost the structure and counts 0. NaN without any such window.
+    """
+    enough, little = ONE_SIDED
+    there = (source.boxes.variance > enough**2) & (other.boxes.variance < little**2)
+    if not there.any():
+        return float("nan")
+    constant = (0.03 * 2) ** 2 / 2
+    spread = fused.boxes.variance[there]
+    term = covariance(fused.boxes, source.boxes)[there] + constant
+    term /= np.sqrt(spread * source.boxes.variance[there]) + constant
+    term[spread < _EPS] = 0
+    return float(np.mean(term))
 
 
 def _vifp(reference: GrayImage, distorted: GrayImage) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from vi_fusion_ros.drawing import attention_color, grey8
+from vi_fusion_ros.drawing import attention_color, grey8, with_objects
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.prediction import Judged, views
 from vi_fusion_ros.evaluation.reports.html_report import Page, Table
@@ -164,7 +164,7 @@ def _example(judged: Judged, i: int, root: Path, model: Path) -> Image:
     visible, thermal = views(judged, root, sample)
     result = fuse_pair(model, visible, thermal, judged.rig)
     assert result.thermal_grey is not None
-    shown = (visible, result.thermal_grey, result.fused, attention_color(result))
+    shown = (visible, result.thermal_grey, with_objects(result), attention_color(result))
     tiles = np.hstack([_tile(image) for image in shown])
     tiles = tiles[: round(_TILE * min(visible.shape[0] / visible.shape[1], 1))]
     said = ", ".join(f"{s.label} {s.probability:.0%}" for s in result.scores)
@@ -259,7 +259,7 @@ def _threshold_table(result: dict[str, Any], judged: Judged) -> Table:
             text = f"{e['precision']:.3f} / {e['recall']:.3f} / {e['f1']:.3f}"
             rows.setdefault(e["threshold"], {})[label] = text
     for threshold in sorted(rows):
-        used = [k for k, label in enumerate(judged.labels, 1) if threshold == judged.thresholds[k - 1]]
+        used = [k for k, label in enumerate(judged.labels, 1) if threshold == judged.thresholds_under("both")[k - 1]]
         table.row([f"{threshold:.2f}", *(rows[threshold].get(label, "") for label in judged.labels)], best=used)
     return table
 

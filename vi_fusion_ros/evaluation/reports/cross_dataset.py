@@ -13,12 +13,24 @@ from vi_fusion_ros.evaluation.metrics.fusion import METRICS
 from vi_fusion_ros.evaluation.reports.fusion import add_frames, number
 from vi_fusion_ros.evaluation.reports.html_report import Page, Table
 from vi_fusion_ros.evaluation.reports.plots import COLOURS, new_figure
-from vi_fusion_ros.evaluation.studies.cross_dataset import SCORES, OneDataset
+from vi_fusion_ros.evaluation.reports.presence import CAMERAS
+from vi_fusion_ros.evaluation.studies.cross_dataset import SCORES, OneDataset, means_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SCORE_TITLES = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "average_precision": "average precision", "ece": "ECE"}
+_SCORE_TITLES = {
+    "macro_f1": "macro F1",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "ece": "ECE",
+    "false_alarm_rate": "false alarms",
+    "recall_at_5": "recall at 5 % false alarms",
+    "recall_at_10": "recall at 10 % false alarms",
+    "ap50": "AP50",
+    "ap": "AP50:95",
+    "log_average_miss_rate": "log-average miss rate",
+}
 
 
 def write_report(
@@ -51,6 +63,12 @@ def write_report(
         page.figure(_fusion_figure(results), "Our model on each dataset: quartiles, 5th to 95th percentile. Bar: AVG.")
     page.heading("Classification")
     page.table(_classification_table(result["datasets"]))
+    page.heading("Presence and boxes in whole frames")
+    page.text(
+        "Means over the labels. Recall and false alarms of presence at the model's thresholds, and recall at the "
+        "threshold of so many false alarms; AP50, AP50:95 and log-average miss rate of boxes."
+    )
+    page.table(_told_table(result["datasets"]))
     page.heading("Spread over the datasets")
     page.text("Highest minus lowest value over the size of the mean. A model fitted to one dataset spreads far.")
     page.table(_spread_table(result["spread"]))
@@ -95,9 +113,21 @@ def _classification_table(datasets: dict[str, Any]) -> Table:
     return table
 
 
+def _told_table(datasets: dict[str, Any]) -> Table:
+    table = Table(
+        ["dataset", "cameras", "recall", "false alarms", "recall at 5 %", "at 10 %", "AP50", "AP50:95", "missed"]
+    )
+    for name, row in datasets.items():
+        for condition, cameras in CAMERAS.items():
+            told = means_of(row, condition)
+            if any(value is not None for value in told.values()):
+                table.row([name, cameras, *map(_score, told.values())])
+    return table
+
+
 def _spread_table(spread: dict[str, Any]) -> Table:
     table = Table(["", "lowest", "highest", "spread"])
-    for name, row in {**spread["fusion"], **spread["classification"]}.items():
+    for name, row in {name: row for part in spread.values() for name, row in part.items()}.items():
         table.row([_SCORE_TITLES.get(name, name), row["lowest"], row["highest"],
                    "–" if row["relative"] is None else f"{row['relative']:.1%}"])  # fmt: skip
     return table

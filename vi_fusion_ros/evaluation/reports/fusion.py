@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,9 @@ def write_report(
 def results_table(summary: dict[str, Any]) -> Table:
     """Methods by metrics, best rank first."""
     ordered = sorted(summary["methods"], key=summary["mean_rank"].__getitem__)
-    best = {metric: np.nanmax([summary["methods"][m][metric]["mean"] for m in ordered]) for metric in METRICS}
+    best = {
+        metric: max(_known(summary["methods"][m][metric]["mean"] for m in ordered), default=None) for metric in METRICS
+    }
     best_rank = min(rank for method, rank in summary["mean_rank"].items() if method not in SOURCES)
     table = Table(["method", *METRICS, "mean rank"])
     for method in ordered:
@@ -103,6 +105,10 @@ def spread_figure(evaluation: FusionEvaluation) -> Figure:
         finite = {
             m: c[np.isfinite(c)] for m, c in zip(evaluation.methods, columns, strict=True) if np.isfinite(c).any()
         }
+        panel.set_title(metric, fontsize=10)
+        if not finite:  # no frame has a value, as where nowhere one source alone has structure
+            panel.set_axis_off()
+            continue
         boxes = panel.boxplot(
             list(finite.values()),
             whis=(5, 95),
@@ -114,7 +120,6 @@ def spread_figure(evaluation: FusionEvaluation) -> Figure:
         )
         for box, method in zip(boxes["boxes"], finite, strict=True):
             box.set_facecolor("#5aa9e6" if method == OURS else "#d8dee4")
-        panel.set_title(metric, fontsize=10)
         panel.set_xticklabels(list(finite), fontsize=7, rotation=35, ha="right")
         panel.tick_params(axis="y", labelsize=7)
     for panel in axes[len(METRICS) :]:
@@ -174,6 +179,10 @@ def grid(tiles: dict[str, Image]) -> Image:
     made += [np.full_like(made[0], 255)] * (-len(made) % _COLUMNS)
     rows = [np.hstack(made[start : start + _COLUMNS]) for start in range(0, len(made), _COLUMNS)]
     return np.vstack(rows)
+
+
+def _known(values: Iterable[float]) -> Iterator[float]:
+    return (value for value in values if not np.isnan(value))
 
 
 def number(value: float) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vi_fusion_ros.bags.pair_stream import StreamProblem
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.evaluation.streams.bag_output import ResultBag
 from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluation, StreamEvaluator
+from vi_fusion_ros.sync.pair_stream import StreamProblem
 
 
 def evaluate_bag(

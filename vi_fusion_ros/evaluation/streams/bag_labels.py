@@ -14,6 +14,7 @@ from vi_fusion_ros.evaluation.metrics.classification import confusion, figures, 
 from vi_fusion_ros.evaluation.prediction import Judged, Verdict
 from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluation
 from vi_fusion_ros.training.datasets.base import Sample
+from vi_fusion_ros.types import Mode
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def judged_against(evaluation: StreamEvaluation, intervals: list[Interval], mani
             verdicts.append(Verdict(np.array([probabilities]), light, (0, 0)))
     if not samples:
         return None
-    thresholds = np.array([manifest.thresholds[label] for label in manifest.labels])
+    thresholds = manifest.calibration(Mode.BOTH).thresholds[None]
     return Judged("bag", manifest.labels, thresholds, samples, verdicts)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.writer import BagWriter
+from vi_fusion_ros.objects import message_fields
 from vi_fusion_ros.types import Frame, FusionResult, Image
 
 FUSED_TOPIC = "/fusion_node/fused"
@@ -95,6 +96,7 @@ def classification_message(result: FusionResult, model_id: str) -> Any:
         mode=int(pair.mode),
         model_id=model_id,
         labels=[types["vi_fusion_ros/msg/LabelScore"](s.label, s.probability, s.present) for s in result.scores],
+        objects=[types["vi_fusion_ros/msg/DetectedObject"](**message_fields(found)) for found in result.objects],
         illumination=result.illumination,
         illumination_probability=result.illumination_probability,
         visible_attention=1.0 - thermal_attention,

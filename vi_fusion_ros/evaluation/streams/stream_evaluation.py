@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.bags.pair_stream import DecodedPair, PairStream
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEvaluation, trivial_fusions
 from vi_fusion_ros.evaluation.metrics.fusion import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.objects import as_json
 from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.sync.pair_stream import DecodedPair, PairStream
 from vi_fusion_ros.sync.pairing import Drop
 from vi_fusion_ros.types import FusionResult, Image
 
@@ -60,11 +61,15 @@ class StreamEvaluation:
         sync_waits_ms: of the first frame for the second, in the bag's time.
         probabilities: (N, labels).
         present: (N, labels).
+        objects: of each pair, as ``vi_fusion_ros.objects.as_json`` has them.
         illumination: most probable class.
         attention: mean thermal share.
         overlap: share of the visible image that the thermal camera sees.
         latency_ms: by stage.
         wall_s: from the first to the last pair, fusing included.
+        pairs: how many there were; of every ``every``-th there is a row, evenly spread.
+        every: 1, doubled whenever there are ``most_rows``.
+        most_rows: bounds the memory of a stream that does not end; None: every pair has its row.
         samples: pairs for the fusion metrics.
         unmeasurable: pairs that would have been samples, by why the fusion metrics cannot be computed on them.
         measured: the metrics of samples, (methods, metrics), by number of the pair.
@@ -76,28 +81,48 @@ class StreamEvaluation:
     sync_waits_ms: list[float] = field(default_factory=list)
     probabilities: list[list[float]] = field(default_factory=list)
     present: list[list[bool]] = field(default_factory=list)
+    objects: list[list[dict[str, Any]]] = field(default_factory=list)
     illumination: list[str] = field(default_factory=list)
     attention: list[float] = field(default_factory=list)
     overlap: list[float] = field(default_factory=list)
     latency_ms: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     wall_s: float = 0.0
+    pairs: int = 0
+    every: int = 1
+    most_rows: int | None = None
     samples: list[Sample] = field(default_factory=list)
     unmeasurable: Counter[str] = field(default_factory=Counter)
     measured: dict[int, list[list[float]]] = field(default_factory=dict)
 
     def add(self, decoded: DecodedPair, result: FusionResult) -> None:
         """Take the result of the next pair."""
+        self.pairs += 1
+        if (self.pairs - 1) % self.every:
+            return
         self.stamps_ns.append(decoded.pair.reference.stamp_ns)
         self.skews_ns.append(decoded.pair.skew_ns)
         self.sync_waits_ms.append(decoded.sync_wait_ms)
         self.probabilities.append([score.probability for score in result.scores])
         self.present.append([score.present for score in result.scores])
+        self.objects.append([as_json(found) for found in result.objects])
         self.illumination.append(result.illumination)
         self.attention.append(result.thermal_attention)
         self.overlap.append(result.overlap)
         stages = {"decode": decoded.decode_ms, **result.timings_ms}
         for stage in STAGES:
             self.latency_ms[stage].append(stages.get(stage, sum(stages.values())))
+        if self.most_rows is not None and len(self.stamps_ns) >= self.most_rows:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Let go of every second row."""
+        columns: list[list[Any]] = [
+            self.stamps_ns, self.skews_ns, self.sync_waits_ms, self.probabilities, self.present, self.objects,
+            self.illumination, self.attention, self.overlap, *self.latency_ms.values(),
+        ]  # fmt: skip
+        for column in columns:
+            del column[1::2]
+        self.every *= 2
 
 
 class StreamEvaluator:
@@ -107,13 +132,16 @@ class StreamEvaluator:
         pipeline: as the node runs it.
         labels: of its model.
         pictures: whether the samples get a mosaic, for a report.
+        most_rows: see ``StreamEvaluation``.
 
     Attributes:
         evaluation: of the pairs so far.
     """
 
-    def __init__(self, pipeline: FusionPipeline, labels: tuple[str, ...], pictures: bool) -> None:
-        self.evaluation = StreamEvaluation(labels)
+    def __init__(
+        self, pipeline: FusionPipeline, labels: tuple[str, ...], pictures: bool, most_rows: int | None = None
+    ) -> None:
+        self.evaluation = StreamEvaluation(labels, most_rows=most_rows)
         self._pipeline, self._pictures = pipeline, pictures
         self._resets_seen = 0
         self._stride = 1
@@ -135,7 +163,7 @@ class StreamEvaluator:
 
     def _keep_sample(self, result: FusionResult) -> None:
         """Keep every n-th pair, n doubling with the stream, whose length nobody knows beforehand."""
-        number, samples = len(self.evaluation.stamps_ns) - 1, self.evaluation.samples
+        number, samples = self.evaluation.pairs - 1, self.evaluation.samples
         if number % self._stride:
             return
         try:
@@ -190,7 +218,7 @@ def summary(
     if broken:
         problems.insert(0, f"the bag is broken and was evaluated up to the break: {broken}")
     return {
-        "n": len(evaluation.stamps_ns),
+        "n": evaluation.pairs,
         "partial": bool(problems),
         "broken": broken,
         "problems": problems,
@@ -201,6 +229,7 @@ def summary(
         "overlap": {"mean": float(np.mean(evaluation.overlap))},
         "fusion": _fusion(fusion, evaluation.unmeasurable),
         "timeline": {
+            "every": evaluation.every,
             "stamp_ns": evaluation.stamps_ns,
             "skew_ms": [skew / 1e6 for skew in evaluation.skews_ns],
             "illumination": evaluation.illumination,
@@ -208,6 +237,7 @@ def summary(
             "probability": {
                 label: [row[k] for row in evaluation.probabilities] for k, label in enumerate(evaluation.labels)
             },
+            "objects": evaluation.objects,
         },
         "timings": _timings(evaluation),
     }
@@ -250,8 +280,8 @@ def _metrics(sample: Sample) -> list[list[float]]:
 
 def _out_of_order(intake: PairStream) -> list[str]:
     """A sentence where images were lost because stamps do not rise."""
-    lost = intake.pairing.drops[Drop.late] + intake.pairing.drops[Drop.time_reset]
-    steps = sum(_steps_back(stamps) for stamps in intake.stamps.values())
+    lost = sum(intake.pairing.drops.get(drop, 0) for drop in (Drop.late, Drop.time_reset))
+    steps = sum(track.steps_back for track in intake.stamps.values())
     if not steps and intake.recorded_steps_back:  # a bag, whose images come in the order of their stamps
         steps = intake.recorded_steps_back
         lost = sum(count for drop, count in intake.pairing.drops.items() if drop is not Drop.superseded)
@@ -261,35 +291,25 @@ def _out_of_order(intake: PairStream) -> list[str]:
     return [f"the stamps step back {steps} times; {lost} images came too late to be paired or were held at a jump back"]
 
 
-def _steps_back(stamps_ns: list[int]) -> int:
-    return int(np.count_nonzero(np.diff(stamps_ns) < 0))
-
-
 def _pairing(intake: PairStream, evaluation: StreamEvaluation) -> dict[str, Any]:
     skews = np.array(evaluation.skews_ns) / 1e6
     counts, edges = np.histogram(skews, bins=np.linspace(-40, 40, 41))
     return {
         "visible_received": intake.received["visible"],
         "thermal_received": intake.received["thermal"],
-        "visible_rate_hz": _rate(intake.stamps["visible"]),
-        "thermal_rate_hz": _rate(intake.stamps["thermal"]),
+        "visible_rate_hz": intake.stamps["visible"].rate_hz,
+        "thermal_rate_hz": intake.stamps["thermal"].rate_hz,
         "pairs": intake.pairing.pairs,
         "drops": {drop.value: count for drop, count in intake.pairing.drops.items()},
         "invalid": dict(sorted(intake.invalid.items())),
         "time_resets": intake.pairing.time_resets,
-        "steps_back": {camera: _steps_back(stamps) for camera, stamps in intake.stamps.items()},
+        "steps_back": {camera: track.steps_back for camera, track in intake.stamps.items()},
         "mean_skew_ms": float(skews.mean()),
         "mean_abs_skew_ms": float(np.abs(skews).mean()),
         "max_abs_skew_ms": float(np.abs(skews).max()),
         "skew_histogram": {"edges_ms": edges.tolist(), "counts": counts.tolist()},
         "sync_wait_ms": percentiles(evaluation.sync_waits_ms),
     }
-
-
-def _rate(stamps_ns: list[int]) -> float | None:
-    gaps = np.diff(stamps_ns)
-    gaps = gaps[gaps > 0]
-    return float(1e9 / np.median(gaps)) if len(gaps) else None
 
 
 def _label(evaluation: StreamEvaluation, k: int) -> dict[str, Any]:
@@ -314,7 +334,7 @@ def _fusion(fusion: FusionEvaluation | None, left_out: Counter[str]) -> dict[str
 
 
 def _timings(evaluation: StreamEvaluation) -> dict[str, Any]:
-    n = len(evaluation.stamps_ns)
+    n = evaluation.pairs
     span_s = (max(evaluation.stamps_ns) - min(evaluation.stamps_ns)) / 1e9
     return {
         "latency_ms": {stage: percentiles(values) for stage, values in evaluation.latency_ms.items()},

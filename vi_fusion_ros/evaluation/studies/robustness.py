@@ -25,7 +25,7 @@ from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.evaluation.prediction import Judged, Verdict, is_known, judged_of
 from vi_fusion_ros.evaluation.studies.corruptions import CORRUPTIONS, SEVERITIES, Image8, displaced, generator
 from vi_fusion_ros.training.datasets.base import DatasetError
-from vi_fusion_ros.types import Frame, FramePair, FusionResult
+from vi_fusion_ros.types import Frame, FramePair, FusionResult, Mode
 
 MISALIGNMENT_PX = (2, 4, 8, 16)
 LATE_FRAMES = (1, 2, 4, 8, 16)
@@ -53,6 +53,11 @@ class Condition(NamedTuple):
     def key(self) -> str:
         """Unique text."""
         return f"{self.name}/{self.level}"
+
+    @property
+    def mode(self) -> Mode:
+        """The cameras that the pipeline has; one whose image is black, frozen or late is there."""
+        return {"visible_missing": Mode.THERMAL_ONLY, "thermal_missing": Mode.VISIBLE_ONLY}.get(self.name, Mode.BOTH)
 
 
 CLEAN = Condition("clean")
@@ -276,7 +281,7 @@ def _judged(
 ) -> Judged | None:
     samples = pairs.open().samples
     known = [(samples[i], row.verdict) for i, row in kept if is_known(samples[i], model)]
-    return judged_of(pairs.layout, model, known, [], tuple(c.key for c in conditions)) if known else None
+    return judged_of(pairs.layout, model, known, [], {c.key: c.mode for c in conditions}) if known else None
 
 
 def _drop(mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import yaml
 SCHEMA_PATH = Path(__file__).with_name("parameters.schema.json")
 
 _PYTHON_TYPE: dict[str, type] = {"boolean": bool, "integer": int, "number": float, "string": str, "array": list}
+_YAML_BOOLEANS = {False: ("off", "no"), True: ("on", "yes")}
 
 
 @cache
@@ -35,6 +36,21 @@ def fault(name: str, value: Any) -> str | None:
     if "minItems" in rule and not rule["minItems"] <= len(value) <= rule["maxItems"]:
         return f"parameter {name} has {len(value)} values; expected {rule['minItems']}"
     return None
+
+
+def fitting(name: str, value: Any) -> Any:
+    """``value`` as parameter ``name`` takes it, where YAML has read another type than was meant; else as it is.
+
+    An integer for a float (``1``), also within an array; and the words that YAML takes for booleans (``off``).
+    """
+    rule = schema()[name]
+    if rule["type"] == "number" and type(value) is int:  # bool is an int to isinstance
+        return float(value)
+    if rule["type"] == "array" and not isinstance(value, str) and isinstance(value, Sequence):
+        return [float(number) if type(number) is int else number for number in value]
+    if "enum" in rule and isinstance(value, bool):
+        return next((word for word in _YAML_BOOLEANS[value] if word in rule["enum"]), value)
+    return value
 
 
 def defaults() -> dict[str, Any]:
@@ -63,6 +79,7 @@ def from_file(path: Path) -> dict[str, Any]:
     for name, value in _flat(sections[0]).items():
         if name not in values:
             raise ValueError(f"parameter file {path}: parameter {name} is unknown")
+        value = fitting(name, value)
         reason = fault(name, value)
         if reason:
             raise ValueError(f"parameter file {path}: {reason}")

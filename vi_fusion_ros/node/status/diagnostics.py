@@ -81,9 +81,9 @@ class Diagnostics:
         """
         array = DiagnosticArray(
             status=[
-                self._summary(status, fault),
+                self._summary(status, fault, around),
                 *(self._stream(camera, status, expected, around) for camera in CAMERAS),
-                self._pairing(status),
+                self._pairing(status, around),
                 self._latency(status, expected, around),
                 self._engine(status, fault),
                 self._registration(status),
@@ -94,7 +94,7 @@ class Diagnostics:
         self._skipped_before = _drops(status).get("skipped", 0)
         return array
 
-    def _summary(self, status: FusionStatus, fault: str) -> DiagnosticStatus:
+    def _summary(self, status: FusionStatus, fault: str, around: Surroundings) -> DiagnosticStatus:
         new_errors = status.errors - self._errors_before
         if fault:
             level, message = DiagnosticStatus.ERROR, fault
@@ -103,9 +103,10 @@ class Diagnostics:
         elif not status.enabled:
             level, message = DiagnosticStatus.OK, "disabled by ~/set_enabled"
         elif status.mode == FusionStatus.MODE_NONE:
-            level, message = DiagnosticStatus.ERROR, "no result: " + _why_nothing(status)
+            level, message = DiagnosticStatus.ERROR, "no result: " + (around.no_output or _why_nothing(status))
         elif status.mode != FusionStatus.MODE_BOTH:
             level, message = DiagnosticStatus.WARN, f"degraded: {_MODES[status.mode]}"
+            message += f"; {around.no_output}" if around.no_output else ""
         elif new_errors > 0:
             level, message = DiagnosticStatus.WARN, f"{new_errors} errors, the last: {status.last_error}"
         else:
@@ -140,7 +141,7 @@ class Diagnostics:
         level, message = _judge_stream(stream, health, rate, wanted, around.dds_profile)
         return self._status(f"{camera} stream", level, message, values)
 
-    def _pairing(self, status: FusionStatus) -> DiagnosticStatus:
+    def _pairing(self, status: FusionStatus, around: Surroundings) -> DiagnosticStatus:
         slower = min(status.visible_rate, status.thermal_rate)
         both = status.visible_health == status.thermal_health == "ok"
         level, message = DiagnosticStatus.OK, f"{status.pair_rate:.1f} Hz, skew {status.mean_abs_skew * 1e3:.1f} ms"
@@ -150,6 +151,7 @@ class Diagnostics:
                 f"{status.pair_rate:.1f} pairs a second from {slower:.1f} images of the slower camera: the stamps lie "
                 "too far apart; see the drops, pairing.max_skew and the time offsets"
             )
+            message = around.no_output or message
         values = {
             "pair rate [Hz]": f"{status.pair_rate:.2f}",
             "pairs": str(status.pairs),
@@ -241,6 +243,8 @@ def _judge_stream(stream: Stream, health: str, rate: float, wanted: float, profi
         return DiagnosticStatus.ERROR, stream.conflicts[0]
     if stream.publishers == 0:
         return DiagnosticStatus.ERROR, f"nobody publishes {stream.topic}"
+    if stream.unstamped:
+        return DiagnosticStatus.ERROR, "images arrive, but their stamps are zero; its driver has to set header.stamp"
     if health == "recovering":
         return DiagnosticStatus.WARN, _HEALTH_WORDS[health]
     if health in _HEALTH_WORDS:

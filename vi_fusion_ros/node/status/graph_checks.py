@@ -26,12 +26,14 @@ class Stream:
         publishers: how many there are.
         conflicts: a sentence for each publisher that this node cannot hear.
         image_bytes: size of the latest message as serialised; 0 before the first.
+        unstamped: whether images have come without a stamp lately.
     """
 
     topic: str
     publishers: int
     conflicts: tuple[str, ...] = ()
     image_bytes: int = 0
+    unstamped: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class Surroundings:
         dds_profile: what is wrong with it for images of this size; empty where nothing is.
         cpu_wait: share of its time that the worker was ready to run and did not get a processor, 0 to 1; None where the
             kernel does not tell.
+        no_output: why nothing goes out though images arrive; empty where that is not so.
     """
 
     streams: dict[Camera, Stream] = field(default_factory=dict)
     dds_profile: str = ""
     cpu_wait: float | None = None
+    no_output: str = ""
 
 
 def look_at_stream(node: Node, topic: str, profile: QoSProfile, image_bytes: int) -> Stream:

@@ -27,6 +27,7 @@ class Statistics:
         self._skew = SkewWindow()
         self._published: Counter[Mode] = Counter()
         self._in_hand = 0
+        self._pairs = self._time_resets = 0
         self._errors = 0
         self._last_error = ""
         self._last_result: FusionResult | None = None
@@ -38,6 +39,13 @@ class Statistics:
         """The latest result published; None before the first."""
         with self._lock:
             return self._last_result
+
+    def counts(self, pairing_drops: Mapping[str, int]) -> tuple[Counter[str], str]:
+        """``received``, ``published`` and the images not used by reason, from activation on; and the last error."""
+        with self._lock:
+            counts = self._drops + Counter(pairing_drops)
+            counts["received"], counts["published"] = self._received.total(), self._published.total()
+            return counts, self._last_error
 
     def received(self, camera: Camera) -> None:
         """Count an image as it arrives."""
@@ -51,13 +59,20 @@ class Statistics:
             self._skew.add(skew_s)
             self._rates["pair"].tick(time.monotonic_ns())
 
-    def dropped(self, reason: str, images: int = 1) -> None:
-        """Count images that are not used."""
+    def dropped(self, reason: str, images: int = 1, *, in_hand: bool = False) -> None:
+        """Count images that are not used; ``in_hand``: the worker had them."""
         with self._lock:
             self._drops[reason] += images
+            self._in_hand -= images * in_hand
+
+    def pairing_ended(self, pairs: int, time_resets: int, drops: Mapping[str, int]) -> None:
+        """Take over the counts of a pairing that is gone."""
+        with self._lock:
+            self._pairs, self._time_resets = pairs, time_resets
+            self._drops.update(drops)
 
     def in_hand(self, images: int) -> None:
-        """Count images that go to the worker, and as negative those that it has done with."""
+        """Count images that go to the worker."""
         with self._lock:
             self._in_hand += images
 
@@ -68,10 +83,11 @@ class Statistics:
             self._last_error = sentence
 
     def published(self, result: FusionResult, latency_ms: dict[str, float], age_s: float) -> None:
-        """Count a published result with its latency by stage and its age on the ROS clock."""
+        """Count a published result, its latency by stage and its age on the ROS clock; its images were in hand."""
         with self._lock:
             now = time.monotonic_ns()
             self._published[result.pair.mode] += 1
+            self._in_hand -= result.pair.images
             self._rates["output"].tick(now)
             self._latency.add(latency_ms)
             self._age_s = age_s
@@ -93,6 +109,7 @@ class Statistics:
             status.output_rate = self._rates["output"].rate(now)
             status.visible_received = self._received["visible"]
             status.thermal_received = self._received["thermal"]
+            status.pairs, status.time_resets = self._pairs, self._time_resets
             status.published = self._published.total()
             status.published_both = self._published[Mode.BOTH]
             status.published_visible_only = self._published[Mode.VISIBLE_ONLY]

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.planar import Points
-from vi_fusion_ros.registration.estimate.structure import grey8
+from vi_fusion_ros.registration.planar import Points
+from vi_fusion_ros.registration.structure import grey8
 from vi_fusion_ros.types import Image
 
 KINDS = ("checkerboard", "circles", "charuco")

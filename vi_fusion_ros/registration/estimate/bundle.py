@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.planar import Points
+from vi_fusion_ros.registration.planar import Points
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
 
 Array = npt.NDArray[np.float64]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.planar import Points, inverse, transform
-from vi_fusion_ros.registration.estimate.structure import Structure, agreement, grey8, structure
+from vi_fusion_ros.registration.planar import Points, inverse, transform
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
+from vi_fusion_ros.registration.structure import Structure, agreement, grey8, structure, surfaces
 from vi_fusion_ros.types import Image
 
 _SEARCH_WIDTH = 160
 _SCALES = np.geomspace(0.6, 1.67, 35)
 _LEAST_OVERLAP = 0.6  # of the smaller image, in the search
 _LEAST_COVER, _LEAST_ENERGY = 0.5, 0.15  # of a patch
-_AT_ONCE = 8  # patches: some milliseconds
 _PEAK = 3  # half the width of a correlation peak; a second one counts outside of it
 
 Grey = npt.NDArray[np.float32]
@@ -215,50 +213,6 @@ def _patch_centres(cover: Grey, moved: Structure, patches: Patches, size: Size) 
     at = rows + margin, columns + margin
     keep = (data[at] > _LEAST_COVER) & (energy[at] > _LEAST_ENERGY)
     return np.stack([rows[keep], columns[keep]], 1)
-
-
-def surfaces(
-    fixed: Structure,
-    moved: Structure,
-    cover: Grey,
-    centres: npt.NDArray[np.int64],
-    half: int,
-    reach: int,
-    pause: Callable[[], None] = lambda: None,
-) -> npt.NDArray[np.float64]:
-    """How well patches of one structure fit another one at each displacement.
-
-    Args:
-        fixed: (H, W) complex, searched.
-        moved: (H, W) complex, 0 where it has no data; the patches are cut from it.
-        cover: (H, W) float32, 1 where ``moved`` has data.
-        centres: (n, 2) (row, column) of the patches, at least ``half + reach`` from the border.
-        half: half the side of a patch, pixels.
-        reach: furthest displacement, pixels.
-        pause: called every few patches.
-
-    Returns:
-        (n, 2 reach + 1, 2 reach + 1) normalised correlation, -1 to 1, by displacement (y, x) from -reach to reach.
-    """
-    side, full = 2 * half, 2 * (half + reach)
-
-    def cut(image: npt.NDArray[np.generic], around: int, some: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
-        return np.stack([image[y - around : y + around, x - around : x + around] for y, x in some])
-
-    shape, axes = (full, full), (1, 2)
-    parts = []
-    for start in range(0, len(centres), _AT_ONCE):
-        some = centres[start : start + _AT_ONCE]
-        patch, window, present = cut(moved, half, some), cut(fixed, half + reach, some), cut(cover, half, some)
-        spectrum = np.conj(np.fft.fft2(patch, shape, axes)) * np.fft.fft2(window, shape, axes)
-        inside = np.conj(np.fft.rfft2(present, shape, axes)) * np.fft.rfft2(np.abs(window) ** 2, shape, axes)
-        own = (np.abs(patch) ** 2).sum((1, 2)).reshape(-1, 1, 1)
-        parts.append((np.fft.ifft2(spectrum, axes=axes).real, np.fft.irfft2(inside, shape, axes), own))
-        pause()
-    cross, energy, own = (np.concatenate(part) for part in zip(*parts, strict=True))
-    reachable = full - side + 1
-    scale = np.sqrt(np.maximum(own * np.maximum(energy, 1e-3 * energy.max()), 1e-9))
-    return np.asarray((cross / scale)[:, :reachable, :reachable])
 
 
 def _peaks(surfaces: npt.NDArray[np.float64], reach: int) -> tuple[Points, npt.NDArray[np.float64]]:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.planar import MODELS, Points, equal_width, fit, transform
 from vi_fusion_ros.registration.lenses import straightened, to_visible
+from vi_fusion_ros.registration.planar import MODELS, Points, equal_width, fit, transform
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size
 
 LEAST_POINTS = 6

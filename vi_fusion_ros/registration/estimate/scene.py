@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.matching import Correspondences, ImagePair, Patches, match, search, similarity
-from vi_fusion_ros.registration.estimate.planar import MODELS, Points, corner_error, equal_width, fit, inverse
+from vi_fusion_ros.registration.planar import MODELS, Points, corner_error, equal_width, fit, inverse
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
 
 Figures = npt.NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, turned
 from vi_fusion_ros.registration.estimate.bundle import Cameras, Sighting, adjust, pose
-from vi_fusion_ros.registration.estimate.planar import corners
 from vi_fusion_ros.registration.lenses import to_visible
+from vi_fusion_ros.registration.planar import corners
 from vi_fusion_ros.registration.rig import Camera, Rig, Size
 from vi_fusion_ros.types import Image
 

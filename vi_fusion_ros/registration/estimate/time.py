@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.structure import grey8
+from vi_fusion_ros.registration.structure import grey8
 from vi_fusion_ros.types import Image
 
 Series = npt.NDArray[np.float64]

@@ -20,8 +20,8 @@ class Findings:
     Attributes:
         dataset: what was surveyed; its ``problems`` are complete now.
         readable: pairs whose images could be decoded.
-        visible_sizes: pairs by "WIDTHxHEIGHT" of the visible image.
-        thermal_sizes: pairs by "WIDTHxHEIGHT type" of the thermal image.
+        visible_sizes: pairs by "WIDTHxHEIGHT" of the visible image, where there is one.
+        thermal_sizes: pairs by "WIDTHxHEIGHT type" of the thermal image, where there is one.
     """
 
     dataset: PairDataset
@@ -59,8 +59,10 @@ def survey(dataset: PairDataset) -> Findings:
     findings = Findings(dataset)
     for sample, visible, thermal in tqdm(dataset.viewable(), "check", len(dataset), unit="pair", disable=None):
         findings.readable += 1
-        findings.visible_sizes[_size(visible)] += 1
-        findings.thermal_sizes[f"{_size(thermal)} {thermal.dtype}"] += 1
+        if sample.camera != "thermal":
+            findings.visible_sizes[_size(visible)] += 1
+        if sample.camera != "visible":
+            findings.thermal_sizes[f"{_size(thermal)} {thermal.dtype}"] += 1
         dataset.problems += _outside(sample, visible, thermal)
     if not findings.readable:
         first = next(problem for problem in dataset.problems if problem.kind == "image")

@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vi_fusion_ros.bags.pair_stream import Codec
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagSource, open_bag
+from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Problem, Sample
 from vi_fusion_ros.types import FramePair, Image
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from vi_fusion_ros.training.datasets.base import Box, DatasetError, PairDataset, Sample, image_files, read_image
+from vi_fusion_ros.training.datasets.base import (
+    Box,
+    DatasetError,
+    PairDataset,
+    Problem,
+    Sample,
+    image_files,
+    read_image,
+)
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS, canonical_label
 from vi_fusion_ros.types import Image
+
+CAMERAS = ("visible", "thermal")
 
 IGNORE = "ignore"
 """Class of an object that counts neither way."""
@@ -47,16 +58,20 @@ class SingleCamera(PairDataset):
 
     def _sample(self, entry: dict[str, Any], order: int) -> Sample:
         path = self.root / entry["file"]
-        boxes, ignored = [], []
+        boxes, ignored, complete = [], [], bool(entry.get("complete"))
         for item in entry.get("objects", ()):
-            name, corners = str(item["class"]), [float(n) for n in item["box_xyxy"]]
+            name, corners = _object(item)
             label = canonical_label(name)
-            if label is not None:
+            if not corners:
+                self.problems.append(
+                    Problem(path, f"object {item}; expected a class and a box x0, y0, x1, y1", "label")
+                )
+                complete = False
+            elif label is not None:
                 boxes.append(Box(label, *corners))
             elif name == IGNORE:
                 ignored.append(Box(IGNORE, *corners))
         present = frozenset(box.label for box in boxes)
-        complete = bool(entry.get("complete"))
         known = frozenset(LABELS) if complete else present
         if ignored:
             known = known & (present | {"person"})
@@ -84,11 +99,24 @@ class SingleCamera(PairDataset):
         return np.zeros((*thermal.shape, 3), np.uint8), thermal
 
 
+def _object(item: Any) -> tuple[str, tuple[float, ...]]:
+    """The class of an object and its corners; none where they make no box."""
+    try:
+        x0, y0, x1, y1 = corners = tuple(float(n) for n in item["box_xyxy"])
+        return str(item["class"]), corners if all(map(math.isfinite, corners)) and x0 < x1 and y0 < y1 else ()
+    except (KeyError, TypeError, ValueError):
+        return "", ()
+
+
 def _entries(path: Path) -> list[dict[str, Any]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        for entry in entries:
-            entry["file"], entry["camera"]
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise DatasetError(f"{path}: not a list of frames with 'file' and 'camera' ({error})") from error
-    return list(entries)
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise DatasetError(f"{path}: not a list of frames with 'file' and 'camera', which is visible or thermal")
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("file"), str) and entry.get("camera") in CAMERAS

@@ -21,7 +21,7 @@ import onnxruntime
 
 __version__ = os.environ.get("STANDIN_VERSION", "10.3.0")
 
-_SIGNATURES = Path(__file__).parents[3] / "inference" / "data" / "tensorrt" / f"{__version__}.pyi"
+_SIGNATURES = Path(__file__).parents[3] / "engines" / "data" / "tensorrt" / f"{__version__}.pyi"
 _MAGIC = b"stand-in plan\n"
 
 

@@ -1,0 +1,139 @@
+"""CameraInfo: the lens that one describes, the size of its images, and which one belongs to an image."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo
+
+from vi_fusion_ros.registration.rig import Camera as Lens
+from vi_fusion_ros.registration.rig import Matrix, Size
+
+_PINHOLE = ("plumb_bob", "rational_polynomial", "")
+_KEPT = 300  # messages: those of the images that wait for a partner or for the worker, at any rate of a camera
+_STAMP, _BEHIND_STAMP = 4, 12  # bytes: behind the head of CDR lie seconds and nanoseconds
+_LITTLE_ENDIAN = 1  # the last bit of the second byte of CDR
+
+
+class CameraInfos:
+    """Takes the serialised CameraInfos of one camera and says which belongs to an image. Thread-safe.
+
+    Args:
+        on_change: called with each one that differs from the last in more than the stamp.
+    """
+
+    def __init__(self, on_change: Callable[[CameraInfo], None]) -> None:
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._content = b""
+        self._by_stamp: OrderedDict[int, CameraInfo] = OrderedDict()
+        self._latest: CameraInfo | None = None
+
+    def __call__(self, wire: bytes) -> None:
+        """Take in a message."""
+        content = wire[_BEHIND_STAMP:]
+        changed = self._latest is None or content != self._content
+        message = deserialize_message(wire, CameraInfo) if changed else self._latest
+        seconds, nanoseconds = struct.unpack_from("<iI" if wire[1] & _LITTLE_ENDIAN else ">iI", wire, _STAMP)
+        with self._lock:
+            self._content, self._latest = content, message
+            self._by_stamp.pop(seconds * 10**9 + nanoseconds, None)  # the order is that of arrival, also after a jump
+            self._by_stamp[seconds * 10**9 + nanoseconds] = message
+            if len(self._by_stamp) > _KEPT:
+                self._by_stamp.popitem(last=False)
+        if changed:
+            self._on_change(message)
+
+    def of(self, stamp_ns: int, size: Size) -> CameraInfo | None:
+        """The CameraInfo of an image with this stamp and (width, height); None where none can be its.
+
+        The one with the same stamp; the contents of the others may differ, as where a lens zooms. Some drivers stamp
+        image and CameraInfo apart, send it once, or after the image: then the latest one for images of the same size
+        stands in, for one of another size would be wrong for certain.
+        """
+        with self._lock:
+            if stamp_ns in self._by_stamp:
+                return self._by_stamp[stamp_ns]
+            return next((info for info in reversed(self._by_stamp.values()) if image_size(info) == size), None)
+
+
+def lens_of(info: CameraInfo, rectified: bool) -> tuple[Lens, Size]:
+    """The lens that a CameraInfo describes, and the (width, height) of the images, with region and binning in it.
+
+    Args:
+        info: the message.
+        rectified: whether the images have their distortion taken out; then P counts, without its fourth column.
+
+    Raises:
+        ValueError: it describes no calibrated pinhole camera; one sentence.
+    """
+    matrix = np.array(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.array(info.k).reshape(3, 3)
+    name = "P" if rectified else "K"
+    if not matrix.any():
+        raise ValueError(f"{name} is all zeros, the camera is not calibrated; calibrate it, or name a rig file")
+    if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0 and matrix[2, 2] == 1):
+        raise ValueError(f"{name} is no camera matrix; expected fx and fy above 0")
+    if not info.header.frame_id:
+        raise ValueError("frame_id is empty; expected that of the camera's optical frame")
+    if not (info.width and info.height):
+        raise ValueError("width and height are 0; expected the size of the images in pixels")
+    distortion = np.zeros(5) if rectified else _distortion(info)
+    roi = info.roi
+    if roi.width and roi.height:
+        matrix = matrix - np.array([[0, 0, roi.x_offset], [0, 0, roi.y_offset], [0, 0, 0]])
+    binning = np.diag([1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1), 1.0])
+    return Lens(binning @ matrix, distortion), image_size(info)
+
+
+def image_size(info: CameraInfo) -> Size:
+    """(width, height) of the images that a CameraInfo is for, with region and binning in it."""
+    roi = info.roi
+    return (
+        int((roi.width or info.width) // max(info.binning_x, 1)),
+        int((roi.height or info.height) // max(info.binning_y, 1)),
+    )
+
+
+def rectification(info: CameraInfo, rectified: bool) -> Matrix:
+    """The rotation from the camera's frame to that of its images, (3, 3).
+
+    ``frame_id`` names the frame of the camera as it is mounted, which is what TF and K are for. Rectified images of a
+    stereo camera are those of a camera turned by R: a point X of the frame is at P R X. A monocular camera has no R,
+    and drivers whose frame is that of the rectified images say so by the identity.
+
+    Args:
+        info: the message.
+        rectified: whether the images have their distortion taken out; without that they are not turned either.
+
+    Raises:
+        ValueError: R is no rotation; one sentence.
+    """
+    matrix = np.array(info.r, np.float64).reshape(3, 3)
+    if not (rectified and matrix.any()):  # all zeros: not filled in
+        return np.eye(3)
+    if not (np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) and np.linalg.det(matrix) > 0):
+        raise ValueError("R is no rotation; expected the rectification matrix, or zeros where there is none")
+    return matrix
+
+
+def _distortion(info: CameraInfo) -> Any:
+    if info.distortion_model not in _PINHOLE:
+        raise ValueError(
+            f"distortion_model is '{info.distortion_model}'; expected plumb_bob or rational_polynomial. Rectify the "
+            "images first (image_rect), or name a rig file"
+        )
+    d = np.array(info.d, np.float64)
+    if len(d) not in (0, 4, 5, 8) or not np.isfinite(d).all():
+        raise ValueError(f"{len(d)} distortion coefficients; expected 0, 4, 5 or 8 finite ones")
+    return d if len(d) else np.zeros(5)
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether its images are, by the names of image_pipeline: image_rect, image_rect_color, image_rect/compressed."""
+    return any(part.startswith("image_rect") for part in topic.split("/"))
