@@ -131,7 +131,7 @@ USELESS_BAGS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zero frames": (without_frames, "holds no message; expected images"),
     "zero pixels": (lambda path: with_message(path, width=0), "image of zero size (0x96)"),
     "no data": (lambda path: with_message(path, data=np.zeros(0, np.uint8)), "image data is truncated: 0 bytes"),
-    "unknown encoding": (lambda path: with_message(path, encoding="yuv9"), "image encoding 'yuv9' needs"),
+    "unknown encoding": (lambda path: with_message(path, encoding="yuv9"), "image encoding 'yuv9' is not supported"),
     "stamps all zero": (lambda path: write_bag(path, ((0, t, i) for _, t, i in streams(0.2))), "stamp zero"),
     "never together": (
         lambda path: write_bag(path, ((s + (10**9 if t == THERMAL else 0), t, i) for s, t, i in streams(0.2))),

@@ -145,6 +145,10 @@ class Replay:
             stamps_ns.append(self._stamp(record))
         of_topic = np.array(topics, np.int64)
         cameras = np.array([CAMERAS.index(camera) for camera in self._topics.values()], np.int64)[of_topic]
+        self.intake.recorded_steps_back = sum(
+            int((np.diff(known[known != NO_STAMP]) < 0).sum())
+            for known in (np.array(stamps_ns, np.int64)[of_topic == number] for number in numbers.values())
+        )
         return of_topic, ranks_by_stamp(cameras, np.array(logs_ns, np.int64), np.array(stamps_ns, np.int64))
 
     def _stamp(self, record: Record) -> int:

@@ -282,6 +282,10 @@ def _out_of_order(intake: PairStream) -> list[str]:
     """A sentence where images were lost because stamps do not rise."""
     lost = sum(intake.pairing.drops.get(drop, 0) for drop in (Drop.late, Drop.time_reset))
     steps = sum(track.steps_back for track in intake.stamps.values())
+    if not steps and intake.recorded_steps_back:  # a bag, whose images come in the order of their stamps
+        steps = intake.recorded_steps_back
+        lost = sum(count for drop, count in intake.pairing.drops.items() if drop is not Drop.superseded)
+        return [f"the stamps step back {steps} times; {lost} images have no partner"] if lost else []
     if not (lost and steps):
         return []
     return [f"the stamps step back {steps} times; {lost} images came too late to be paired or were held at a jump back"]
