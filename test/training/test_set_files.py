@@ -116,40 +116,6 @@ def test_a_table_says_what_frames_show(table_root):
     assert all(s.boxes == () for s in dataset.samples)
 
 
-def test_frames_without_a_row_and_odd_values_are_unknown_and_the_values_named(table_root):
-    rows = "frame,time,person,car,bicycle\n00001D,noon,2,1,\n"
-    (table_root / "presence.csv").write_text(rows)
-    dataset = PresenceTable(table_root)
-    assert (dataset.samples[0].known, dataset.samples[0].illumination) == ({"car"}, None)
-    assert dataset.samples[1].known == set()
-    assert [str(p) for p in dataset.problems] == [
-        f"{table_root / 'presence.csv'}: person of 00001D is '2'; expected 1, 0 or nothing"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (b"", "has no column 'frame'; expected frame, time, person, car, bicycle"),
-        (b"name,person\n1,1\n", "has no column 'frame'"),
-        ("frame,person\n1,\xe4\n".encode("latin-1"), "not a CSV table in UTF-8"),
-    ],
-)
-def test_a_bad_table_is_one_sentence(table_root, content, sentence):
-    (table_root / "presence.csv").write_bytes(content)
-    with pytest.raises(DatasetError, match=sentence) as caught:
-        PresenceTable(table_root)
-    assert str(caught.value).startswith(str(table_root / "presence.csv"))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_table_of_scenes_without_their_folder_is_one_sentence(tmp_path):
-    (tmp_path / "forest").mkdir()
-    (tmp_path / "forest_presence.csv").write_text("scene,time,person,car,bicycle\n")
-    with pytest.raises(DatasetError, match=r"forest/visible: no such folder; expected a folder of scenes"):
-        PresenceTable(tmp_path / "forest")
-
-
 def test_frames_of_one_camera_are_read_with_the_other_missing(single_root):
     dataset = SingleCamera(single_root)
     assert [(s.camera, s.order) for s in dataset.samples] == [("thermal", k) for k in (1, 2, 3, 4)] + [
@@ -185,29 +151,6 @@ def test_visible_frames_without_a_list_show_none_of_the_labels(single_root):
     dataset = SingleCamera(single_root)
     assert {(s.present, s.known, s.camera) for s in dataset.samples} == {(frozenset(), frozenset(ALL), "visible")}
     assert [s.order for s in dataset.samples] == [1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("{", "not a list of frames with 'file' and 'camera'"),
-        ('[{"file": "a.png"}]', "not a list of frames with 'file' and 'camera'"),
-        ('[{"file": "a.png", "camera": "radar"}]', "camera of a.png is 'radar'; expected visible or thermal"),
-    ],
-)
-def test_a_bad_list_is_one_sentence(single_root, content, sentence):
-    (single_root / "frames.json").write_text(content)
-    with pytest.raises(DatasetError, match=sentence) as caught:
-        SingleCamera(single_root)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_bad_box_is_a_problem_with_its_path(single_root):
-    entries = json.loads((single_root / "frames.json").read_text())
-    entries[0]["objects"] = [{"class": "car"}, {"class": "car", "box_xyxy": [9, 9, 3, 3]}]
-    (single_root / "frames.json").write_text(json.dumps(entries))
-    dataset = SingleCamera(single_root)
-    assert ["0.png: box" in str(problem) for problem in dataset.problems] == [True, True]
 
 
 def test_the_command_checks_tables_and_frames_of_one_camera(table_root, single_root, capsys):

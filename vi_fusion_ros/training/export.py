@@ -120,7 +120,7 @@ def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
     if config.calibration is not None:
         try:
             return dict(json.loads(config.calibration.read_text(encoding="utf-8"))["calibration"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{config.calibration}: holds no calibration ({error}); expected leave_one_out's JSON"
             ) from error
