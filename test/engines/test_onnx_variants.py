@@ -26,7 +26,7 @@ SIZE = (96, 64)
 @pytest.fixture(scope="module")
 def quantized(tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    quantize(default_model(), path, noise_pairs((64, 48), 2))
+    quantize(default_model(), path, noise_pairs((64, 64), 2))
     return path
 
 
@@ -78,15 +78,14 @@ def shape_of(model, name):
 
 def test_what_the_exporter_writes_now_uses_no_other_operators(tmp_path):
     pytest.importorskip("torch", reason="the training requirements are not installed")
-    from vi_fusion_ros.model.network import FusionNet, NetworkConfig
+    from vi_fusion_ros.model.network import FusionNet
     from vi_fusion_ros.training.onnx_export import export_onnx
 
-    for head in ("dense", "pooled"):
-        path = tmp_path / f"{head}.onnx"
-        export_onnx(FusionNet(NetworkConfig(head=head)), path)
-        used = {node.op_type for node in engine_graph(path, "fp16", SIZE).graph.node}
-        for version, operators in PUBLISHED["operators"].items():
-            assert sorted(used - set(operators)) == [], f"{head}, TensorRT {version}"
+    path = tmp_path / "new.onnx"
+    export_onnx(FusionNet(), path)
+    used = {node.op_type for node in engine_graph(path, "fp16", SIZE).graph.node}
+    for version, operators in PUBLISHED["operators"].items():
+        assert sorted(used - set(operators)) == [], f"TensorRT {version}"
 
 
 def test_the_edges_are_bytes_of_one_size(graph):
@@ -122,7 +121,8 @@ def test_they_compute_what_the_model_computes(graph):
 
 def test_fp16_is_fp16_throughout():
     made = engine_graph(default_model(), "fp16", SIZE)
-    kinds = Counter(t.data_type for t in made.graph.initializer)
+    scales = {node.input[2] for node in made.graph.node if node.op_type == "Resize"}  # float32 by the standard
+    kinds = Counter(t.data_type for t in made.graph.initializer if t.name not in scales)
     assert kinds[onnx.TensorProto.FLOAT16]
     assert not kinds[onnx.TensorProto.FLOAT]
     assert onnx.TensorProto.FLOAT not in {v.type.tensor_type.elem_type for v in made.graph.value_info}

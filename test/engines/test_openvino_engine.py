@@ -26,7 +26,7 @@ def test_it_computes_what_onnx_runtime_computes():
 
 def test_int8(tmp_path):
     path = tmp_path / "int8.onnx"
-    quantize(default_model(), path, noise_pairs((64, 48), 2))
+    quantize(default_model(), path, noise_pairs((64, 64), 2))
     result = verify(OpenVinoEngine(path), OnnxRuntimeEngine(path), [], noise_pairs((96, 64)), "int8")
     assert result.verified, result.reason
 

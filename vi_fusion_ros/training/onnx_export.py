@@ -56,12 +56,32 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
             opset_version=OPSET,
             dynamo=False,
         )
+    _own_weights(part)
     worst = largest_difference(network, part, [*_random_pairs(), *pairs])
     if not worst <= TOLERANCE:
         part.unlink()
         raise ParityError(f"{path}: ONNX Runtime differs from torch by {worst:.2g}; expected at most {TOLERANCE:g}")
     part.replace(path)
     return worst
+
+
+def _own_weights(path: Path) -> None:
+    """Give each layer the weights of its name.
+
+    The exporter keeps one of several equal tensors and copies it at run time. The branches share what was not trained,
+    TensorRT wants weights that are initializers, and ``warm_start`` looks for them by name.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    given = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [n for n in model.graph.node if n.op_type == "Identity" and n.input[0] in given]:
+        copy = onnx.TensorProto()
+        copy.CopyFrom(given[node.input[0]])
+        copy.name = node.output[0]
+        model.graph.initializer.append(copy)
+        model.graph.node.remove(node)
+    onnx.save(model, str(path))
 
 
 @torch.no_grad()
