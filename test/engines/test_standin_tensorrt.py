@@ -55,7 +55,7 @@ def compile_(python):
 @pytest.fixture(scope="module")
 def int8(tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    quantize(default_model(), path, noise_pairs((64, 48), 2))
+    quantize(default_model(), path, noise_pairs((64, 64), 2))
     return path
 
 
@@ -76,7 +76,7 @@ def test_engines_are_built_verified_and_written(compile_, tmp_path, version):
     manifests = sorted((tmp_path / "engines").glob("*.json"))
     assert [path.with_suffix(".engine").is_file() for path in manifests] == [True, True]
     documents = [json.loads(path.read_text()) for path in manifests]
-    assert [document["engine"]["size"] for document in documents] == [[64, 48], [96, 64]]
+    assert [document["engine"]["size"] for document in documents] == [[64, 64], [96, 64]]
     for document in documents:
         assert document["engine"]["verification"]["verified"] is True
         assert document["engine"]["verification"]["psnr_db"] >= 50
@@ -256,7 +256,9 @@ def test_objects_are_served_where_the_model_has_them(python, compile_, tmp_path,
     assert (done.returncode, done.stdout) == (0, "(1, 10, 8, 12)\n"), done.stderr
 
 
-def test_an_engine_without_the_objects_that_its_manifest_names_is_refused(python, engine):
+def test_an_engine_without_the_objects_that_its_manifest_names_is_refused(python, compile_, tmp_path, model):
+    assert compile_(tmp_path / "engines", model=model).returncode == 0
+    [engine] = (tmp_path / "engines").glob("*.engine")
     done = python("-c", SERVE_OBJECTS, engine)
     assert done.returncode == 0, done.stderr
     none, sentence = done.stdout.splitlines()
