@@ -257,13 +257,13 @@ def test_objects_are_served_where_the_model_has_them(python, compile_, tmp_path,
 
 
 def test_an_engine_without_the_objects_that_its_manifest_names_is_refused(python, compile_, tmp_path, model):
-    assert compile_(tmp_path / "engines", model=model).returncode == 0
+    assert compile_(tmp_path / "engines", "--precision", "fp32", model=model).returncode == 0
     [engine] = (tmp_path / "engines").glob("*.engine")
     done = python("-c", SERVE_OBJECTS, engine)
     assert done.returncode == 0, done.stderr
     none, sentence = done.stdout.splitlines()
     assert none == "None"
-    assert sentence.startswith("the engine fp16 96x64 has the tensors attention, fused, ")
+    assert sentence.startswith("the engine fp32 96x64 has the tensors attention, fused, ")
     assert "expected visible, thermal, fused, attention, logits, illumination, objects; build it again" in sentence
 
 
