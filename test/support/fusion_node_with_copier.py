@@ -20,13 +20,16 @@ from vi_fusion_ros.node import fusion_node
 FOLDER, CODE = Path(sys.argv.pop(1)), getattr(copying, sys.argv.pop(1))
 
 
-def select(model: Path, wanted: Wanted, log: Callable[[str], None], _warn: Callable[[str], None]) -> Engine:
+Say = Callable[[str], None]
+
+
+def select(model: Path, wanted: Wanted, log: Say, _warn: Say, on_failure: Say) -> Engine:
     """What ``select_engine`` does where TensorRT is there."""
 
     def supplier(_size: tuple[int, int]) -> copying.CopyingSupplier:
         return copying.CopyingSupplier(model, FOLDER, CODE, wanted.build_timeout_s, wanted.build)
 
-    return SwitchingEngine(OnnxRuntimeEngine(model, wanted.threads), supplier, log, why="there is a copier")
+    return SwitchingEngine(OnnxRuntimeEngine(model, wanted.threads), supplier, log, "there is a copier", on_failure)
 
 
 fusion_node.select_engine = select
