@@ -20,6 +20,7 @@ from vi_fusion_ros.training.datasets.labels import LABELS
 FALSE_ALARMS = 0.05
 """Share of the frames without a label that may be called, 0 to 1."""
 
+_LEAST_SURE = 0.25
 _FEWEST = 8
 """Frames with, and frames without a label that a fit needs."""
 
@@ -115,7 +116,8 @@ def calibrate_objects(found: list[npt.NDArray[np.float64]], truth: list[Sequence
         truth: for each frame its boxes.
 
     Returns:
-        ``temperature``, ``bias`` and ``thresholds`` by label. The threshold is the one of the highest F1.
+        ``temperature``, ``bias`` and ``thresholds`` by label. The threshold is the one of the highest F1, but
+        not below 0.25: a picture full of boxes that are wrong three times out of four helps nobody.
     """
     made: dict[str, dict[str, float]] = {"temperature": {}, "bias": {}, "thresholds": {}}
     for index, label in enumerate(LABELS):
@@ -154,4 +156,4 @@ def _best_threshold(probability: Floats, right: npt.NDArray[np.bool_], count: in
     order = np.argsort(-probability, kind="stable")
     hits = np.cumsum(right[order])
     f1 = 2 * hits / (np.arange(1, len(order) + 1) + count)
-    return float(np.clip(probability[order][int(f1.argmax())] - 1e-4, 0.05, 0.95))
+    return float(np.clip(probability[order][int(f1.argmax())] - 1e-4, _LEAST_SURE, 0.95))
