@@ -63,6 +63,7 @@ class PairStream:
         invalid: problems by kind.
         problems: their sentences, the first hundred.
         stamps: by camera, of the messages that can be paired.
+        recorded_steps_back: how often stamps of a camera step back in the order in which a bag was recorded.
     """
 
     def __init__(self, pairing: Pairing[StampedImage] | None = None) -> None:
@@ -71,6 +72,7 @@ class PairStream:
         self.invalid: Counter[str] = Counter()
         self.problems: list[str] = []
         self.stamps = {camera: StampTrack() for camera in CAMERAS}
+        self.recorded_steps_back = 0
 
     def note(self, problem: StreamProblem) -> None:
         """Count a problem and keep its sentence."""
