@@ -106,7 +106,9 @@ def calibrate(scores: dict[str, Floats], present: Floats, known: Floats) -> dict
     return made
 
 
-def calibrate_objects(found: list[npt.NDArray[np.float64]], truth: list[Sequence[Box]]) -> dict[str, dict[str, float]]:
+def calibrate_objects(
+    found: Sequence[npt.NDArray[np.float64]], truth: Sequence[Sequence[Box]]
+) -> dict[str, dict[str, float]]:
     """Calibration of the object map from fully labelled frames.
 
     A found object is right where it is the surest one that overlaps a true box of its label by at least half (IoU).
