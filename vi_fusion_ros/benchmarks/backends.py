@@ -148,10 +148,10 @@ def _torch_on(case: Case, device: str) -> Ready:
         inputs = [pixels[name].to(device, non_blocking=True) for name in INPUTS]
         if device == "cuda":
             inputs = [tensor.float() / 255 for tensor in inputs]
-        fused, attention, logits, illumination = network(*inputs)
+        fused, attention, *others = network(*inputs)
         if device == "cuda":
             fused, attention = ((image * 255).round().to(torch.uint8) for image in (fused, attention))
-        return [tensor.cpu() for tensor in (fused, attention, logits, illumination)]
+        return [tensor.cpu() for tensor in (fused, attention, *others)]
 
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {case.threads} threads"
     return Ready(call, f"torch {torch.__version__} eager fp32, {name}")
