@@ -18,6 +18,7 @@ from vi_fusion_ros.bags.storage import (
     open_storage,
     unpack_file,
 )
+from vi_fusion_ros.errors import one_line
 
 
 class BagError(ValueError):
@@ -159,5 +160,5 @@ class _Bag:
 
 
 def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".")  # SQLite's have several lines
+    text = one_line(error).rstrip(".")  # SQLite's have several lines
     return text or type(error).__name__

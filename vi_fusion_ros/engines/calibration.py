@@ -33,6 +33,6 @@ class Calibration:
         return sigmoid((scores.astype(np.float64) - self.bias) / self.temperature)
 
 
-def sigmoid(values: Floats) -> Floats:
+def sigmoid(values: npt.NDArray[np.floating]) -> Floats:
     """1 / (1 + exp(-values)), without its overflow."""
-    return np.asarray((1 + np.tanh(values / 2)) / 2)
+    return np.asarray((1 + np.tanh(np.asarray(values, np.float64) / 2)) / 2)

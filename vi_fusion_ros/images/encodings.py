@@ -18,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vi_fusion_ros.errors import one_line
 from vi_fusion_ros.images.header import pixel_count
 from vi_fusion_ros.types import Image
 
@@ -255,14 +256,14 @@ def _load_cv_bridge() -> tuple[Any, str]:
     except ModuleNotFoundError as error:
         if error.name == "cv_bridge":
             return None, "is not installed (apt: ros-$ROS_DISTRO-cv-bridge)"
-        return None, f"cannot be loaded ({_one_line(error)})"
+        return None, f"cannot be loaded ({_named(error)})"
     except Exception as error:  # built for another NumPy or OpenCV it raises whatever it meets
-        return None, f"cannot be loaded ({_one_line(error)})"
+        return None, f"cannot be loaded ({_named(error)})"
     return cv_bridge, ""
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _decode_with_cv_bridge(msg: Any) -> Image:
@@ -270,7 +271,5 @@ def _decode_with_cv_bridge(msg: Any) -> Image:
     try:
         image: Image = cv_bridge.CvBridge().imgmsg_to_cv2(msg, desired_encoding="bgr8")
     except Exception as error:  # its compiled part is loaded here, and may fail as it does when it is imported
-        raise ImageError(
-            f"image encoding '{msg.encoding}' cannot be decoded by cv_bridge: {_one_line(error)}"
-        ) from error
+        raise ImageError(f"image encoding '{msg.encoding}' cannot be decoded by cv_bridge: {_named(error)}") from error
     return image

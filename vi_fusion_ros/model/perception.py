@@ -127,10 +127,6 @@ class PerceptionNet(nn.Module):
             visible: (N, 3, H/2, W/2) float32 RGB, 0 to 1, half the network's resolution; zeros where missing.
             thermal: (N, 1, H/2, W/2) float32, likewise. Sides are multiples of 16.
         """
-        return self.with_both_logits(visible, thermal)[0]
-
-    def with_both_logits(self, visible: Tensor, thermal: Tensor) -> tuple[Perception, Tensor, Tensor]:
-        """As ``forward``, and the logits (N, C) of the object map and of the score map, each of which is trained."""
         seen = _where_present(self.visible_branch(visible), visible)
         warm = _where_present(self.thermal_branch(thermal), thermal)
         fine, middle, coarse = (
@@ -141,12 +137,10 @@ class PerceptionNet(nn.Module):
         fine = self.fine(fine + _twice(self.to_fine(middle)))
         centres = self.centre(fine)
         sides = torch.exp(self.sides(fine).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)) * STRIDE
-        from_centres = self.presence_of_centres(centres)
         from_scores = self.presence_of_scores(self.score(self.drop(coarse)))
-        logits = _CENTRES_SHARE * from_centres + (1 - _CENTRES_SHARE) * from_scores
+        logits = _CENTRES_SHARE * self.presence_of_centres(centres) + (1 - _CENTRES_SHARE) * from_scores
         means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
-        made = Perception(logits, self.illuminate(torch.cat(means, 1)), torch.cat((centres, sides), 1))
-        return made, from_centres, from_scores
+        return Perception(logits, self.illuminate(torch.cat(means, 1)), torch.cat((centres, sides), 1))
 
 
 def _where_present(features: tuple[Tensor, ...], image: Tensor) -> list[Tensor]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.training.classification import sigmoid
+from vi_fusion_ros.engines.calibration import sigmoid
 from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
 

@@ -15,16 +15,7 @@ def checkpoint_weights(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor]
     Raises:
         ValueError: the file is missing, or not a checkpoint of this package.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # never runs what it reads
-        config = build(TrainConfig, checkpoint["hyper_parameters"]["config"])
-        prefix = "network."
-        weights = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a checkpoint") from error
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: not a checkpoint of vi-fusion train ({reason})") from error
+    config, weights, _ = _read(path)
     return config, weights
 
 
@@ -34,5 +25,18 @@ def finished_epochs(path: Path) -> int:
     Raises:
         ValueError: as ``checkpoint_weights``.
     """
-    checkpoint_weights(path)
-    return int(torch.load(path, map_location="cpu", weights_only=True)["epoch"]) + 1
+    return _read(path)[2]
+
+
+def _read(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor], int]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # never runs what it reads
+        config = build(TrainConfig, checkpoint["hyper_parameters"]["config"])
+        prefix = "network."
+        weights = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        return config, weights, int(checkpoint["epoch"]) + 1
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); expected a checkpoint") from error
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not a checkpoint of vi-fusion train ({reason})") from error

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.engines.calibration import sigmoid
+
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 
@@ -107,11 +109,6 @@ def cross_fitted_error(logits: Floats, present: Floats, order: Ints, blocks: int
         inside = block == k
         probability[inside] = sigmoid(logits[inside] / fit_temperature(logits[~inside], present[~inside]))
     return calibration_error(probability, present)
-
-
-def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + exp(-x)), without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(x, np.float64)))
 
 
 def _negative_log_likelihood(logits: Floats, present: Floats) -> float:

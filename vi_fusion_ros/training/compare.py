@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.engines.calibration import sigmoid
 from vi_fusion_ros.evaluation.metrics.intervals import bootstrap
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
-from vi_fusion_ros.training.classification import presence_report, sigmoid
+from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig
-from vi_fusion_ros.training.data import crops_of, frames_of
+from vi_fusion_ros.training.data import crops_of, frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.predict import predict_crops, predict_presence
+from vi_fusion_ros.training.packed import pooled_presence
+from vi_fusion_ros.training.predict import predict_crops, predict_sets
 from vi_fusion_ros.training.report import crop_figures
 
 Logits = npt.NDArray[np.float32]
@@ -52,13 +54,10 @@ def compare(fused: Path, visible: Path, thermal: Path) -> dict[str, Any]:
         present = crops.presence()[0]
         result["crops"] = {name: crop_figures(values, crops) for name, values in scores.items()}
         result["macro_f1"] = macro_f1_intervals(scores, present)
-    sets = [frames for frames in frames_of(config.data, "test").values() if frames.samples[0].camera == "both"]
+    sets = list(of_both_cameras(frames_of(config.data, "test")).values())
     if sets:
-        scores = _all_ways(
-            networks,
-            lambda network, modality: np.concatenate([predict_presence(network, f, modality)[0] for f in sets]),
-        )
-        present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
+        scores = _all_ways(networks, lambda network, modality: predict_sets(network, sets, modality)[0])
+        present, known = pooled_presence(sets)
         result["frames"] = {name: presence_report(values, present, known, LABELS) for name, values in scores.items()}
     return result
 

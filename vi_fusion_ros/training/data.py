@@ -52,6 +52,11 @@ def frames_of(config: DataConfig, part: Part) -> dict[str, PackedPairs]:
     return {name: PackedPairs(dataset, config.cache) for name, dataset in parts.items() if dataset is not None}
 
 
+def of_both_cameras(sets: dict[str, PackedPairs]) -> dict[str, PackedPairs]:
+    """The sets of both cameras."""
+    return {name: frames for name, frames in sets.items() if frames.camera == "both"}
+
+
 def crops_of(config: DataConfig, part: Part) -> PackedPairs | None:
     """One part of the object crops, packed."""
     dataset = None if config.crops is None else part_of(config, config.crops, part)

@@ -20,10 +20,11 @@ from vi_fusion_ros.training.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.card import model_card
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
-from vi_fusion_ros.training.data import frames_of
+from vi_fusion_ros.training.data import frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
-from vi_fusion_ros.training.predict import padded_tensors, predict_objects, predict_presence
+from vi_fusion_ros.training.packed import pooled_presence
+from vi_fusion_ros.training.predict import padded_tensors, predict_objects, predict_sets
 from vi_fusion_ros.training.report import MODES, measure
 
 _LEAST = 0.02  # probability from which found objects are taken into the calibration
@@ -124,16 +125,12 @@ def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
             raise ValueError(
                 f"{config.calibration}: holds no calibration ({error}); expected leave_one_out's JSON"
             ) from error
-    sets = [f for f in frames_of(config.data, "select").values() if f.samples[0].camera == "both"]
+    sets = list(of_both_cameras(frames_of(config.data, "select")).values())
     if not sets:
         values = {"temperature": 1.0, "bias": 0.0, "thresholds": 0.5}
         return {key: {mode: dict.fromkeys(LABELS, value) for mode in MODES} for key, value in values.items()}
-    scores = {
-        mode: np.concatenate([predict_presence(network, frames, modality)[0] for frames in sets])
-        for mode, modality in MODES.items()
-    }
-    present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
-    return calibrate(scores, present, known)
+    scores = {mode: predict_sets(network, sets, modality)[0] for mode, modality in MODES.items()}
+    return calibrate(scores, *pooled_presence(sets))
 
 
 def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any]:

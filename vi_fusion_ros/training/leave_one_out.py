@@ -15,15 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
-from vi_fusion_ros.training.calibration import Platt, calibrate
+from vi_fusion_ros.training.calibration import calibrate
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.classification import calibration_error, roc_auc
 from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import frames_of, load_splits
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.predict import predict_presence
+from vi_fusion_ros.training.packed import pooled_presence
+from vi_fusion_ros.training.predict import predict_sets
 from vi_fusion_ros.training.report import MODES
 from vi_fusion_ros.training.trainer import train
 
@@ -34,6 +36,7 @@ _EVERYTHING = ((-1, 1_000_000_000),)
 _OPERATING = (0.05, 0.10)
 
 Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
 
 
 class Scores(NamedTuple):
@@ -106,18 +109,19 @@ def figures(scores: Scores) -> dict[str, Any]:
     """Presence by group and mode, and illumination. Probabilities and thresholds of a group come from the others."""
     rows: dict[str, Any] = {}
     names = list(GROUPS)
+    transferred = {mode: _transferred(scores, mode) for mode in scores.logits}
     for place, name in [(None, "all"), *((int(k), names[k]) for k in np.unique(scores.group))]:
         inside = np.full(len(scores.group), True) if place is None else scores.group == place
         rows[name] = {"frames": int(inside.sum()), "illumination": _illumination(scores, inside)}
         for mode, logits in scores.logits.items():
             rows[name][mode] = {
-                label: _label_figures(scores, logits, k, inside, mode) for k, label in enumerate(LABELS)
+                label: _label_figures(scores, logits, k, inside, *transferred[mode]) for k, label in enumerate(LABELS)
             }
     return rows
 
 
 def _label_figures(
-    scores: Scores, logits: Floats, label: int, inside: npt.NDArray[np.bool_], mode: str
+    scores: Scores, logits: Floats, label: int, inside: Bools, probability: Floats, called: Bools
 ) -> dict[str, Any]:
     chosen = inside & (scores.known[:, label] > 0)
     truth, score = scores.present[chosen, label] > 0, logits[chosen, label]
@@ -127,25 +131,27 @@ def _label_figures(
     row["auc"] = roc_auc(score, truth)
     row["auc_ci95"] = _auc_interval(score, truth)
     row.update({f"recall_at_{int(100 * rate)}": _recall_at(score, truth, rate) for rate in _OPERATING})
-    probability, called = _transferred(scores, mode, label)
-    row["ece"] = calibration_error(probability[chosen], truth)
-    row["recall"] = float(called[chosen][truth].mean())
-    row["false_alarms"] = float(called[chosen][~truth].mean())
+    row["ece"] = calibration_error(probability[chosen, label], truth)
+    row["recall"] = float(called[chosen, label][truth].mean())
+    row["false_alarms"] = float(called[chosen, label][~truth].mean())
     return row
 
 
-def _transferred(scores: Scores, mode: str, label: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Probabilities and calls of every frame, with a calibration made from the other groups alone."""
-    probability = np.zeros(len(scores.group))
-    called = np.zeros(len(scores.group), bool)
+def _transferred(scores: Scores, mode: str) -> tuple[Floats, Bools]:
+    """Probabilities and calls, (N, C), with a calibration made from the other groups alone."""
+    probability = np.zeros(scores.present.shape)
+    called = np.zeros(scores.present.shape, bool)
     for group in np.unique(scores.group):
         there, others = scores.group == group, scores.group != group
         if not others.any():
             others = there
         made = calibrate({mode: scores.logits[mode][others]}, scores.present[others], scores.known[others])
-        values = {key: made[key][mode][LABELS[label]] for key in made}
-        probability[there] = Platt(values["temperature"], values["bias"])(scores.logits[mode][there, label])
-        called[there] = probability[there] >= values["thresholds"]
+        temperature, bias, thresholds = (
+            np.array([made[key][mode][label] for label in LABELS]) for key in ("temperature", "bias", "thresholds")
+        )
+        calibration = Calibration(temperature, bias, thresholds)
+        probability[there] = calibration.probabilities(scores.logits[mode][there])
+        called[there] = probability[there] >= thresholds
     return probability, called
 
 
@@ -182,14 +188,12 @@ def _judge(network: FusionNet, data: DataConfig, group: int) -> Scores:
         },
     )
     sets = list(frames_of(whole, "train").values())
-    said = {mode: [predict_presence(network, frames, modality) for frames in sets] for mode, modality in MODES.items()}
-    present, known = (np.concatenate(column) for column in zip(*(f.presence() for f in sets), strict=True))
-    light = np.concatenate([scores.argmax(1) for _, scores in said["both"]])
+    said = {mode: predict_sets(network, sets, modality) for mode, modality in MODES.items()}
+    light = said["both"][1].argmax(1)
     return Scores(
-        {mode: np.concatenate([logits for logits, _ in rows]) for mode, rows in said.items()},
+        {mode: logits for mode, (logits, _) in said.items()},
         light,
-        present,
-        known,
+        *pooled_presence(sets),
         np.concatenate([frames.illumination() for frames in sets]),
         np.full(len(light), group),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -53,6 +54,11 @@ class PackedPairs:
         offset, height, width = self._places[index]
         return self._pixels[offset : offset + height * width * 4].reshape(height, width, 4)
 
+    @property
+    def camera(self) -> str:
+        """``both``, or the one camera that the set is of, told by its first sample."""
+        return self.samples[0].camera
+
     def presence(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Presence and whether it is known, (N, C) float32 of 0 and 1 each, C in the order of ``LABELS``."""
         present = np.array([[label in s.present for label in LABELS] for s in self.samples], np.float32)
@@ -62,6 +68,12 @@ class PackedPairs:
     def illumination(self) -> npt.NDArray[np.int64]:
         """Index of the illumination class of each pair, (N,) int64; -1 where unknown."""
         return np.array([-1 if s.illumination is None else ILLUMINATION.index(s.illumination) for s in self.samples])
+
+
+def pooled_presence(sets: Iterable[PackedPairs]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """``PackedPairs.presence`` of several sets, one after the other."""
+    present, known = (np.concatenate(column) for column in zip(*(one.presence() for one in sets), strict=True))
+    return present, known
 
 
 def grey8(thermal: Image) -> npt.NDArray[np.uint8]:

@@ -17,7 +17,6 @@ _SPREAD = 0.54 / 6
 """Standard deviation of the bell around a centre, as a share of the side of its box (TTFNet, Liu et al., AAAI 2020)."""
 
 Mask = npt.NDArray[np.bool_]
-Rows = slice
 
 
 class ObjectMap:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -57,6 +59,15 @@ def predict_presence(
         output = network.perception(*(halved(image) for image in images))
         rows.append((output.logits.float().cpu().numpy(), output.illumination.float().cpu().numpy()))
     network.train(was_training)
+    logits, light = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return logits, light
+
+
+def predict_sets(
+    network: FusionNet, sets: Iterable[PackedPairs], modality: str = "both"
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """``predict_presence`` of several sets, one after the other."""
+    rows = [predict_presence(network, frames, modality) for frames in sets]
     logits, light = (np.concatenate(column) for column in zip(*rows, strict=True))
     return logits, light
 

@@ -11,7 +11,7 @@ from vi_fusion_ros.evaluation.metrics.fusion import fusion_metrics, to_gray
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training import classification as figures
 from vi_fusion_ros.training.config import TrainConfig
-from vi_fusion_ros.training.data import crops_of, frames_of
+from vi_fusion_ros.training.data import crops_of, frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import predict_crops, predict_fused, predict_presence
@@ -36,12 +36,12 @@ def measure(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
         logits = {mode: predict_crops(network, crops, MODES[mode])[0] for mode in trained}
         result["classification"] = {mode: crop_figures(values, crops) for mode, values in logits.items()}
     sets = frames_of(config.data, "test")
-    pairs = {name: frames for name, frames in sets.items() if frames.samples[0].camera == "both"}
+    pairs = of_both_cameras(sets)
     result["presence"] = {
         mode: {
             name: frame_presence(network, frames, MODES[mode])
             for name, frames in sets.items()
-            if frames.samples[0].camera in ("both", MODES[mode])
+            if frames.camera in ("both", MODES[mode])
         }
         for mode in trained
     }

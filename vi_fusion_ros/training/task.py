@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import lightning
@@ -19,11 +18,11 @@ from vi_fusion_ros.training import perception_losses as perception
 from vi_fusion_ros.training.augment import Augmented
 from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig, plain
-from vi_fusion_ros.training.data import Splits
+from vi_fusion_ros.training.data import Splits, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.packed import PackedPairs
+from vi_fusion_ros.training.packed import PackedPairs, pooled_presence
 from vi_fusion_ros.training.patches import PatchBatches
-from vi_fusion_ros.training.predict import frame_losses, predict_presence
+from vi_fusion_ros.training.predict import frame_losses, predict_sets
 from vi_fusion_ros.training.scenes import CropBatch, SceneBatch, SceneBatches
 
 SCORE = "select/score"
@@ -126,7 +125,7 @@ class FusionTask(lightning.LightningModule):
     def validation_step(self, _batch: int, _number: int) -> None:
         """Presence and fusion losses on the selection frames."""
         score = 0.0
-        pairs = [frames for frames in self.splits.select.values() if frames.samples[0].camera == "both"]
+        pairs = list(of_both_cameras(self.splits.select).values())
         if self.config.scenes.frames and pairs:
             aucs = self._presence(pairs)
             self.log_dict({f"select/auc_{label}": value for label, value in aucs.items()}, sync_dist=True, batch_size=1)
@@ -145,11 +144,8 @@ class FusionTask(lightning.LightningModule):
 
     def _presence(self, sets: list[PackedPairs]) -> dict[str, float]:
         """ROC-AUC of each label over the frames of all ``sets``."""
-        rows = [
-            (predict_presence(self.network, frames, self.config.modality)[0], *frames.presence()) for frames in sets
-        ]
-        logits, present, known = (np.concatenate(column) for column in zip(*rows, strict=True))
-        report = presence_report(logits, present, known, LABELS)
+        logits, _ = predict_sets(self.network, sets, self.config.modality)
+        report = presence_report(logits, *pooled_presence(sets), LABELS)
         return {label: row["auc"] for label, row in report["labels"].items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -193,9 +189,6 @@ class _Batches(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         scenes, crops = (None, None) if self.scenes is None else self.scenes[number]
         return Batch(scenes, crops, None if self.patches is None else self.patches[number])
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[number] for number in range(self.steps))
 
 
 def _backbones(network: FusionNet) -> list[Backbone]:

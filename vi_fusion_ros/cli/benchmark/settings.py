@@ -17,6 +17,7 @@ from vi_fusion_ros.benchmarks.timing import interleaved, summary
 from vi_fusion_ros.cli.sizes import size
 from vi_fusion_ros.engines.engine import outputs_of
 from vi_fusion_ros.engines.engine_manifest import size_text
+from vi_fusion_ros.errors import one_line
 from vi_fusion_ros.resources import default_model
 
 _LEVELS = {
@@ -82,8 +83,7 @@ def measure(model: Path, int8: Path | None, size_wh: tuple[int, int], threads: i
     except BackendMissingError:
         raise
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{model}: cannot be run at {size_text(size_wh)} ({reason})") from error
+        raise ValueError(f"{model}: cannot be run at {size_text(size_wh)} ({one_line(error)})") from error
     rows: list[dict[str, Any]] = [{"setting": name, **summary(values)} for name, values in times.items()]
     for row in rows:
         row["speedup"] = round(rows[0]["median_ms"] / row["median_ms"], 3)
