@@ -10,8 +10,8 @@ pytest.importorskip("tiny_model", reason="the package onnx is not installed")
 from copying import COPY, DIE, FAIL, HANG, CopyingSupplier
 from tiny_model import write_model
 
-from vi_fusion_ros.engines.background_build import Phase, Upgrade
-from vi_fusion_ros.engines.hot_swap import SwitchingEngine
+from vi_fusion_ros.engines.background_build import BackgroundBuild, Phase
+from vi_fusion_ros.engines.hot_swap import HotSwapEngine
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 
 DEADLINE_S = 30.0
@@ -100,7 +100,7 @@ def make(model):
     def _make(supplier, failures=None):
         said = []
         on_failure = (said if failures is None else failures).append
-        engine = SwitchingEngine(OnnxRuntimeEngine(model, 2), supplier, said.append, "there is a copier", on_failure)
+        engine = HotSwapEngine(OnnxRuntimeEngine(model, 2), supplier, said.append, "there is a copier", on_failure)
         made.append(engine)
         return engine, Camera(engine), said
 
@@ -305,7 +305,7 @@ def test_closing_stops_the_builder(make, model, tmp_path):
 
 def test_the_phases_of_an_upgrade(model, tmp_path):
     changes = []
-    upgrade = Upgrade(CopyingSupplier(model, tmp_path, code=COPY), changes.append)
+    upgrade = BackgroundBuild(CopyingSupplier(model, tmp_path, code=COPY), changes.append)
     wait_until(lambda: upgrade.phase is Phase.BUILDING, "building")
     (tmp_path / "go").touch()
     wait_until(lambda: upgrade.phase is Phase.READY, "ready")

@@ -79,7 +79,7 @@ def shape_of(model, name):
 def test_what_the_exporter_writes_now_uses_no_other_operators(tmp_path):
     pytest.importorskip("torch", reason="the training requirements are not installed")
     from vi_fusion_ros.model.network import FusionNet
-    from vi_fusion_ros.training.onnx_export import export_onnx
+    from vi_fusion_ros.training.release.onnx_export import export_onnx
 
     path = tmp_path / "new.onnx"
     export_onnx(FusionNet(), path)

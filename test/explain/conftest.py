@@ -16,7 +16,7 @@ def network_model(tmp_path_factory) -> Path:
     from vi_fusion_ros.engines.manifest import sha256
     from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, NetworkConfig
     from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-    from vi_fusion_ros.training.onnx_export import OUTPUTS, export_onnx
+    from vi_fusion_ros.training.release.onnx_export import OUTPUTS, export_onnx
 
     torch.manual_seed(0)
     network = FusionNet(NetworkConfig(branch=8, blocks=1, fused=8))

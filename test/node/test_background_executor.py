@@ -11,7 +11,7 @@ from harness import next_domain, wait_until
 from rclpy.executors import SingleThreadedExecutor
 
 from vi_fusion_ros.node import background_executor
-from vi_fusion_ros.node.background_executor import Spinner, spin_once
+from vi_fusion_ros.node.background_executor import BackgroundExecutor, spin_once
 from vi_fusion_ros.node.background_work import BackgroundWork
 
 pytestmark = pytest.mark.ros
@@ -72,7 +72,7 @@ def test_what_a_callback_raises_is_said_and_the_others_go_on(node):
 
 
 def test_a_spinner_ends_when_the_context_does(node):
-    spinner = Spinner(node)
+    spinner = BackgroundExecutor(node)
     rclpy.shutdown(context=node.context)
     wait_until(lambda: not spinner._thread.is_alive(), "the thread to end")
     spinner.stop()

@@ -13,8 +13,8 @@ from sensor_msgs.msg import Image
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.status.diagnostics import Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import (
+    GraphChecks,
     Stream,
-    Surroundings,
     ThreadCpuWait,
     dds_profile_fault,
     look_at_stream,
@@ -40,7 +40,7 @@ def report(around=None, expected=(0.0, 0.0), budget=0.0, fault="", before=None, 
     """Entries by their short name."""
     diagnostics = Diagnostics("/robot/fusion_node")
     expectations = Expectations(dict(zip(("visible", "thermal"), expected, strict=True)), budget)
-    around = around or Surroundings(STREAMS)
+    around = around or GraphChecks(STREAMS)
     diagnostics.report(before or status(), "", expectations, around)
     array = diagnostics.report(status(**fields), fault, expectations, around)
     assert {entry.hardware_id for entry in array.status} == {"robot/fusion_node"}
@@ -83,13 +83,13 @@ def test_rates_are_held_against_what_is_expected():
 
 def test_what_keeps_images_away_comes_first():
     streams = {"visible": Stream("/v", 1, ("QoS is incompatible",)), "thermal": Stream("/t", 0)}
-    entries = report(Surroundings(streams), visible_health="silent", thermal_health="silent")
+    entries = report(GraphChecks(streams), visible_health="silent", thermal_health="silent")
     assert entries["visible stream"].message == "QoS is incompatible"
     assert entries["thermal stream"].message == "nobody publishes /t"
 
 
 def test_two_publishers_of_one_topic_and_a_missing_profile():
-    entries = report(Surroundings({**STREAMS, "visible": Stream("/v", 2)}, "no profile"))
+    entries = report(GraphChecks({**STREAMS, "visible": Stream("/v", 2)}, "no profile"))
     assert entries["visible stream"].message == "2 publishers of /v; expected one"
     assert (entries["thermal stream"].level, entries["thermal stream"].message) == (WARN, "no profile")
 
@@ -107,7 +107,7 @@ def test_a_budget_that_is_missed_and_who_takes_the_time():
     assert (slow.level, slow.message) == (
         WARN, "p95 30.0 ms is over the budget of 25.0 ms: the network takes 20.0 ms a pair",
     )  # fmt: skip
-    starved = report(Surroundings(STREAMS, cpu_wait=0.6), budget=0.025)["latency"]
+    starved = report(GraphChecks(STREAMS, cpu_wait=0.6), budget=0.025)["latency"]
     assert "other work takes the processors (the worker waits 60 % of its time)" in starved.message
 
 
@@ -119,7 +119,7 @@ def test_skipped_images_since_the_last_report():
 
 
 def test_disabled_is_no_fault():
-    entries = report(Surroundings(), enabled=False, mode=FusionStatus.MODE_NONE, visible_health="", thermal_health="")
+    entries = report(GraphChecks(), enabled=False, mode=FusionStatus.MODE_NONE, visible_health="", thermal_health="")
     assert {entry.level for entry in entries.values()} == {OK}
     assert entries["streams"].message == "disabled by ~/set_enabled"
 

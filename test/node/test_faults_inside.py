@@ -13,8 +13,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.node import live_rig
 from vi_fusion_ros.node.fusion_node import FusionNode
+from vi_fusion_ros.node.geometry import live_rig
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.tools.soak_checks import balance

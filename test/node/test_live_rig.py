@@ -16,9 +16,9 @@ from std_srvs.srv import Trigger
 
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node.camera_info import lens_of, rectification
-from vi_fusion_ros.node.live_rig import alike
-from vi_fusion_ros.node.transforms import Transforms
+from vi_fusion_ros.node.geometry.camera_info import lens_of, rectification
+from vi_fusion_ros.node.geometry.live_rig import alike
+from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
 

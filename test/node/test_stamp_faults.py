@@ -14,7 +14,7 @@ from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene,
 from rclpy.parameter import Parameter
 
 from vi_fusion_ros.images.encodings import decode_image
-from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.fusion_node import FusionNode
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.node.status.output_watch import NOTHING_GOES_OUT
@@ -188,7 +188,7 @@ def node_here():
     overrides = [Parameter(name, value=value) for name, value in settings.items()]
     node = FusionNode(context=context, parameter_overrides=overrides)
     node.autostart()
-    spinner = Spinner(node)
+    spinner = BackgroundExecutor(node)
     probe.wait_active()
     yield node, probe
     spinner.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import copying
 
 from vi_fusion_ros.engines.engine import Engine
-from vi_fusion_ros.engines.hot_swap import SwitchingEngine
+from vi_fusion_ros.engines.hot_swap import HotSwapEngine
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 from vi_fusion_ros.engines.select import Wanted
 from vi_fusion_ros.node import fusion_node
@@ -29,7 +29,7 @@ def select(model: Path, wanted: Wanted, log: Say, _warn: Say, on_failure: Say) -
     def supplier(_size: tuple[int, int]) -> copying.CopyingSupplier:
         return copying.CopyingSupplier(model, FOLDER, CODE, wanted.build_timeout_s, wanted.build)
 
-    return SwitchingEngine(OnnxRuntimeEngine(model, wanted.threads), supplier, log, "there is a copier", on_failure)
+    return HotSwapEngine(OnnxRuntimeEngine(model, wanted.threads), supplier, log, "there is a copier", on_failure)
 
 
 fusion_node.select_engine = select

@@ -27,7 +27,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vi_fusion_ros.images.encodings import fill_image
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
-from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import to_time
 
 DEADLINE_S = 30.0
@@ -128,7 +128,7 @@ class Probe:
         for topic, message in {**defaults, **(topics or {})}.items():
             self.listen(f"fusion_node/{topic}", message, topic)
         self.listen("/diagnostics", DiagnosticArray, "diagnostics")
-        self._spinner = Spinner(self.node)
+        self._spinner = BackgroundExecutor(self.node)
 
     def listen(self, topic: str, message: type, name: str) -> None:
         """Collect the messages of ``topic`` in ``received[name]``."""

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros import cli
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.images.encodings import fill_image
-from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import to_time
 from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.types import Frame, FramePair
@@ -48,7 +48,7 @@ class Player:
         self.node.create_subscription(
             String, "/evaluation_node/statistics", lambda m: self.statistics.append(json.loads(m.data)), 10
         )
-        self._spinner = Spinner(self.node)
+        self._spinner = BackgroundExecutor(self.node)
 
     def wait_for_subscriptions(self):
         for topic, publisher in {**self._cameras, "/clock": self._clock}.items():

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from vi_fusion_ros.images.encodings import decode_compressed, decode_image
-from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sync.stream_monitor import StreamMonitor, StreamState
 
@@ -41,7 +41,7 @@ class Audience:
         self._node.create_subscription(CameraInfo, "visible/camera_info", self.info.append, everything)
         self._node.create_subscription(kind, f"visible/image{suffix}", self.visible.append, everything)
         self._node.create_subscription(kind, f"thermal/image{suffix}", self.thermal.append, everything)
-        self._spinner = Spinner(self._node)
+        self._spinner = BackgroundExecutor(self._node)
 
     def stamps(self, camera):
         return np.array([stamp_ns(message.header.stamp) for message in getattr(self, camera)])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vi_fusion_ros.training.calibration import Platt, calibrate, calibrate_objects, fit_platt, threshold_for
 from vi_fusion_ros.training.classification import calibration_error, sigmoid
 from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.release.calibration import Platt, calibrate, calibrate_objects, fit_platt, threshold_for
 
 
 @pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.0), (2.0, -2.0), (2.5, -3.0), (6.0, 4.0), (0.4, 1.5)])

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.training.datasets.crops import CropsDataset
 from vi_fusion_ros.training.datasets.labels import canonical_label
 from vi_fusion_ros.training.datasets.paired import PairedFolders
 from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset
-from vi_fusion_ros.training.packed import PackedPairs
 
 
 def test_crops_know_label_light_and_frame(crops_root):

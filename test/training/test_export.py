@@ -14,9 +14,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
-from vi_fusion_ros.training import onnx_export  # noqa: E402
 from vi_fusion_ros.training.datasets.labels import LABELS  # noqa: E402
-from vi_fusion_ros.training.export import calibration_of, export  # noqa: E402
+from vi_fusion_ros.training.release import onnx_export  # noqa: E402
+from vi_fusion_ros.training.release.export import calibration_of, export  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 
 

@@ -10,9 +10,9 @@ import layout_maker
 import numpy as np
 import pytest
 
+from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.datasets.base import Box, DatasetError
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED, LAYOUTS, guess_layout
-from vi_fusion_ros.training.packed import PackedPairs
 
 ALL = {"person", "car", "bicycle"}
 ANNOTATED = {"kaist": {"person"}, "llvip": {"person"}, "m3fd": {"person", "car"}} | dict.fromkeys(

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the training requirements are not installed")
 
-from vi_fusion_ros.training.places import ObjectMap
+from vi_fusion_ros.training.batches.places import ObjectMap
 
 KNOWN = np.array([True, True, False])
 

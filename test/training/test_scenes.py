@@ -10,16 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the training requirements are not installed")
 
-from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.batches.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.batches.packed import PackedPairs  # noqa: E402
+from vi_fusion_ros.training.batches.patches import PatchBatches, PatchConfig  # noqa: E402
+from vi_fusion_ros.training.batches.scenes import SceneBatches, SceneConfig  # noqa: E402
 from vi_fusion_ros.training.datasets.base import DatasetError  # noqa: E402
 from vi_fusion_ros.training.datasets.crops import CropsDataset  # noqa: E402
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS  # noqa: E402
 from vi_fusion_ros.training.datasets.presence_table import PresenceTable  # noqa: E402
 from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset  # noqa: E402
 from vi_fusion_ros.training.datasets.single_camera import SingleCamera  # noqa: E402
-from vi_fusion_ros.training.packed import PackedPairs  # noqa: E402
-from vi_fusion_ros.training.patches import PatchBatches, PatchConfig  # noqa: E402
-from vi_fusion_ros.training.scenes import SceneBatches, SceneConfig  # noqa: E402
 
 NOTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
 PLAIN = SceneConfig(

@@ -14,10 +14,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the training requirements are not installed")
 pytest.importorskip("lightning", reason="the training requirements are not installed")
 
-from vi_fusion_ros.training.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.batches.augment import AugmentConfig  # noqa: E402
+from vi_fusion_ros.training.batches.patches import PatchConfig  # noqa: E402
 from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
 from vi_fusion_ros.training.config import TrainConfig, build, load_config, plain  # noqa: E402
-from vi_fusion_ros.training.patches import PatchConfig  # noqa: E402
 from vi_fusion_ros.training.task import FusionTask  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 

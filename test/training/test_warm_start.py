@@ -11,7 +11,7 @@ pytest.importorskip("onnx", reason="the training requirements are not installed"
 
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
 from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
-from vi_fusion_ros.training.onnx_export import export_onnx, largest_difference  # noqa: E402
+from vi_fusion_ros.training.release.onnx_export import export_onnx, largest_difference  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 from vi_fusion_ros.training.warm_start import start_from  # noqa: E402
 

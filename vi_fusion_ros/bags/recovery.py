@@ -16,7 +16,7 @@ _CHUNK = 0x06
 _CHUNK_HEADER = struct.Struct("<QQQII")  # first and last log time, size and checksum unpacked, length of the format
 
 
-class Salvaged(NamedTuple):
+class Recovered(NamedTuple):
     """One message.
 
     Attributes:
@@ -32,7 +32,7 @@ class Salvaged(NamedTuple):
     data: bytes
 
 
-def salvaged(file: Path) -> Iterator[Salvaged]:
+def salvaged(file: Path) -> Iterator[Recovered]:
     """The messages of an ``.mcap`` or ``.db3`` file up to the break.
 
     Raises:
@@ -41,7 +41,7 @@ def salvaged(file: Path) -> Iterator[Salvaged]:
     return _mcap(file) if file.suffix == ".mcap" else _sqlite(file)
 
 
-def _mcap(file: Path) -> Iterator[Salvaged]:
+def _mcap(file: Path) -> Iterator[Recovered]:
     from mcap.records import Channel, Message, Schema
 
     schemas: dict[int, str] = {}
@@ -52,7 +52,7 @@ def _mcap(file: Path) -> Iterator[Salvaged]:
         elif isinstance(record, Channel):
             channels[record.id] = record.topic, schemas.get(record.schema_id, "")
         elif isinstance(record, Message) and record.channel_id in channels:
-            yield Salvaged(*channels[record.channel_id], record.log_time, record.data)
+            yield Recovered(*channels[record.channel_id], record.log_time, record.data)
 
 
 def _mcap_records(file: Path) -> Iterator[Any]:
@@ -96,7 +96,7 @@ def _unpacked(chunk: bytes) -> bytes:
     return packed
 
 
-def _sqlite(file: Path) -> Iterator[Salvaged]:
+def _sqlite(file: Path) -> Iterator[Recovered]:
     # In the order of writing: the index by time may lie behind the break.
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
         try:
@@ -105,6 +105,6 @@ def _sqlite(file: Path) -> Iterator[Salvaged]:
             topics = {key: (name, kind) for key, name, kind in database.execute("SELECT id, name, type FROM topics")}
             for key, log_ns, data in database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id"):
                 if key in topics:
-                    yield Salvaged(*topics[key], log_ns, data)
+                    yield Recovered(*topics[key], log_ns, data)
         except sqlite3.Error:
             return

@@ -50,7 +50,7 @@ class Supplier(Protocol):
         ...
 
 
-class Upgrade:
+class BackgroundBuild:
     """One attempt, on a thread of its own.
 
     Args:
@@ -130,4 +130,4 @@ class Upgrade:
             self._on_change(self.status())
 
 
-__all__ = ["BuildFailedError", "Phase", "Supplier", "Upgrade"]
+__all__ = ["BackgroundBuild", "BuildFailedError", "Phase", "Supplier"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from vi_fusion_ros.engines.background_build import Phase, Supplier, Upgrade
+from vi_fusion_ros.engines.background_build import BackgroundBuild, Phase, Supplier
 from vi_fusion_ros.engines.compile.verify import verify
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, to_bytes
 from vi_fusion_ros.engines.manifest import Manifest
@@ -25,7 +25,7 @@ def _nothing(_sentence: str) -> None:
     pass
 
 
-class SwitchingEngine:
+class HotSwapEngine:
     """Serves with ``first`` and changes over to a better engine between two inferences. See ``Engine``.
 
     A better engine is got for each size that is really used.
@@ -55,11 +55,11 @@ class SwitchingEngine:
     ) -> None:
         self._first, self._supplier, self._log, self._why = first, supplier, log, why
         self._on_failure = on_failure
-        self._upgrades: dict[Size, Upgrade] = {}
+        self._upgrades: dict[Size, BackgroundBuild] = {}
         self._better: dict[Size, Engine] = {}
         self._refused: dict[Size, str] = {}  # a sentence for each size that will get no better engine
         self._serving = first
-        self._checking: Upgrade | None = None
+        self._checking: BackgroundBuild | None = None
         self._last: tuple[Size | None, int] = (None, 0)
         self._lock = threading.Lock()  # status is read on another thread than inference runs on
 
@@ -176,7 +176,7 @@ class SwitchingEngine:
         except Exception as error:  # what has failed may fail at this too
             self._log(f"engine: {engine.description} could not be freed: {sentence(error)}")
 
-    def _current(self) -> tuple[Upgrade | None, str]:
+    def _current(self) -> tuple[BackgroundBuild | None, str]:
         """How the better engine for the latest size is got, and why there will be none."""
         with self._lock:
             size = self._last[0]
@@ -198,14 +198,14 @@ class SwitchingEngine:
 
     def _ask(self, size: Size) -> None:
         try:
-            upgrade = Upgrade(self._supplier(size), self._log)
+            upgrade = BackgroundBuild(self._supplier(size), self._log)
         except Exception as error:  # to ask again for every image would fail every image
             self._refuse(size, f"no better engine can be got for {size[0]}x{size[1]}: {sentence(error)}")
             return
         with self._lock:
             self._upgrades[size] = upgrade
 
-    def _check(self, upgrade: Upgrade, size: Size, visible: Plane, thermal: Plane) -> None:
+    def _check(self, upgrade: BackgroundBuild, size: Size, visible: Plane, thermal: Plane) -> None:
         engine = upgrade.take()
         try:
             pair = (to_bytes(visible), to_bytes(thermal))

@@ -15,7 +15,7 @@ from vi_fusion_ros.engines.compile.compiling import target_for
 from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.engine_cache import Found
 from vi_fusion_ros.engines.engine_manifest import Size, Target, compile_command, size_text
-from vi_fusion_ros.engines.hot_swap import SwitchingEngine
+from vi_fusion_ros.engines.hot_swap import HotSwapEngine
 from vi_fusion_ros.engines.load import load_engine, load_tensorrt
 from vi_fusion_ros.engines.onnx_engine import CPU, OnnxRuntimeEngine, cuda_is_installed
 from vi_fusion_ros.engines.sandboxed_load import try_model
@@ -80,7 +80,7 @@ def select_engine(model: Path, wanted: Wanted, log: Say, warn: Say, on_failure: 
     def supplier(size: Size) -> TensorRTSupplier:
         return TensorRTSupplier(target_for(model, first.manifest, size, wanted.precision, platform), folder, wanted)
 
-    return SwitchingEngine(first, supplier, log, f"{platform} is there", on_failure)
+    return HotSwapEngine(first, supplier, log, f"{platform} is there", on_failure)
 
 
 def onnx_runtime(model: Path, threads: int, why: str) -> OnnxRuntimeEngine:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
-from vi_fusion_ros.training.onnx_export import TOLERANCE, largest_difference
+from vi_fusion_ros.training.release.onnx_export import TOLERANCE, largest_difference
 from vi_fusion_ros.training.warm_start import start_from
 from vi_fusion_ros.types import Image, Mode
 

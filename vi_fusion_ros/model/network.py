@@ -91,7 +91,8 @@ class FusionNet(nn.Module):
             FusionOutput. H and W must be multiples of ``SIZE_MULTIPLE``.
         """
         fused, attention = self.fusion(visible, thermal)
-        return FusionOutput(fused, attention, *self.perception(halved(visible), halved(thermal)))
+        seen = self.perception(halved(visible), halved(thermal))
+        return FusionOutput(fused, attention, seen.logits, seen.illumination, seen.objects)
 
     def folded(self) -> FusionNet:
         """A copy in eval mode made of plain convolutions only; same outputs up to rounding."""

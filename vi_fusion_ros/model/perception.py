@@ -42,16 +42,23 @@ class Perception(NamedTuple):
     """What the perception network returns.
 
     Attributes:
-        logits: (N, C) raw presence scores.
+        from_centres: (N, C) raw presence scores of the object map.
+        from_scores: (N, C) raw presence scores of the score map.
         illumination: (N, 2) raw scores of day and night.
         objects: (N, 5 C, H / 8, W / 8): C raw scores that the centre of an object is here; then for each label the
             distances from the middle of this place to the left, upper, right and lower side of its box, pixels of the
             network's input, positive.
     """
 
-    logits: Tensor
+    from_centres: Tensor
+    from_scores: Tensor
     illumination: Tensor
     objects: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """(N, C) raw presence scores."""
+        return _CENTRES_SHARE * self.from_centres + (1 - _CENTRES_SHARE) * self.from_scores
 
 
 class SmoothMax(nn.Module):
@@ -137,10 +144,13 @@ class PerceptionNet(nn.Module):
         fine = self.fine(fine + _twice(self.to_fine(middle)))
         centres = self.centre(fine)
         sides = torch.exp(self.sides(fine).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)) * STRIDE
-        from_scores = self.presence_of_scores(self.score(self.drop(coarse)))
-        logits = _CENTRES_SHARE * self.presence_of_centres(centres) + (1 - _CENTRES_SHARE) * from_scores
         means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
-        return Perception(logits, self.illuminate(torch.cat(means, 1)), torch.cat((centres, sides), 1))
+        return Perception(
+            self.presence_of_centres(centres),
+            self.presence_of_scores(self.score(self.drop(coarse))),
+            self.illuminate(torch.cat(means, 1)),
+            torch.cat((centres, sides), 1),
+        )
 
 
 def _where_present(features: tuple[Tensor, ...], image: Tensor) -> list[Tensor]:

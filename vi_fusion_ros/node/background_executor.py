@@ -46,7 +46,7 @@ def spin_once(executor: SingleThreadedExecutor, report: Callable[[str], None]) -
         report(f"{type(raised).__name__} in a callback: {one_line(raised)}")
 
 
-class Spinner:
+class BackgroundExecutor:
     """Spins a node in a thread until ``stop``.
 
     ``Executor.shutdown`` under a thread in ``Executor.spin`` can take away what would wake that thread, which then

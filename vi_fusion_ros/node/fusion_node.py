@@ -23,18 +23,19 @@ from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.engines.select import Wanted, select_engine
 from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import capture, drift_watch, live_rig, qos, runner, services
+from vi_fusion_ros.node import capture, qos, runner, services
 from vi_fusion_ros.node.background_executor import spin_once
 from vi_fusion_ros.node.background_work import BackgroundWork
-from vi_fusion_ros.node.drift_watch import DriftWatch
-from vi_fusion_ros.node.live_rig import LiveRig
+from vi_fusion_ros.node.geometry import drift_watch, live_rig
+from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
+from vi_fusion_ros.node.geometry.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
-from vi_fusion_ros.node.status.graph_checks import Surroundings
+from vi_fusion_ros.node.status.graph_checks import GraphChecks
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
@@ -383,7 +384,7 @@ class FusionNode(LifecycleNode):
     def _publish_status(self) -> None:
         status = self._status()
         self._status_publisher.publish(status)
-        around = self._session.surroundings() if self._session else Surroundings()
+        around = self._session.surroundings() if self._session else GraphChecks()
         self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault, self._expected(), around))
 
     def _expected(self) -> Expectations:

@@ -14,10 +14,10 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node.camera_info import CameraInfos
-from vi_fusion_ros.node.drift_watch import DriftWatch
+from vi_fusion_ros.node.geometry.camera_info import CameraInfos
+from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.publishers import ResultPublishers
-from vi_fusion_ros.node.status.graph_checks import Surroundings, ThreadCpuWait, dds_profile_fault, look_at_stream
+from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, stamped_image
@@ -177,11 +177,11 @@ class Session:
         self._rig_offset_ns = offset_ns
         self.apply(self._settings)
 
-    def surroundings(self) -> Surroundings:
+    def surroundings(self) -> GraphChecks:
         """What can be seen of the image topics, the DDS profile and the processor; since the last call."""
         cpu_wait = self._cpu_wait.share()
         if self._intake is None:
-            return Surroundings(cpu_wait=cpu_wait)
+            return GraphChecks(cpu_wait=cpu_wait)
         self._look_at_output()
         unstamped = self._watch.unstamped(time.monotonic())
         streams = {
@@ -192,7 +192,7 @@ class Session:
             for camera, topic in self.topics.items()
         }
         profile = dds_profile_fault(max(self._image_bytes.values()))
-        return Surroundings(streams, profile, cpu_wait, self._watch.sentence)
+        return GraphChecks(streams, profile, cpu_wait, self._watch.sentence)
 
     def _look_at_output(self) -> None:
         """Warn, once, where images arrive and nothing goes out."""

@@ -37,9 +37,10 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
     summary,
 )
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import live_rig, qos, runner
-from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node import qos, runner
+from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.fusion_node import engine_wanted
+from vi_fusion_ros.node.geometry import live_rig
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
@@ -282,7 +283,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _evaluate(node: EvaluationNode, stop: threading.Event) -> int:
-    spinner = Spinner(node)
+    spinner = BackgroundExecutor(node)
     stop.wait()
     spinner.stop()
     return _close(node)

@@ -23,11 +23,11 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros.engines.compile.build_process import BuildProcess
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane
 from vi_fusion_ros.engines.engine_cache import Found
-from vi_fusion_ros.engines.hot_swap import SwitchingEngine
+from vi_fusion_ros.engines.hot_swap import HotSwapEngine
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 from vi_fusion_ros.node import capture, fusion_node, session
-from vi_fusion_ros.node.drift_watch import DriftWatch
 from vi_fusion_ros.node.fusion_node import FusionNode
+from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
@@ -146,7 +146,7 @@ class FaultyNode(FusionNode):
     def _load_engine(self) -> Engine:
         first, threads = super()._load_engine(), self._settings["threads"]
         supplier = _Supplier(Path(self._settings["model"] or default_model()), threads, self._faults)
-        return SwitchingEngine(
+        return HotSwapEngine(
             first, lambda _size: supplier, self.get_logger().info, "faults are injected", self.count_error
         )
 

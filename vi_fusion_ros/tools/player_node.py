@@ -34,7 +34,7 @@ from std_msgs.msg import String
 
 from vi_fusion_ros.images.encodings import fill_compressed, fill_image
 from vi_fusion_ros.node import qos, runner
-from vi_fusion_ros.node.background_executor import Spinner
+from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import to_time
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
@@ -435,7 +435,7 @@ def _play(node: PlayerNode, stop: threading.Event) -> int:
         signal.signal(number, lambda *_: node.stop())
     if stop.is_set():
         return 0
-    spinner = Spinner(node)
+    spinner = BackgroundExecutor(node)
     try:
         node.play()
         status = 0

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from vi_fusion_ros.engines.calibration import sigmoid
 from vi_fusion_ros.evaluation.metrics.intervals import bootstrap
 from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.training.batches.packed import pooled_presence
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import crops_of, frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.packed import pooled_presence
 from vi_fusion_ros.training.predict import predict_crops, predict_sets
 from vi_fusion_ros.training.report import crop_figures
 

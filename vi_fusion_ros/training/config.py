@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vi_fusion_ros.model.network import NetworkConfig
-from vi_fusion_ros.training.augment import AugmentConfig
+from vi_fusion_ros.training.batches.augment import AugmentConfig
+from vi_fusion_ros.training.batches.patches import PatchConfig
+from vi_fusion_ros.training.batches.scenes import SceneConfig
 from vi_fusion_ros.training.losses import FusionWeights
-from vi_fusion_ros.training.patches import PatchConfig
-from vi_fusion_ros.training.scenes import SceneConfig
 from vi_fusion_ros.yaml_files import read_yaml
 
 _T = TypeVar("_T")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.config import DataConfig, SetConfig
 from vi_fusion_ros.training.datasets.archives import unpack
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset
 from vi_fusion_ros.training.datasets.layouts import LAYOUTS, guess_layout
 from vi_fusion_ros.training.datasets.single_camera import SingleCamera
-from vi_fusion_ros.training.packed import PackedPairs
 
 Part = Literal["train", "select", "test"]
 

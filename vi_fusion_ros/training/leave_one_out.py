@@ -18,14 +18,14 @@ import numpy.typing as npt
 from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
-from vi_fusion_ros.training.calibration import calibrate
+from vi_fusion_ros.training.batches.packed import pooled_presence
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.classification import calibration_error, roc_auc
 from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import frames_of, load_splits
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.packed import pooled_presence
 from vi_fusion_ros.training.predict import predict_sets
+from vi_fusion_ros.training.release.calibration import calibrate
 from vi_fusion_ros.training.report import MODES
 from vi_fusion_ros.training.trainer import train
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, halved, luma
 from vi_fusion_ros.training import losses
-from vi_fusion_ros.training.packed import PackedPairs
-from vi_fusion_ros.training.tensors import Pixels, fit_square, to_tensors
+from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.batches.tensors import Pixels, fit_square, to_tensors
 
 CROP_SIDE = 128
 """Crops are judged stretched to a square of this many pixels."""

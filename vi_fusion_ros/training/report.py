@@ -10,10 +10,10 @@ import numpy.typing as npt
 from vi_fusion_ros.evaluation.metrics.fusion import fusion_metrics, to_gray
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training import classification as figures
+from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import crops_of, frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.packed import PackedPairs
 from vi_fusion_ros.training.predict import predict_crops, predict_fused, predict_presence
 
 MODES = {"both": "both", "visible_only": "visible", "thermal_only": "thermal"}

@@ -13,19 +13,22 @@ from torch.utils.data import DataLoader, Dataset
 
 from vi_fusion_ros.model.backbone import Backbone
 from vi_fusion_ros.model.network import FusionNet, luma
+from vi_fusion_ros.model.perception import Perception
 from vi_fusion_ros.training import losses
 from vi_fusion_ros.training import perception_losses as perception
-from vi_fusion_ros.training.augment import Augmented
+from vi_fusion_ros.training.batches.augment import Augmented
+from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
+from vi_fusion_ros.training.batches.patches import PatchBatches
+from vi_fusion_ros.training.batches.scenes import CropBatch, SceneBatch, SceneBatches
 from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.packed import PackedPairs, pooled_presence
-from vi_fusion_ros.training.patches import PatchBatches
 from vi_fusion_ros.training.predict import frame_losses, predict_sets
-from vi_fusion_ros.training.scenes import CropBatch, SceneBatch, SceneBatches
 
 SCORE = "select/score"
+
+_SCORES_WEIGHT = 0.5  # of the score map's presence beside the object map's
 
 
 class Batch(NamedTuple):
@@ -95,8 +98,7 @@ class FusionTask(lightning.LightningModule):
         output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
         objects = output.objects.float()
         return {
-            "presence": optim.presence_weight
-            * perception.presence_loss(output.logits.float(), part.target, part.known),
+            "presence": optim.presence_weight * _of_both_maps(output, part.target, part.known),
             "centres": optim.centre_weight * perception.centre_loss(objects[:, :classes], part.centres),
             "sides": optim.sides_weight * perception.sides_loss(objects[:, classes:], part.sides, part.sides_weight),
             "illumination": optim.illumination_weight
@@ -107,7 +109,7 @@ class FusionTask(lightning.LightningModule):
         output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
         logits, weight = output.logits.float(), self.config.optim.crops_weight
         return {
-            "crops": weight * perception.presence_loss(logits, part.target, torch.ones_like(part.target)),
+            "crops": weight * _of_both_maps(output, part.target, torch.ones_like(part.target)),
             "exclusive": weight * perception.exclusive_loss(logits, part.target),
         }
 
@@ -201,6 +203,14 @@ def _frozen(network: FusionNet, last_block: int | None, fuses: bool) -> list[nn.
     if last_block is None:
         return [*frozen, network.perception]
     return frozen + [part for branch in _backbones(network) for part in branch.frozen_part(last_block)]
+
+
+def _of_both_maps(output: Perception, target: Tensor, known: Tensor) -> Tensor:
+    """Loss of presence. Each map learns it by itself: in their sum, one could rest on what the other one knows."""
+    centres, scores = (
+        perception.presence_loss(logits.float(), target, known) for logits in (output.from_centres, output.from_scores)
+    )
+    return centres + _SCORES_WEIGHT * scores
 
 
 def _ordered(images: Tensor) -> Tensor:

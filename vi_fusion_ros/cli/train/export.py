@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export; print what was written and how closely it agrees."""
-    from vi_fusion_ros.training.export import export
+    from vi_fusion_ros.training.release.export import export
 
     manifest = export(args.checkpoint, args.output)
     metrics = manifest["metrics"]

@@ -1,8 +1,8 @@
 """What goes wrong with cameras, in five severities each, the same in every run.
 
 Images are uint8, visible (H, W, 3) BGR and thermal (H, W); functions return new ones. The idea of a fixed table of five
-severities is that of ImageNet-C (Hendrycks and Dietterich, ICLR 2019). ``training.augment`` has the same faults for
-batches of tensors, with strengths drawn at random: the two share no code because this side runs without torch.
+severities is that of ImageNet-C (Hendrycks and Dietterich, ICLR 2019). ``training.batches.augment`` has the same faults
+for batches of tensors, with strengths drawn at random: the two share no code because this side runs without torch.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node.status.graph_checks import Stream, Surroundings
+from vi_fusion_ros.node.status.graph_checks import GraphChecks, Stream
 from vi_fusion_ros.sync.health import CAMERAS, Camera
 
 _MODES = {
@@ -70,7 +70,7 @@ class Diagnostics:
         self._errors_before = 0
         self._skipped_before = 0
 
-    def report(self, status: FusionStatus, fault: str, expected: Expectations, around: Surroundings) -> DiagnosticArray:
+    def report(self, status: FusionStatus, fault: str, expected: Expectations, around: GraphChecks) -> DiagnosticArray:
         """The diagnostics of a status.
 
         Args:
@@ -94,7 +94,7 @@ class Diagnostics:
         self._skipped_before = _drops(status).get("skipped", 0)
         return array
 
-    def _summary(self, status: FusionStatus, fault: str, around: Surroundings) -> DiagnosticStatus:
+    def _summary(self, status: FusionStatus, fault: str, around: GraphChecks) -> DiagnosticStatus:
         new_errors = status.errors - self._errors_before
         if fault:
             level, message = DiagnosticStatus.ERROR, fault
@@ -124,7 +124,7 @@ class Diagnostics:
         return self._status("streams", level, message, values)
 
     def _stream(
-        self, camera: Camera, status: FusionStatus, expected: Expectations, around: Surroundings
+        self, camera: Camera, status: FusionStatus, expected: Expectations, around: GraphChecks
     ) -> DiagnosticStatus:
         rate, health = getattr(status, f"{camera}_rate"), getattr(status, f"{camera}_health")
         wanted = expected.rates_hz[camera]
@@ -141,7 +141,7 @@ class Diagnostics:
         level, message = _judge_stream(stream, health, rate, wanted, around.dds_profile)
         return self._status(f"{camera} stream", level, message, values)
 
-    def _pairing(self, status: FusionStatus, around: Surroundings) -> DiagnosticStatus:
+    def _pairing(self, status: FusionStatus, around: GraphChecks) -> DiagnosticStatus:
         slower = min(status.visible_rate, status.thermal_rate)
         both = status.visible_health == status.thermal_health == "ok"
         level, message = DiagnosticStatus.OK, f"{status.pair_rate:.1f} Hz, skew {status.mean_abs_skew * 1e3:.1f} ms"
@@ -164,7 +164,7 @@ class Diagnostics:
         values |= {f"dropped: {reason}": str(count) for reason, count in _drops(status).items()}
         return self._status("pairing", level, message, values)
 
-    def _latency(self, status: FusionStatus, expected: Expectations, around: Surroundings) -> DiagnosticStatus:
+    def _latency(self, status: FusionStatus, expected: Expectations, around: GraphChecks) -> DiagnosticStatus:
         stages = dict(zip(status.latency_stages, zip(status.latency_p50, status.latency_p95, status.latency_p99,
                           strict=True), strict=True))  # fmt: skip
         budget_ms = expected.latency_budget_s * 1e3

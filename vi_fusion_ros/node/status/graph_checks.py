@@ -37,7 +37,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class GraphChecks:
     """What was seen.
 
     Attributes:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
+from vi_fusion_ros.training.batches.augment import AugmentConfig, Augmented, augment
+from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.batches.tensors import to_tensors
 from vi_fusion_ros.training.datasets.base import DatasetError
-from vi_fusion_ros.training.packed import PackedPairs
-from vi_fusion_ros.training.tensors import to_tensors
 
 Pixels = npt.NDArray[np.uint8]
 

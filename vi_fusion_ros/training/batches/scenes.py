@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vi_fusion_ros.training.augment import AugmentConfig, Augmented, augment
+from vi_fusion_ros.training.batches.augment import AugmentConfig, Augmented, augment
+from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.batches.places import SMALLEST, ObjectMap
+from vi_fusion_ros.training.batches.tensors import fit_square, only, to_tensors
 from vi_fusion_ros.training.datasets.base import DatasetError, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.packed import PackedPairs
-from vi_fusion_ros.training.places import SMALLEST, ObjectMap
-from vi_fusion_ros.training.tensors import fit_square, only, to_tensors
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vi_fusion_ros.training.augment import Augmented
+from vi_fusion_ros.training.batches.augment import Augmented
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -16,15 +16,15 @@ from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.model.cost import Cost, measure_cost
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
 from vi_fusion_ros.objects import decode
-from vi_fusion_ros.training.calibration import calibrate, calibrate_objects
-from vi_fusion_ros.training.card import model_card
+from vi_fusion_ros.training.batches.packed import pooled_presence
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
-from vi_fusion_ros.training.packed import pooled_presence
 from vi_fusion_ros.training.predict import padded_tensors, predict_objects, predict_sets
+from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
+from vi_fusion_ros.training.release.card import model_card
+from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
 from vi_fusion_ros.training.report import MODES, measure
 
 _LEAST = 0.02  # probability from which found objects are taken into the calibration

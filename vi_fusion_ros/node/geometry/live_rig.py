@@ -12,9 +12,9 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
 
-from vi_fusion_ros.node.camera_info import is_rectified, lens_of, rectification
+from vi_fusion_ros.node.geometry.camera_info import is_rectified, lens_of, rectification
+from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.teardown import take_down
-from vi_fusion_ros.node.transforms import Transforms
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.registration.planar import corners, transform

@@ -1,0 +1,1 @@
+"""From a checkpoint to what ships: ONNX, calibrated manifest, model card."""
