@@ -75,7 +75,7 @@ def test_at_least_a_share_of_the_frames_shows_none_of_the_labels(street, share):
     for frames, _ in batches(street, dataclasses.replace(PLAIN, negatives=share)):
         empty = (frames.known == 1).all(1) & (frames.target == 0).all(1)
         assert empty.sum() >= np.ceil(6 * share)
-        assert (frames.centres[empty] == 0).all()
+        assert (frames.centres[empty] <= 0).all()  # -1 where a sliver of a cut object is left
 
 
 def test_objects_are_where_their_boxes_are(street):

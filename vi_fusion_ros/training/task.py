@@ -72,7 +72,11 @@ class FusionTask(lightning.LightningModule):
         return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
-        """The pretrained branches keep BatchNorm's statistics; from a share of the run on, everything does."""
+        """The pretrained branches keep BatchNorm's statistics; from a share of the run on, everything does.
+
+        Dropout draws from torch's own generator, which a resumed run would begin anew: it is seeded by epoch, too.
+        """
+        torch.manual_seed((self.config.seed * 10_007 + self.current_epoch) * 1009 + self.global_rank)
         late = self.current_epoch >= self.config.optim.freeze_norm * self.config.optim.epochs
         for module in [self.network] if late else _backbones(self.network):
             for part in module.modules():

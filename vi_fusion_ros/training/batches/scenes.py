@@ -31,6 +31,7 @@ HALF = 0.5
 """The perception part sees half of the input's resolution."""
 
 
+_USUAL_SIDE, _MOST_ENLARGED = 640, 1.5  # longer side, pixels, to which smaller frames are brought
 _PAIRED_WINDOWS = 0.7  # share of the empty windows that come from frames of both cameras
 
 
@@ -197,7 +198,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
     def _scene(self, frames: PackedPairs, index: int, size: tuple[int, int], rng: np.random.Generator) -> _Scene:
         pixels, sample = frames[index], frames.samples[index]
         height, width = pixels.shape[:2]
-        scale = HALF * np.exp(rng.uniform(*np.log(self.config.scale)))
+        scale = HALF * np.exp(rng.uniform(*np.log(self.config.scale))) * _enlargement(height, width)
         scale = max(scale, 0.9 * max(size[0] / height, size[1] / width))
         taken = min(round(size[0] / scale), height), min(round(size[1] / scale), width)
         y, x = (int(rng.integers(whole - part + 1)) for whole, part in zip((height, width), taken, strict=True))
@@ -391,6 +392,10 @@ def _square(crop: Pixels, side: int, rng: np.random.Generator) -> Pixels:
         crop = crop[top : height - bottom, left : width - right]
     fitted = fit_square(crop, side, bool(rng.random() < 0.3))
     return fitted[:, ::-1] if rng.random() < 0.5 else fitted
+
+
+def _enlargement(height: int, width: int) -> float:
+    return float(np.clip(_USUAL_SIDE / max(height, width), 1.0, _MOST_ENLARGED))
 
 
 def _misaligned(pixels: Pixels, rng: np.random.Generator, most: float) -> Pixels:

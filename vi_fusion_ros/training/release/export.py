@@ -142,11 +142,17 @@ def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any
             if sample.camera == "both" and sample.boxes and sample.complete and not sample.ignored:
                 size = (frames[index].shape[1], frames[index].shape[0])
                 objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size)
-                logit = [math.log(o.probability / (1 - o.probability)) for o in objects]
+                logit = [_logit(o.probability) for o in objects]
                 rows = [(LABELS.index(o.label), s, *o.box) for o, s in zip(objects, logit, strict=True)]
                 found.append(np.array(rows, np.float64).reshape(-1, 6))
                 truth.append(sample.boxes)
     return calibrate_objects(found, truth) if truth else {}
+
+
+def _logit(probability: float) -> float:
+    """Finite for the probabilities 0 and 1 that rounding makes, too."""
+    sure = min(max(probability, 1e-12), 1 - 1e-12)
+    return math.log(sure / (1 - sure))
 
 
 def _real_pairs(config: TrainConfig) -> list[Pair]:
