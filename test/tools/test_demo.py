@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import pytest
@@ -112,18 +113,34 @@ def test_wrong_input_is_one_sentence(tmp_path, arguments, code, sentence):
     assert "Traceback" not in errors
 
 
-def test_ctrl_c_leaves_what_there_is(tmp_path):
+def _of_domain(domain):
+    """Processes that were started for a DDS domain."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if f"ROS_DOMAIN_ID={domain}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # ended meanwhile, or another user's
+    return found
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_what_there_is_and_no_process(tmp_path, asked):
     process = start(tmp_path, "--duration", 600)
     try:
         seen = []
         wait_until(
             lambda: seen.append(process.stdout.readline()) or "fused" in seen[-1], "a line of figures", DEADLINE_S * 2
         )
-        process.send_signal(signal.SIGINT)
+        domain = Path(f"/proc/{process.pid}/environ").read_bytes().partition(b"ROS_DOMAIN_ID=")[2].partition(b"\0")[0]
+        assert len(_of_domain(domain.decode())) >= 3, "demo, node and player"
+        process.send_signal(asked)
         code, _, errors = finish(process)
     finally:
         process.kill()
     assert code == 0, errors
+    assert _of_domain(domain.decode()) == []
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["recorded"] > 0
     with Reader(tmp_path / "fused.mcap") as reader:

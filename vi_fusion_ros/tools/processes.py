@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ class ProcessError(RuntimeError):
 class NodeProcess:
     """A node in a process of its own, in a session of its own so that Ctrl-C reaches its owner first.
 
+    From the first one on, SIGTERM ends the owner as Ctrl-C does, so that it can stop its children.
+
     Args:
         module: of the node, for example ``vi_fusion_ros.node.fusion_node``.
         parameters: overrides by name.
@@ -24,6 +27,8 @@ class NodeProcess:
     """
 
     def __init__(self, module: str, parameters: dict[str, Any], log: Path) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         arguments = ["--ros-args"]
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={json.dumps(value)}"]
