@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,6 +18,22 @@ from vi_fusion_ros.training.batches.tensors import Pixels, fit_square, to_tensor
 
 CROP_SIDE = 128
 """Crops are judged stretched to a square of this many pixels."""
+
+View = Callable[[Pixels], Pixels]
+"""A change of a frame's pixels, (H, W, 4) to (H', W', 4) uint8."""
+
+AS_IT_IS: tuple[View, ...] = (lambda pixels: pixels,)
+
+
+def mirrored_and_scaled() -> tuple[View, ...]:
+    """A frame as it is and mirrored, at 0.8, 1 and 1.25 of its size: six views for a steadier fit of few frames."""
+
+    def view(scale: float, step: int) -> View:
+        return lambda pixels: np.ascontiguousarray(
+            cv2.resize(pixels[:, ::step], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+
+    return tuple(view(scale, step) for scale in (0.8, 1.0, 1.25) for step in (1, -1))
 
 
 @torch.no_grad()
@@ -46,15 +64,22 @@ def predict_crops(
 
 @torch.no_grad()
 def predict_presence(
-    network: FusionNet, frames: PackedPairs, modality: str = "both"
+    network: FusionNet, frames: PackedPairs, modality: str = "both", views: Sequence[View] = AS_IT_IS
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Logits (N, C) and illumination scores (N, 2) of full frames; the network runs in eval mode."""
+    """Logits (V N, C) and illumination scores (V N, 2) of full frames; the network runs in eval mode.
+
+    Args:
+        network: in any mode.
+        frames: N of them.
+        modality: as in ``predict_crops``.
+        views: V changes of a frame's pixels; the rows are frame by frame.
+    """
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
     rows = []
-    for index in range(len(frames)):
-        visible, thermal = padded_tensors(frames[index])
+    for index, view in itertools.product(range(len(frames)), views):
+        visible, thermal = padded_tensors(view(frames[index]))
         images = blackened(visible.to(device), thermal.to(device), modality)
         output = network.perception(*(halved(image) for image in images))
         rows.append((output.logits.float().cpu().numpy(), output.illumination.float().cpu().numpy()))
@@ -64,10 +89,10 @@ def predict_presence(
 
 
 def predict_sets(
-    network: FusionNet, sets: Iterable[PackedPairs], modality: str = "both"
+    network: FusionNet, sets: Iterable[PackedPairs], modality: str = "both", views: Sequence[View] = AS_IT_IS
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """``predict_presence`` of several sets, one after the other."""
-    rows = [predict_presence(network, frames, modality) for frames in sets]
+    rows = [predict_presence(network, frames, modality, views) for frames in sets]
     logits, light = (np.concatenate(column) for column in zip(*rows, strict=True))
     return logits, light
 

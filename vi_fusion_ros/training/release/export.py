@@ -21,7 +21,7 @@ from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.predict import padded_tensors, predict_objects, predict_sets
+from vi_fusion_ros.training.predict import mirrored_and_scaled, padded_tensors, predict_objects, predict_sets
 from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.release.card import model_card
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
@@ -129,8 +129,10 @@ def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
     if not sets:
         values = {"temperature": 1.0, "bias": 0.0, "thresholds": 0.5}
         return {key: {mode: dict.fromkeys(LABELS, value) for mode in MODES} for key, value in values.items()}
-    scores = {mode: predict_sets(network, sets, modality)[0] for mode, modality in MODES.items()}
-    return calibrate(scores, *pooled_presence(sets))
+    views = mirrored_and_scaled()
+    scores = {mode: predict_sets(network, sets, modality, views)[0] for mode, modality in MODES.items()}
+    present, known = (np.repeat(rows, len(views), 0) for rows in pooled_presence(sets))
+    return calibrate(scores, present, known)
 
 
 def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
