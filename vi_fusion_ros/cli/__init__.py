@@ -11,6 +11,7 @@ import sys
 
 COMMANDS = {
     "fuse": "fuse images, folders or videos through the node's own pipeline",
+    "methods": "list the fusion methods of the literature, and what each costs",
     "dataset": "check a dataset of visible and thermal images",
     "evaluate": "measure fusion and classification on datasets",
     "explain": "show why the network says what it says",
@@ -29,6 +30,7 @@ COMMANDS = {
 
 MODULES = {
     "fuse": "fuse.command",
+    "methods": "methods",
     "dataset": "train.dataset",
     "evaluate": "evaluate.command",
     "explain": "explain",

@@ -14,6 +14,9 @@ from vi_fusion_ros.cli.evaluate import bag, flicker, labelled
 from vi_fusion_ros.cli.evaluate import datasets as evaluate_datasets
 from vi_fusion_ros.training.datasets.layouts import LABELLED
 
+ROWS = {"max": "MAX", "average": "AVG"}
+"""Methods that have a row of another name in every evaluation of fusion."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the parser of ``vi-fusion``."""
@@ -54,6 +57,9 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=_named_folder,
         metavar="NAME=DIR",
         help="another method's results of the same names; may be given again",
+    )
+    parser.add_argument(
+        "--methods", metavar="all|A,B", help="methods of the literature to run on the same frames (vi-fusion methods)"
     )
     parser.add_argument(
         "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
@@ -172,18 +178,23 @@ def _fusion(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.fusion.baselines import read_peers, with_peers
     from vi_fusion_ros.evaluation.fusion.folders import evaluate_folders, find_frames
     from vi_fusion_ros.evaluation.output import write_json
+    from vi_fusion_ros.methods.registry import chosen
 
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
-    frames, problems = find_frames(args.visible, args.thermal, dict(args.fused))
+    methods = chosen(args.methods) if args.methods else []
+    # MAX and AVG stand in every evaluation: twice in the ranks, they would count double.
+    names = [entry.name for entry in methods if entry.name not in ROWS]
+    frames, problems = find_frames(args.visible, args.thermal, dict(args.fused), tuple(names))
     model = _model(args.model)
     peers = read_peers(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)
     if peers:
         evaluation = with_peers(evaluation, peers, args.peers)
     summary = evaluation.summary()
-    write_json(args.json, {**summary, "peers": list(peers), "model": _manifest(model)})
+    about = {entry.name: {**entry.as_json(), "row": ROWS.get(entry.name, entry.name)} for entry in methods}
+    write_json(args.json, {**summary, "peers": list(peers), "fusion_methods": about, "model": _manifest(model)})
     _print_table(summary)
     _say_partial(evaluation.problems)
     if args.report:

@@ -13,6 +13,7 @@ from vi_fusion_ros.cli.pipeline_options import add_parameters
 if TYPE_CHECKING:
     from vi_fusion_ros.cli.fuse.inputs import PairSource
     from vi_fusion_ros.cli.fuse.outputs import Output
+    from vi_fusion_ros.engines.engine import Engine
     from vi_fusion_ros.pipeline import FusionPipeline
     from vi_fusion_ros.types import FusionResult
 
@@ -38,7 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
     add_parameters(parser)
-    parser.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")
+    how.add_argument("--method", metavar="NAME", help="a method of the literature, without labels (vi-fusion methods)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads of the model (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores of each frame and totals to FILE")
 
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.cli.fuse.outputs import open_output, write_json
     from vi_fusion_ros.cli.pipeline_options import make_pipeline
     from vi_fusion_ros.engines.load import load_engine
+    from vi_fusion_ros.methods.engine import MethodEngine
+    from vi_fusion_ros.methods.registry import chosen
     from vi_fusion_ros.registration import Rig
     from vi_fusion_ros.resources import default_model
 
@@ -58,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
     source = open_pairs(args.visible, args.thermal, rig.time_offset_ns)
     for note in source.notes:
         print(f"vi-fusion: {note}", file=sys.stderr)
-    engine = load_engine(args.model or default_model(), args.threads)
+    engine: Engine = (
+        MethodEngine(chosen(args.method)[0])
+        if args.method
+        else load_engine(args.model or default_model(), args.threads)
+    )
     pipeline = make_pipeline(engine, rig, args.parameters)
     with open_output(args.out, source.rate_hz, args.gray) as output:
         frames, problems = _fuse(source, pipeline, output)

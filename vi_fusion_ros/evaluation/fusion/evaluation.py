@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.evaluation.metrics.fusion import METRICS
 from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, known_means, places
+from vi_fusion_ros.methods.pixelwise import average, maximum
 
 Gray8 = npt.NDArray[np.uint8]
 
@@ -86,5 +87,4 @@ class FusionEvaluation:
 
 def trivial_fusions(visible: Gray8, thermal: Gray8) -> dict[str, Gray8]:
     """What any method has to beat: either source alone, their mean (rounded) and their maximum."""
-    average = np.rint((visible.astype(np.float64) + thermal) / 2).astype(np.uint8)
-    return {"VIS": visible, "IR": thermal, "AVG": average, "MAX": np.maximum(visible, thermal)}
+    return {"VIS": visible, "IR": thermal, "AVG": average(visible, thermal), "MAX": maximum(visible, thermal)}

@@ -15,6 +15,7 @@ from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEval
 from vi_fusion_ros.evaluation.metrics.fusion import metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.model_fusion import fuse_pair
 from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.training.datasets.base import DatasetError, image_files, pair_by_stem, read_image
 from vi_fusion_ros.types import FusionResult
 
@@ -28,12 +29,14 @@ class FrameFiles:
         visible: grey or colour, 8 bit.
         thermal: registered to the visible image, 8 bit.
         fused: results of other methods, by name of the method.
+        methods: methods of ``vi_fusion_ros.methods`` to run.
     """
 
     name: str
     visible: Path
     thermal: Path
     fused: Mapping[str, Path]
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,16 @@ class FrameImages:
     ours: FusionResult | None
 
 
-def find_frames(visible: Path, thermal: Path, fused: Mapping[str, Path]) -> tuple[list[FrameFiles], list[str]]:
+def find_frames(
+    visible: Path, thermal: Path, fused: Mapping[str, Path], methods: tuple[str, ...] = ()
+) -> tuple[list[FrameFiles], list[str]]:
     """Pair the images of the folders by file stem.
 
     Args:
         visible: folder of visible images.
         thermal: folder of thermal images, registered.
         fused: folders of other methods' results by the name of the method.
+        methods: methods of ``vi_fusion_ros.methods`` to run on each frame.
 
     Returns:
         Frames in order of their names, and a sentence for each image without partner.
@@ -69,8 +75,8 @@ def find_frames(visible: Path, thermal: Path, fused: Mapping[str, Path]) -> tupl
             is taken.
     """
     for name in fused:
-        if name in (*TRIVIAL, OURS) or not name:
-            raise ValueError(f"--fused {name}=…: expected a name other than {', '.join((*TRIVIAL, OURS))}")
+        if name in (*TRIVIAL, OURS, *methods) or not name:
+            raise ValueError(f"--fused {name}=…: expected a name other than {', '.join((*TRIVIAL, OURS, *methods))}")
     pairs, problems = pair_by_stem(visible, thermal)
     if not pairs:
         raise ValueError(f"{visible} and {thermal} share no image name; expected pairs of the same file stem")
@@ -83,7 +89,7 @@ def find_frames(visible: Path, thermal: Path, fused: Mapping[str, Path]) -> tupl
                 "expected an image of the same file stem for each"
             )
     frames = [
-        FrameFiles(stem, left, right, {name: files[stem] for name, files in results.items()})
+        FrameFiles(stem, left, right, {name: files[stem] for name, files in results.items()}, methods)
         for stem, left, right in pairs
     ]
     return frames, [str(problem) for problem in problems]
@@ -125,6 +131,7 @@ def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
     ours = None if model is None else fuse_pair(model, colour, thermal)
     fused = {} if ours is None else {OURS: to_gray(ours.fused.astype(np.uint8, copy=False))}
     fused |= trivial_fusions(visible, thermal)
+    fused |= {name: method(name).fuse(visible, thermal) for name in frame.methods}
     for name, path in frame.fused.items():
         fused[name] = to_gray(_read(path))
         _check_size(path, fused[name], visible)
