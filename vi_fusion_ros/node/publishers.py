@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from vi_fusion_ros import drawing
 from vi_fusion_ros.errors import sentence
-from vi_fusion_ros.images.encodings import fill_compressed
+from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import FusedClassification
 from vi_fusion_ros.node import qos

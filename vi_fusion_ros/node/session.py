@@ -20,7 +20,7 @@ from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
-from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, stamped_image
+from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, image_transport, stamped_image
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
@@ -236,7 +236,7 @@ class Session:
         return intake
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
-        kind, topic = image_topic(camera, self._settings[f"{camera}.compressed"])
+        kind, topic = image_topic(camera, image_transport(self._settings, camera))
         self.topics[camera] = self._node.resolve_topic_name(topic)
         intake.subscribe(kind, topic, partial(self._on_image, camera))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
@@ -249,7 +249,7 @@ class Session:
         self._statistics.received(camera)
         try:
             self._image_bytes[camera] = len(wire)
-            self._take(stamped_image(camera, wire, self._settings[f"{camera}.compressed"], now))
+            self._take(stamped_image(camera, wire, image_transport(self._settings, camera) != "raw", now))
         except encodings.ImageError as error:
             self._statistics.dropped(f"invalid_{camera}")
             self._report_invalid(camera, error)

@@ -103,9 +103,9 @@ def unused_qos(node: Node) -> list[str]:
     )
 
 
-def _transports(topic: str) -> tuple[str, str]:
-    suffix = "/compressed"
-    return (topic, topic.removesuffix(suffix)) if topic.endswith(suffix) else (topic, topic + suffix)
+def _transports(topic: str) -> tuple[str, ...]:
+    raw = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
+    return (raw, *(raw + suffix for suffix in ("/compressed", "/compressedDepth")))
 
 
 def _overrides(node: Node) -> dict[str, Parameter]:
