@@ -18,7 +18,7 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         "--parameters",
         type=Path,
         metavar="FILE",
-        help="the fusion node's parameter file; its thermal.* and visible.denoise apply here as there",
+        help="the fusion node's parameter file; its thermal.* and visible.* that shape images apply here as there",
     )
 
 

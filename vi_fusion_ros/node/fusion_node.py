@@ -303,7 +303,10 @@ class FusionNode(LifecycleNode):
             self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
 
         plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
-        self._live_rig = LiveRig(self, session.topics, plane_m, registrations, on_applied, self._on_rig_error)
+        assert self._pipeline is not None
+        self._live_rig = LiveRig(
+            self, session.topics, plane_m, registrations, on_applied, self._on_rig_error, self._pipeline.framings
+        )
         session.on_camera_info = self._live_rig.on_camera_info
 
     def _load_rig(self) -> Rig:

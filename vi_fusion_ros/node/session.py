@@ -97,7 +97,9 @@ class Session:
         self._fusing = fusing
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
-        self._camera_infos = {camera: CameraInfos(partial(self._on_camera_info, camera)) for camera in CAMERAS}
+        self._camera_infos = {
+            camera: CameraInfos(partial(self._on_camera_info, camera), pipeline.framings[camera]) for camera in CAMERAS
+        }
         self._resets_seen = 0
         self.health = HealthMonitor(_limits(settings), time.monotonic())
         self._inbox = Inbox()
@@ -324,7 +326,7 @@ class Session:
         result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
         published = self._publishers.publish(
-            result, self._camera_info(pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
+            result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
         )
         if not published:
             return
@@ -340,7 +342,7 @@ class Session:
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
         account.published(result, latency_ms, age_s)
         if self.drift is not None:
-            self.drift.offer(pair)
+            self.drift.offer(result.pair)
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""
@@ -354,16 +356,17 @@ class Session:
             return None
         try:
             frame = arrival.decode()
-        except encodings.ImageError as error:
+            image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
+        except ValueError as error:
             account.dropped(f"invalid_{camera}")
             self._report_invalid(camera, error)
             return None
-        if not self.health.usable(camera, frame.image, arrival.arrival_ns / 1e9):
+        if not self.health.usable(camera, image, arrival.arrival_ns / 1e9):
             account.dropped(f"unusable_{camera}")
             return None
         return frame
 
-    def _report_invalid(self, camera: Camera, error: encodings.ImageError) -> None:
+    def _report_invalid(self, camera: Camera, error: ValueError) -> None:
         self._report(f"{self.topics[camera]}: {error}")
 
     def _on_error(self, error: Exception) -> None:
