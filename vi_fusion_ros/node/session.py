@@ -27,6 +27,7 @@ from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
+from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
@@ -111,6 +112,7 @@ class Session:
         self.topics: dict[Camera, str] = {}
         """Image topics, resolved."""
         self._stamps = StampMonitor()
+        self._stamp_sources = stamp_sources(settings)
         self._watch = OutputWatch(self.topics)
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
@@ -247,11 +249,13 @@ class Session:
         self.on_camera_info(camera, message)
 
     def _on_image(self, camera: Camera, wire: bytes) -> None:
-        now = time.monotonic_ns()
+        now, ros_now = time.monotonic_ns(), self._node.get_clock().now().nanoseconds
         self._statistics.received(camera)
         try:
             self._image_bytes[camera] = len(wire)
-            self._take(stamped_image(camera, wire, image_transport(self._settings, camera) != "raw", now))
+            image = stamped_image(camera, wire, image_transport(self._settings, camera) != "raw", now)
+            stamp_ns = self._stamp_sources[camera].stamp(image.stamp_ns, ros_now)
+            self._take(image if stamp_ns == image.stamp_ns else replace(image, stamp_ns=stamp_ns))
         except encodings.ImageError as error:
             self._statistics.dropped(f"invalid_{camera}")
             self._report_invalid(camera, error)

@@ -37,7 +37,7 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
 )
 from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import qos, runner
+from vi_fusion_ros.node import messages, qos, runner
 from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.fusion_node import engine_wanted
 from vi_fusion_ros.node.geometry import live_rig
@@ -49,6 +49,7 @@ from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.sync.stamps import StampClock
 from vi_fusion_ros.types import CAMERAS, Camera
@@ -63,7 +64,8 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
 OF_FUSION_NODE = (
     *SETTINGS, "model", "threads", "backend", "engine.precision", "engine.cache_dir", "engine.build",
     "engine.build_timeout", "rig", "plane_distance", "visible.compressed", "thermal.compressed",
-    "visible.image_transport", "thermal.image_transport", "visible.time_offset", "thermal.time_offset",
+    "visible.image_transport", "thermal.image_transport", "visible.stamp_source", "thermal.stamp_source",
+    "visible.time_offset", "thermal.time_offset",
     "pairing.policy", "pairing.max_skew", "pairing.max_wait", "pairing.queue_size",
 )  # fmt: skip
 """The parameters of the fusion node that say what it makes of a pair, and of which images it makes one."""
@@ -90,6 +92,7 @@ class EvaluationNode(Node):
         values = declaration.declare(self, OF_FUSION_NODE, strict=True)
         values |= {name: self._declare(name, *entry) for name, entry in PARAMETERS.items()}
         self._json = Path(values["json"]) if values["json"] else None
+        self._stamp_sources = stamp_sources(values)
         self._transports: dict[Camera, str] = {camera: image_transport(values, camera) for camera in CAMERAS}
         rig = _rig(values["rig"], values["plane_distance"])
         self._rig_source = rig.source
@@ -168,8 +171,12 @@ class EvaluationNode(Node):
         codec = _CODECS[self._transports[camera] != "raw"]
         if self._first_arrival_s is None:
             self._first_arrival_s = time.perf_counter()
+        arrival_ns = self.get_clock().now().nanoseconds
+        stamp_ns = self._stamp_sources[camera].stamp(messages.stamp_ns(message.header.stamp), arrival_ns)
         with self._intake_lock:
-            outcome = self._intake.add(camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps)
+            outcome = self._intake.add(
+                camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps, stamp_ns=stamp_ns
+            )
         if isinstance(outcome, StreamProblem):
             self._note(outcome)
             return
