@@ -157,7 +157,7 @@ class FusionNode(LifecycleNode):
         if self._registrations is not registrations:
             raise ValueError("the node was cleaned up while the rig was prepared; nothing has changed")
         radiometry = ThermalCamera(self._settings, rig.radiometry).radiometry  # refuses what cannot be
-        stopped = "" if radiometry or not outputs.offers_kelvin else "; no radiometry, so no ~/thermal_kelvin"
+        stopped = "" if radiometry or not outputs.offers_kelvin else "; no radiometry, so no ~/temperature"
         if radiometry:
             outputs.offer_kelvin(True)  # before anything changes: it may fail
         registrations.set_rig(rig, registration)

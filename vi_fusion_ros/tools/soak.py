@@ -81,7 +81,7 @@ class _Observer(Node):
         deep = QoSProfile(depth=200)
         self.create_subscription(FusionStatus, "fusion_node/status", self._on_status, deep)
         self.create_subscription(FusedClassification, "fusion_node/classification", self._on_output, deep)
-        self.create_subscription(Image, "fusion_node/fused", lambda _: None, QoSProfile(depth=5), raw=True)
+        self.create_subscription(Image, "fusion_node/fused/image", lambda _: None, QoSProfile(depth=5), raw=True)
         self.create_subscription(String, "player_node/faults", self._on_fault, deep)
         self._capture = self.create_client(Trigger, "fusion_node/capture")
         self._reload_engine = self.create_client(Trigger, "fusion_node/reload_engine")
