@@ -74,16 +74,18 @@ def test_every_message_file_is_built():
     assert sorted(built) == sorted(f"msg/{path.name}" for path in (ROOT / "msg").glob("*.msg"))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").rglob("*.txt")), ids=lambda path: path.name)
 def test_every_requirement_is_pinned(path: Path):
     lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     loose = [line for line in lines if line and not line.startswith(("-r ", "-c ")) and "==" not in line]
     assert loose == []
 
 
-def test_a_package_has_one_pin_everywhere():
+@pytest.mark.parametrize("distro", ["jazzy", "kilted"])
+def test_a_package_has_one_pin_everywhere(distro: str):
     pins: dict[str, set[str]] = {}
-    for path in (ROOT / "requirements").glob("*.txt"):
+    folder = ROOT / "requirements"
+    for path in [*folder.glob("*.txt"), *(folder / distro).glob("*.txt")]:
         for name, version in re.findall(
             r"^([\w.-]+)(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE
         ):
