@@ -133,3 +133,21 @@ def test_a_gpu_without_tensorrt_is_told_in_one_sentence(tmp_path):
     assert level_of(findings, "GPU") == Level.OK
     [finding] = [finding for finding in findings if finding.subject == "TensorRT"]
     assert (finding.level, finding.says) == (Level.WARNING, reason)
+
+
+@pytest.mark.parametrize(
+    ("version", "distro"), [("7.1.6", "jazzy"), ("9.1.2", "kilted"), (None, "jazzy"), ("odd", "jazzy")]
+)
+def test_the_ros_2_of_wheels_is_known_by_its_rclpy(monkeypatch, version, distro):
+    from importlib import metadata
+
+    from vi_fusion_ros.doctor.ros_environment import distribution
+
+    def of(name):
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(metadata, "version", of)
+    assert distribution({}) == distro
+    assert distribution({"ROS_DISTRO": "humble"}) == "humble"

@@ -72,7 +72,10 @@ class PairCollector(Node):
             self.create_subscription(
                 kind, topic, add, qos.copy_of(qos.IMAGE_IN), qos_overriding_options=qos.overridable()
             )
-        self.create_timer(_POLL_S, self._synchronizer.poll)
+        self.create_timer(_POLL_S, self._poll)
+
+    def _poll(self) -> None:
+        self._synchronizer.poll()
 
     @property
     def done(self) -> bool:
