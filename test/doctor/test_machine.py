@@ -48,13 +48,14 @@ def test_a_missing_package_says_what_it_costs(monkeypatch):
     ],
 )
 def test_the_profile_of_the_middleware(environment, level):
+    environment = {"ROS_DISTRO": "jazzy", **environment}
     assert level_of(list(ros_environment.dds(environment)), "profile") == level
 
 
 def test_a_profile_without_room_for_images_is_no_help(tmp_path):
     small = tmp_path / "small.xml"
     small.write_text(PROFILE.read_text().replace("33554432", "524288"))
-    findings = list(ros_environment.dds({"FASTRTPS_DEFAULT_PROFILES_FILE": str(small)}))
+    findings = list(ros_environment.dds({"ROS_DISTRO": "jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE": str(small)}))
     assert level_of(findings, "profile") == Level.WARNING
 
 
