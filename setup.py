@@ -1,4 +1,7 @@
-"""For `pip install .` and tools that look for it; the metadata is in setup.cfg, and colcon builds with CMake."""
+"""For `pip install .`; metadata is in setup.cfg, the version in package.xml, and colcon builds with CMake."""
+
+from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
@@ -13,6 +16,7 @@ SHARED = {
 }
 
 setup(
+    version=ElementTree.parse(Path(__file__).with_name("package.xml")).findtext("version"),
     packages=[*find_packages(include=["vi_fusion_ros*"]), *(f"vi_fusion_ros.share.{name}" for name in SHARED)],
     package_dir={f"vi_fusion_ros.share.{name}": folder for name, folder in SHARED.items()},
 )

@@ -117,6 +117,7 @@ def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
                 for topic, target in (
                     ("image", given[f"{camera}_image"]),
                     ("image/compressed", f"{given[f'{camera}_image']}/compressed"),
+                    ("image/compressedDepth", f"{given[f'{camera}_image']}/compressedDepth"),
                     ("camera_info", f"{given[camera]}/camera_info"),
                 )
             ],

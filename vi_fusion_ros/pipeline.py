@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
+from vi_fusion_ros.images.framing import Framing
 from vi_fusion_ros.objects import decode, with_temperatures
 from vi_fusion_ros.registration import Registration, RegistrationManager, Rig
 from vi_fusion_ros.registration.warp import Mask
 from vi_fusion_ros.thermal import Radiometry, ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
-from vi_fusion_ros.types import DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
+from vi_fusion_ros.types import CAMERAS, Camera, DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
 
 Grey = npt.NDArray[np.uint8]
 
@@ -48,6 +49,7 @@ class FusionPipeline:
         tone_mapper: brings 16-bit and float thermal images to 8 bit.
         thermal_camera: checks and repairs thermal images first; None: they are taken as they come.
         denoise: whether to smooth noise out of visible images.
+        framings: what is cut from the images of a camera and how they are turned, first of all; those missing: nothing.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class FusionPipeline:
         tone_mapper: ToneMapper,
         thermal_camera: ThermalCamera | None = None,
         denoise: bool = False,
+        framings: Mapping[Camera, Framing] | None = None,
     ) -> None:
+        self.framings: dict[Camera, Framing] = {camera: Framing() for camera in CAMERAS} | dict(framings or {})
         self._thermal_camera, self._denoise = thermal_camera, denoise
         self._engine, self._registration, self.thermal_tones = engine, registration, tone_mapper
         self._visible_tones = ToneMapper()
@@ -102,6 +106,7 @@ class FusionPipeline:
             ValueError: an image or its size cannot be used; one sentence.
         """
         start = time.perf_counter()
+        pair = self._framed(pair)
         registration = self._follow()
         visible = None if pair.visible is None else self._visible8(pair.visible)
         thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration)
@@ -130,6 +135,20 @@ class FusionPipeline:
             },
             thermal_grey=None if thermal is None else thermal.grey,
             objects=objects,
+        )
+
+    def _framed(self, pair: FramePair) -> FramePair:
+        framings = self.framings
+        if all(framing.changes_nothing for framing in framings.values()):
+            return pair
+
+        def framed(frame: Frame | None, framing: Framing) -> Frame | None:
+            return None if frame is None else replace(frame, image=framing(frame.image))
+
+        return replace(
+            pair,
+            visible=framed(pair.visible, framings["visible"]),
+            thermal=framed(pair.thermal, framings["thermal"]),
         )
 
     def _follow(self) -> Registration:
@@ -304,7 +323,14 @@ def _frame(camera: str, image: Image | None) -> Frame | None:
 
 
 SETTINGS: Mapping[str, Any] = {
+    "visible.crop": [0, 0, 0, 0],
+    "visible.rotate": 0,
+    "visible.flip": "none",
     "visible.denoise": False,
+    "thermal.crop": [0, 0, 0, 0],
+    "thermal.rotate": 0,
+    "thermal.flip": "none",
+    "thermal.telemetry_rows": 0,
     "thermal.radiometry": "rig",
     "thermal.scale": 0.01,
     "thermal.offset": 0.0,
@@ -337,8 +363,9 @@ def build_pipeline(
     rig = rig or Rig.identity()
     registration, applied = (Registration(rig), rig) if isinstance(rig, Rig) else (rig, rig.current().rig)
     settings = {**SETTINGS, **(settings or {})}
-    camera = ThermalCamera(settings, applied.radiometry)
-    return FusionPipeline(engine, registration, camera.tone_mapper(), camera, settings["visible.denoise"])
+    thermal = ThermalCamera(settings, applied.radiometry)
+    framings = {camera: Framing.of(settings, camera) for camera in CAMERAS}
+    return FusionPipeline(engine, registration, thermal.tone_mapper(), thermal, settings["visible.denoise"], framings)
 
 
 def load_pipeline(

@@ -48,13 +48,14 @@ def test_a_missing_package_says_what_it_costs(monkeypatch):
     ],
 )
 def test_the_profile_of_the_middleware(environment, level):
+    environment = {"ROS_DISTRO": "jazzy", **environment}
     assert level_of(list(ros_environment.dds(environment)), "profile") == level
 
 
 def test_a_profile_without_room_for_images_is_no_help(tmp_path):
     small = tmp_path / "small.xml"
     small.write_text(PROFILE.read_text().replace("33554432", "524288"))
-    findings = list(ros_environment.dds({"FASTRTPS_DEFAULT_PROFILES_FILE": str(small)}))
+    findings = list(ros_environment.dds({"ROS_DISTRO": "jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE": str(small)}))
     assert level_of(findings, "profile") == Level.WARNING
 
 
@@ -133,3 +134,21 @@ def test_a_gpu_without_tensorrt_is_told_in_one_sentence(tmp_path):
     assert level_of(findings, "GPU") == Level.OK
     [finding] = [finding for finding in findings if finding.subject == "TensorRT"]
     assert (finding.level, finding.says) == (Level.WARNING, reason)
+
+
+@pytest.mark.parametrize(
+    ("version", "distro"), [("7.1.6", "jazzy"), ("9.1.2", "kilted"), (None, "jazzy"), ("odd", "jazzy")]
+)
+def test_the_ros_2_of_wheels_is_known_by_its_rclpy(monkeypatch, version, distro):
+    from importlib import metadata
+
+    from vi_fusion_ros.doctor.ros_environment import distribution
+
+    def of(name):
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(metadata, "version", of)
+    assert distribution({}) == distro
+    assert distribution({"ROS_DISTRO": "humble"}) == "humble"

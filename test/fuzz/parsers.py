@@ -75,7 +75,7 @@ def pack_image(height: int, width: int, step: int, big: int, encoding: str, pixe
 
 
 def compressed(_folder: Path) -> Callable[[bytes], object]:
-    from vi_fusion_ros.images.encodings import decode_compressed
+    from vi_fusion_ros.images.compressed import decode_compressed
 
     return lambda data: decode_compressed(SimpleNamespace(format="", data=array.array("B", data)))
 

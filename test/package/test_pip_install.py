@@ -19,6 +19,7 @@ PARTS = (
     "config",
     "setup.py",
     "setup.cfg",
+    "package.xml",
     "pyproject.toml",
     "MANIFEST.in",
     "README.md",

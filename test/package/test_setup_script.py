@@ -105,6 +105,14 @@ def test_an_unknown_option_is_refused(checkout: Path):
     assert done.stderr == "scripts/setup: unknown option --gpu; usage: scripts/setup [--test] [--train]\n"
 
 
+def test_a_ros_2_that_there_are_no_wheels_of_is_refused(checkout: Path):
+    program(checkout / "bin" / "g++", "exit 0")
+    done = setup(checkout, VI_FUSION_ROS="humble")
+    assert done.returncode == 1
+    assert done.stderr == "scripts/setup: VI_FUSION_ROS=humble: there are wheels of jazzy and kilted\n"
+    assert not (checkout / ".venv").exists()
+
+
 def test_a_virtual_environment_of_somebody_else_is_left_alone(checkout: Path):
     program(checkout / "bin" / "g++", "exit 0")
     (checkout / ".venv").mkdir()
@@ -124,9 +132,9 @@ def set_up(checkout: Path) -> Path:
     link(checkout / "bin", "cp", "date", "df", "find", "grep", "id", "ln", "ls", "mv", "sed", "sort", "tail", "tr")
     program(checkout / "bin" / "g++", "exit 0")
     wheel = many_files_wheel(checkout)
-    for file in (checkout / "requirements").iterdir():
+    for file in (checkout / "requirements").rglob("*.txt"):
         file.write_text("")
-    (checkout / "requirements" / "ros.txt").write_text(f"{wheel}\n")
+    (checkout / "requirements" / "jazzy" / "ros.txt").write_text(f"{wheel}\n")
     (checkout / "scripts" / "patch_wheels.py").write_text("import many_files.last\nprint('patched')\n")
     for name in ("cmake", "msg", "vi_fusion_ros", "config", "launch", "models"):
         (checkout / name).mkdir()

@@ -317,7 +317,8 @@ def test_the_defaults_are_those_of_the_nodes_schema():
     defaults = schema.defaults()
     assert {name: defaults[name] for name in SETTINGS} == SETTINGS
     assert {name for name in defaults if name.startswith("thermal.")} - set(SETTINGS) == {
-        "thermal.compressed", "thermal.expected_rate", "thermal.time_offset"
+        "thermal.compressed", "thermal.expected_rate", "thermal.image_transport", "thermal.stamp_source",
+        "thermal.time_offset",
     }  # fmt: skip
 
 

@@ -17,7 +17,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
-from vi_fusion_ros.images.encodings import decode_compressed, decode_image
+from vi_fusion_ros.images.compressed import decode_compressed
+from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sync.stream_monitor import StreamMonitor, StreamState

@@ -25,6 +25,7 @@ from vi_fusion_ros.images.encodings import ImageError
 from vi_fusion_ros.images.wire_format import STAMP_SIZE, read_stamp
 from vi_fusion_ros.sync.pair_stream import POLICY, DecodedPair, MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.sync.pairing import NearestPairing
+from vi_fusion_ros.sync.stamp_source import StampSource
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.sync.stamps import StampClock
 from vi_fusion_ros.types import CAMERAS, Camera
@@ -48,6 +49,7 @@ class Replay:
         thermal_topic: the same of the thermal camera.
         codecs: by message type.
         rig_offset_ns: from the rig file, added to the thermal stamps, as the node does.
+        stamps: where they come from, by camera, as the node does it; log times are the arrivals. None: the headers.
 
     Attributes:
         intake: the account of all messages; complete when the pairs are.
@@ -63,6 +65,7 @@ class Replay:
         thermal_topic: str,
         codecs: Mapping[str, Codec],
         rig_offset_ns: int = 0,
+        stamps: Mapping[Camera, StampSource] | None = None,
     ) -> None:
         if visible_topic == thermal_topic:
             raise BagError(f"visible and thermal topic are both {visible_topic}; expected two topics")
@@ -71,6 +74,8 @@ class Replay:
         self._types = {topic: _image_type(source, topic, codecs) for topic in self._topics}
         self._codecs = codecs
         self._rig_offset_ns = rig_offset_ns
+        others = {camera: source for camera, source in (stamps or {}).items() if source.kind != "header"}
+        self._stamp_sources = others
         self.intake = PairStream(NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns)))
 
     @property
@@ -108,21 +113,21 @@ class Replay:
 
     def _events(self) -> Iterator[MessagePair | StreamProblem]:
         clock = StampClock()
-        for record in self._by_stamp():
+        for record, stamp_ns in self._by_stamp():
             kind = self._types[record.topic]
             read = partial(reader_of(kind, self._codecs), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
             camera, codec = self._topics[record.topic], self._codecs[kind]
-            outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns)
+            outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns, stamp_ns)
             if isinstance(outcome, StreamProblem):
                 yield outcome
             else:
                 yield from outcome
         yield from self.intake.flush(clock.now_ns)
 
-    def _by_stamp(self) -> Iterator[Record]:
-        """The messages of both cameras in the order of their stamps."""
-        topics, of_topic, ranks = list(self._topics), *self._ranks()
+    def _by_stamp(self) -> Iterator[tuple[Record, int | None]]:
+        """The messages of both cameras in the order of their stamps; with these, where headers are not their source."""
+        topics, of_topic, ranks, stamps_ns = list(self._topics), *self._ranks()
         if most_held(ranks) <= _MOST_HELD:
             ordered = by_rank(self._source.records(topics), ranks)
         else:  # one camera lags: each is read for itself, for what is between them may not fit into memory
@@ -133,10 +138,16 @@ class Replay:
                 ),
                 key=lambda entry: entry[0],
             )
-        return (record for _, record in ordered)
+        others = {topic for topic, camera in self._topics.items() if camera in self._stamp_sources}
+        by_rank_ns = np.empty_like(stamps_ns)
+        by_rank_ns[ranks] = stamps_ns
+        return (
+            (record, int(by_rank_ns[rank]) if record.topic in others and by_rank_ns[rank] != NO_STAMP else None)
+            for rank, record in ordered
+        )
 
-    def _ranks(self) -> tuple[Integers, Integers]:
-        """The number of each message's topic, and its rank by stamp, in the order of the bag."""
+    def _ranks(self) -> tuple[Integers, Integers, Integers]:
+        """The number of each message's topic, its rank by stamp, and its stamp, in the order of the bag."""
         numbers = {topic: number for number, topic in enumerate(self._topics)}
         topics, logs_ns, stamps_ns = array.array("q"), array.array("q"), array.array("q")
         for record in self._source.heads(list(self._topics), STAMP_SIZE):
@@ -149,16 +160,19 @@ class Replay:
             int((np.diff(known[known != NO_STAMP]) < 0).sum())
             for known in (np.array(stamps_ns, np.int64)[of_topic == number] for number in numbers.values())
         )
-        return of_topic, ranks_by_stamp(cameras, np.array(logs_ns, np.int64), np.array(stamps_ns, np.int64))
+        stamps = np.array(stamps_ns, np.int64)
+        offsets = np.where((cameras == CAMERAS.index("thermal")) & (stamps != NO_STAMP), self._rig_offset_ns, 0)
+        return of_topic, ranks_by_stamp(cameras, np.array(logs_ns, np.int64), stamps + offsets), stamps
 
     def _stamp(self, record: Record) -> int:
         try:
             stamp_ns = read_stamp(record.data)
         except ImageError:
             return NO_STAMP
-        if stamp_ns == 0:
-            return NO_STAMP
-        return stamp_ns + (self._rig_offset_ns if self._topics[record.topic] == "thermal" else 0)
+        source = self._stamp_sources.get(self._topics[record.topic])
+        if source is not None:
+            stamp_ns = source.stamp(stamp_ns, record.log_ns)
+        return stamp_ns or NO_STAMP
 
 
 def reader_of(kind: str, codecs: Mapping[str, Codec]) -> Callable[[bytes | memoryview], Any]:

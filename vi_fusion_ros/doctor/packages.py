@@ -37,7 +37,6 @@ PACKAGES = (
     Package("onnxruntime", "onnxruntime", "no model is served", True),
     Package("rosbags", "rosbags", "no bag is read or written"),
     Package("tqdm", "tqdm", "no vi-fusion command with a progress bar"),
-    Package("cv_bridge", "", "no Bayer and YUV encodings"),
     Package("message_filters", "", "no pairing.policy 'approximate' and 'exact'; 'nearest', the default, needs it not"),
     Package("launch_ros", "", "no launch files"),
     Package("mcap", "mcap", "no truncated MCAP bags"),
@@ -72,22 +71,6 @@ def packages() -> Iterator[Finding]:
         source = f"pip install {package.distribution}" if package.distribution else _apt(package.module)
         advice = f"Without it: {package.without}. {source}"
         yield Finding("Packages", package.module, Level.ERROR if package.needed else Level.NOTE, "missing", advice)
-    yield from _numpy_and_cv_bridge()
-
-
-def _numpy_and_cv_bridge() -> Iterator[Finding]:
-    # vision_opencv#535: the cv_bridge of Humble and Jazzy is built for NumPy 1 and ends the process under NumPy 2.
-    if importlib.util.find_spec("cv_bridge") is None or importlib.util.find_spec("numpy") is None:
-        return
-    if metadata.version("numpy").startswith("1."):
-        return
-    yield Finding(
-        "Packages",
-        "cv_bridge with NumPy 2",
-        Level.WARNING,
-        f"NumPy {metadata.version('numpy')}",
-        "The cv_bridge of Humble and Jazzy crashes under NumPy 2: pip install 'numpy<2'. Plain encodings need it not.",
-    )
 
 
 def _version(package: Package) -> str:

@@ -6,12 +6,13 @@ import importlib.util
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 
 from vi_fusion_ros.doctor.findings import Finding, Level
 from vi_fusion_ros.resources import share_path
 
-DISTROS = ("humble", "iron", "jazzy", "kilted", "rolling")
+DISTROS = ("humble", "iron", "jazzy", "kilted", "lyrical", "rolling")
 DEFAULT_RMW = "rmw_fastrtps_cpp"
 IMAGE_BYTES = 640 * 480 * 3
 WANTED_SHM_BYTES = 128 * 2**20
@@ -19,6 +20,19 @@ WANTED_SOCKET_BYTES = 4 * 2**20
 # Fast DDS 2 reads the first name, Fast DDS 3 (Kilted and later) the second.
 FAST_DDS_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _FAST_DDS_2 = ("humble", "iron", "jazzy")
+_RCLPY_OF_KILTED = 9
+
+
+def distribution(environment: Mapping[str, str] = os.environ) -> str:
+    """The ROS 2 in use, lower case: the one that is sourced, else that of the wheels."""
+    named = environment.get("ROS_DISTRO", "")
+    if named:
+        return named
+    try:
+        major = int(metadata.version("ros-rclpy").partition(".")[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return "jazzy"
+    return "jazzy" if major < _RCLPY_OF_KILTED else "kilted"
 
 
 def ros(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -29,7 +43,8 @@ def ros(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         return
     distro = environment.get("ROS_DISTRO", "")
     if not distro:
-        yield Finding("ROS 2", "distribution", Level.OK, "Jazzy from wheels (ROS_DISTRO is not set)")
+        says = f"{distribution(environment).capitalize()} from wheels (ROS_DISTRO is not set)"
+        yield Finding("ROS 2", "distribution", Level.OK, says)
     elif distro in DISTROS:
         yield Finding("ROS 2", "distribution", Level.OK, distro)
     else:
@@ -95,7 +110,7 @@ def dds(
 
 
 def _fast_dds_profile(environment: Mapping[str, str]) -> Finding:
-    variable = FAST_DDS_VARIABLES[0 if environment.get("ROS_DISTRO", "jazzy") in _FAST_DDS_2 else 1]
+    variable = FAST_DDS_VARIABLES[0 if distribution(environment) in _FAST_DDS_2 else 1]
     advice = f"export {variable}={share_path() / 'config' / 'dds' / 'fastdds.xml'} for the cameras' processes too."
     name = environment.get(variable, "")
     if not name:

@@ -58,7 +58,7 @@ class BackgroundBuild:
         on_change: called on that thread, with a sentence, when building starts and when it all has ended.
     """
 
-    def __init__(self, supplier: Supplier, on_change: Callable[[str], None] = lambda _sentence: None) -> None:
+    def __init__(self, supplier: Supplier, on_change: Callable[[str], object] = lambda _sentence: None) -> None:
         self._supplier, self._on_change = supplier, on_change
         self._process: BuildProcess | None = None
         self._closing = threading.Event()

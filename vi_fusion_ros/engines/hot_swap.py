@@ -13,7 +13,7 @@ from vi_fusion_ros.errors import sentence
 
 Size = tuple[int, int]
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 _STEADY = 10
 """Images of one size in a row before an engine is got for it: one odd image starts no build."""

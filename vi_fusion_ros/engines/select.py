@@ -23,7 +23,7 @@ from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 
 BACKENDS = ("auto", "tensorrt", "onnxruntime", "openvino")
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)

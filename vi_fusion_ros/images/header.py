@@ -1,4 +1,4 @@
-"""What the bytes of a JPEG, PNG or TIFF image say before anything is decoded: its pixels, and whether it is whole.
+"""What a JPEG, PNG, TIFF or WebP image says before anything is decoded: its pixels, and whether it is whole.
 
 A few kilobytes of PNG can stand for gigabytes of pixels; what comes over the network is measured first.
 """
@@ -26,7 +26,7 @@ def pixel_count(data: bytes | memoryview) -> int:
     """Pixels of an encoded image; for a tiled TIFF those of one tile where a tile is larger.
 
     Raises:
-        ValueError: it is not a JPEG, PNG or TIFF image, or breaks off before its size.
+        ValueError: it is not a JPEG, PNG, TIFF or WebP image, or breaks off before its size.
     """
     data = memoryview(data)
     head = bytes(data[:8])
@@ -37,9 +37,11 @@ def pixel_count(data: bytes | memoryview) -> int:
             return _jpeg_pixels(data)
         if head[:4] in _TIFF:
             return _tiff_pixels(data, _TIFF[head[:4]])
+        if head[:4] == b"RIFF" and bytes(data[8:12]) == b"WEBP":
+            return _webp_pixels(data)
     except (struct.error, IndexError):
         raise ValueError("an image that breaks off before its size") from None
-    raise ValueError("neither a JPEG, a PNG nor a TIFF image")
+    raise ValueError("neither a JPEG, a PNG, a TIFF nor a WebP image")
 
 
 def is_cut(data: bytes | memoryview) -> bool:
@@ -135,3 +137,20 @@ def _tiff_pixels(data: memoryview, order: str) -> int:
         raise ValueError("a TIFF image without a size")
     tile = sides.get(_TIFF_TILE_WIDTH, 0) * sides.get(_TIFF_TILE_HEIGHT, 0)
     return max(sides[_TIFF_WIDTH] * sides[_TIFF_HEIGHT], tile)
+
+
+def _webp_pixels(data: memoryview) -> int:
+    """Of the first chunk, by RFC 9649: lossy, lossless, or the frame around either."""
+    kind = bytes(data[12:16])
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return int((width & 0x3FFF) * (height & 0x3FFF))
+    if kind == b"VP8L":
+        (sides,) = struct.unpack_from("<I", data, 21)
+        return int(((sides & 0x3FFF) + 1) * ((sides >> 14 & 0x3FFF) + 1))
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(bytes(data[at : at + 3]), "little") + 1 for at in (24, 27))
+        if len(data) < 30:
+            raise IndexError
+        return width * height
+    raise ValueError("a WebP image without a size")

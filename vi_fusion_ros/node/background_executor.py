@@ -15,7 +15,7 @@ _LOOK_EVERY_S = 0.1
 _PAUSE_S = 0.1
 
 
-def spin_once(executor: SingleThreadedExecutor, report: Callable[[str], None]) -> None:
+def spin_once(executor: SingleThreadedExecutor, report: Callable[[str], object]) -> None:
     """Serve one callback, or return after a tenth of a second. What a callback raises is reported.
 
     What the executor itself raises is reported too, and followed by a pause: it would raise the same again at once, and

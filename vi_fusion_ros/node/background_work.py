@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.task import Future
-
-T = TypeVar("T")
 
 
 class BackgroundWork:
@@ -24,12 +22,12 @@ class BackgroundWork:
         self._node = node
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background_work")
 
-    def run(self, work: Callable[[], T]) -> Future:
+    def run(self, work: Callable[[], Any]) -> Any:
         """Start the work, and return what a callback that is a coroutine awaits: its result, or what it raises.
 
         The callback needs a ``ReentrantCallbackGroup``: a mutually exclusive one runs nothing else while it waits.
         """
-        done = Future()
+        done: Any = Future()  # generic from Kilted on
         self._pool.submit(self._do, work, done)
         return done
 
@@ -37,7 +35,7 @@ class BackgroundWork:
         """Finish the work in hand, drop what waits, and end the thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _do(self, work: Callable[[], T], done: Future) -> None:
+    def _do(self, work: Callable[[], Any], done: Any) -> None:
         settle: Callable[[], None]
         try:
             settle = partial(done.set_result, work())

@@ -157,7 +157,7 @@ class FusionNode(LifecycleNode):
         if self._registrations is not registrations:
             raise ValueError("the node was cleaned up while the rig was prepared; nothing has changed")
         radiometry = ThermalCamera(self._settings, rig.radiometry).radiometry  # refuses what cannot be
-        stopped = "" if radiometry or not outputs.offers_kelvin else "; no radiometry, so no ~/thermal_kelvin"
+        stopped = "" if radiometry or not outputs.offers_kelvin else "; no radiometry, so no ~/temperature"
         if radiometry:
             outputs.offer_kelvin(True)  # before anything changes: it may fail
         registrations.set_rig(rig, registration)
@@ -303,7 +303,10 @@ class FusionNode(LifecycleNode):
             self.get_logger().info(f"registration from camera_info, for a plane at {rig.plane_distance_m:g} m")
 
         plane_m = self._settings["plane_distance"] or live_rig.DEFAULT_PLANE_M
-        self._live_rig = LiveRig(self, session.topics, plane_m, registrations, on_applied, self._on_rig_error)
+        assert self._pipeline is not None
+        self._live_rig = LiveRig(
+            self, session.topics, plane_m, registrations, on_applied, self._on_rig_error, self._pipeline.framings
+        )
         session.on_camera_info = self._live_rig.on_camera_info
 
     def _load_rig(self) -> Rig:

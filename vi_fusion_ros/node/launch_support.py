@@ -155,7 +155,7 @@ def image_qos(topics: Iterable[str], namespace: str, name: str, reliability: str
     return {
         f"qos_overrides.{resolved(topic, namespace, name)}{suffix}.subscription.reliability": reliability
         for topic in topics
-        for suffix in ("", "/compressed")
+        for suffix in ("", "/compressed", "/compressedDepth")
     }
 
 

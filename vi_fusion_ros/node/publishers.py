@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 from vi_fusion_ros import drawing
 from vi_fusion_ros.errors import sentence
-from vi_fusion_ros.images.encodings import fill_compressed
+from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import FusedClassification
 from vi_fusion_ros.node import qos
@@ -26,6 +26,28 @@ from vi_fusion_ros.thermal import Radiometry
 from vi_fusion_ros.types import FusionResult
 from vi_fusion_ros.types import Image as Pixels
 
+_OLD_NAMES = {
+    "fused": "~/fused",
+    "thermal_registered": "~/thermal_registered",
+    "thermal_mask": "~/thermal_mask",
+    "temperature": "~/thermal_kelvin",
+    "attention": "~/attention",
+    "overlay": "~/overlay",
+}
+"""Names of before by folder; they go with the next release."""
+
+
+class _Folder(NamedTuple):
+    """An image and its CameraInfo side by side, where image_transport's subscribers look for it."""
+
+    image: Publisher
+    camera_info: Publisher
+    old: Publisher
+
+    @property
+    def all(self) -> tuple[Publisher, ...]:
+        return tuple(self)
+
 
 class ResultPublishers:
     """Publishers of one configured fusion node.
@@ -33,8 +55,8 @@ class ResultPublishers:
     Args:
         node: the node that owns them.
         model_id: of the loaded model, for the classification.
-        compressed: whether to offer ``~/fused/compressed`` too.
-        kelvin: whether to offer ``~/thermal_kelvin``.
+        compressed: whether to offer ``~/fused/image/compressed`` too.
+        kelvin: whether to offer ``~/temperature``.
         report: called with one sentence when a subscriber's QoS is incompatible or a topic cannot be published.
 
     Raises:
@@ -53,36 +75,39 @@ class ResultPublishers:
         self._report = report
         self.model_id = model_id
         self._all: list[Publisher] = []
-        self._kelvin: Publisher | None = None
+        self._kelvin: _Folder | None = None
         self._kelvin_lock = threading.Lock()  # it comes and goes with the rig while results are published
         try:
-            self._fused = self._publisher(Image, "~/fused")
-            self._compressed = self._publisher(CompressedImage, "~/fused/compressed") if compressed else None
-            self._camera_info = self._publisher(CameraInfo, "~/fused/camera_info")
+            self._fused = self._folder("fused")
+            self._compressed: list[Publisher] = []
+            if compressed:
+                topics = ("~/fused/image/compressed", "~/fused/compressed")
+                self._compressed = [self._publisher(CompressedImage, topic) for topic in topics]
             self._classification = self._publisher(FusedClassification, "~/classification")
-            self._thermal = self._publisher(Image, "~/thermal_registered")
-            self._mask = self._publisher(Image, "~/thermal_mask")
+            self._thermal = self._folder("thermal_registered")
+            self._mask = self._folder("thermal_mask")
             self.offer_kelvin(kelvin)
-            self._attention = self._publisher(Image, "~/attention")
-            self._overlay = self._publisher(Image, "~/overlay")
+            self._attention = self._folder("attention")
+            self._overlay = self._folder("overlay")
         except BaseException:
             self.destroy()
             raise
 
     @property
     def offers_kelvin(self) -> bool:
-        """Whether ``~/thermal_kelvin`` is offered."""
+        """Whether ``~/temperature`` is offered."""
         return self._kelvin is not None
 
     def offer_kelvin(self, offered: bool) -> None:
-        """Offer ``~/thermal_kelvin`` or take it off the graph."""
+        """Offer ``~/temperature`` or take it off the graph."""
         with self._kelvin_lock:
             if offered and self._kelvin is None:
-                self._kelvin = self._publisher(Image, "~/thermal_kelvin")
+                self._kelvin = self._folder("temperature")
             elif not offered and self._kelvin is not None:
-                self._all.remove(self._kelvin)
-                self._node.destroy_publisher(self._kelvin)
-                self._kelvin = None
+                gone, self._kelvin = self._kelvin, None
+                for publisher in gone.all:
+                    self._all.remove(publisher)
+                    self._node.destroy_publisher(publisher)
 
     def publish(
         self, result: FusionResult, camera_info: CameraInfo | None, radiometry: Radiometry | None, jpeg_quality: int
@@ -93,18 +118,22 @@ class ResultPublishers:
             result: what to publish.
             camera_info: of the frame that the result is drawn in, None where there is none.
             radiometry: of the thermal image of this result, None where it is not known.
-            jpeg_quality: of ``~/fused/compressed``, 1 to 100.
+            jpeg_quality: of ``~/fused/image/compressed``, 1 to 100.
 
         Returns:
             False where somebody listens and no topic could be published.
         """
         header = to_header(result.pair.reference)
-        outcomes = [
-            self._offer(self._fused, lambda: _image(header, result.fused)),
-            self._offer(self._classification, lambda: to_classification(result, self.model_id)),
-        ]
-        if camera_info is not None:
-            outcomes.append(self._offer(self._camera_info, lambda: _with_header(camera_info, header)))
+        info = None if camera_info is None else _with_header(camera_info, header)
+        outcomes: list[bool | None] = []
+
+        def show(folder: _Folder, make: Callable[[], Pixels]) -> None:
+            outcomes.append(self._offer((folder.image, folder.old), lambda: _image(header, make())))
+            if info is not None:
+                outcomes.append(self._offer((folder.camera_info,), lambda: info))
+
+        show(self._fused, lambda: result.fused)
+        outcomes.append(self._offer((self._classification,), lambda: to_classification(result, self.model_id)))
         outcomes.append(
             self._offer(
                 self._compressed,
@@ -113,34 +142,45 @@ class ResultPublishers:
         )
         registered, mask = result.thermal_registered, result.mask
         if registered is not None:
-            outcomes.append(self._offer(self._thermal, lambda: _image(header, registered)))
+            show(self._thermal, lambda: registered)
             if radiometry is not None:
                 kelvin = partial(_in_kelvin, registered, mask, radiometry)
                 with self._kelvin_lock:
-                    outcomes.append(self._offer(self._kelvin, lambda: _image(header, kelvin())))
+                    if self._kelvin is not None:
+                        show(self._kelvin, kelvin)
         if mask is not None:
-            outcomes.append(self._offer(self._mask, lambda: _image(header, mask)))
-        outcomes.append(self._offer(self._attention, lambda: _image(header, drawing.attention_grey(result))))
-        outcomes.append(self._offer(self._overlay, lambda: _image(header, drawing.overlay(result))))
+            show(self._mask, lambda: mask)
+        show(self._attention, lambda: drawing.attention_grey(result))
+        show(self._overlay, lambda: drawing.overlay(result))
         return True in outcomes or False not in outcomes
 
-    def _offer(self, publisher: Publisher | None, make: Callable[[], Any]) -> bool | None:
-        """Publish what ``make`` returns, where somebody listens; None: nobody does. False: it failed."""
-        if publisher is None:
-            return None
-        try:
-            if publisher.get_subscription_count() == 0:
-                return None
-            publisher.publish(make())
-        except Exception as error:
-            self._report(f"{publisher.topic_name}: a result could not be published: {sentence(error)}")
-            return False
-        return True
+    def _offer(self, publishers: Iterable[Publisher], make: Callable[[], Any]) -> bool | None:
+        """Publish what ``make`` returns, made once, where somebody listens; None: nobody does. False: it failed."""
+        outcome: bool | None = None
+        message = None
+        for publisher in publishers:
+            try:
+                if publisher.get_subscription_count() == 0:
+                    continue
+                message = make() if message is None else message
+                publisher.publish(message)
+                outcome = True
+            except Exception as error:
+                self._report(f"{publisher.topic_name}: a result could not be published: {sentence(error)}")
+                outcome = outcome or False
+        return outcome
 
     def destroy(self) -> None:
         """Take the topics off the graph."""
         publishers, self._all = self._all, []
         take_down((partial(self._node.destroy_publisher, publisher) for publisher in publishers), self._report)
+
+    def _folder(self, name: str) -> _Folder:
+        return _Folder(
+            self._publisher(Image, f"~/{name}/image"),
+            self._publisher(CameraInfo, f"~/{name}/camera_info"),
+            self._publisher(Image, _OLD_NAMES[name]),
+        )
 
     def _publisher(self, message: Any, topic: str) -> Publisher:
         name = self._node.resolve_topic_name(topic)

@@ -20,13 +20,14 @@ from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
-from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, stamped_image
+from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, image_transport, stamped_image
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
+from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
@@ -97,7 +98,9 @@ class Session:
         self._fusing = fusing
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
         self._settings, self._statistics, self._report = settings, statistics, report
-        self._camera_infos = {camera: CameraInfos(partial(self._on_camera_info, camera)) for camera in CAMERAS}
+        self._camera_infos = {
+            camera: CameraInfos(partial(self._on_camera_info, camera), pipeline.framings[camera]) for camera in CAMERAS
+        }
         self._resets_seen = 0
         self.health = HealthMonitor(_limits(settings), time.monotonic())
         self._inbox = Inbox()
@@ -109,6 +112,7 @@ class Session:
         self.topics: dict[Camera, str] = {}
         """Image topics, resolved."""
         self._stamps = StampMonitor()
+        self._stamp_sources = stamp_sources(settings)
         self._watch = OutputWatch(self.topics)
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
@@ -236,7 +240,7 @@ class Session:
         return intake
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
-        kind, topic = image_topic(camera, self._settings[f"{camera}.compressed"])
+        kind, topic = image_topic(camera, image_transport(self._settings, camera))
         self.topics[camera] = self._node.resolve_topic_name(topic)
         intake.subscribe(kind, topic, partial(self._on_image, camera))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
@@ -245,11 +249,13 @@ class Session:
         self.on_camera_info(camera, message)
 
     def _on_image(self, camera: Camera, wire: bytes) -> None:
-        now = time.monotonic_ns()
+        now, ros_now = time.monotonic_ns(), self._node.get_clock().now().nanoseconds
         self._statistics.received(camera)
         try:
             self._image_bytes[camera] = len(wire)
-            self._take(stamped_image(camera, wire, self._settings[f"{camera}.compressed"], now))
+            image = stamped_image(camera, wire, image_transport(self._settings, camera) != "raw", now)
+            stamp_ns = self._stamp_sources[camera].stamp(image.stamp_ns, ros_now)
+            self._take(image if stamp_ns == image.stamp_ns else replace(image, stamp_ns=stamp_ns))
         except encodings.ImageError as error:
             self._statistics.dropped(f"invalid_{camera}")
             self._report_invalid(camera, error)
@@ -324,7 +330,7 @@ class Session:
         result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
         published = self._publishers.publish(
-            result, self._camera_info(pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
+            result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
         )
         if not published:
             return
@@ -340,7 +346,7 @@ class Session:
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
         account.published(result, latency_ms, age_s)
         if self.drift is not None:
-            self.drift.offer(pair)
+            self.drift.offer(result.pair)
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""
@@ -354,16 +360,17 @@ class Session:
             return None
         try:
             frame = arrival.decode()
-        except encodings.ImageError as error:
+            image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
+        except ValueError as error:
             account.dropped(f"invalid_{camera}")
             self._report_invalid(camera, error)
             return None
-        if not self.health.usable(camera, frame.image, arrival.arrival_ns / 1e9):
+        if not self.health.usable(camera, image, arrival.arrival_ns / 1e9):
             account.dropped(f"unusable_{camera}")
             return None
         return frame
 
-    def _report_invalid(self, camera: Camera, error: encodings.ImageError) -> None:
+    def _report_invalid(self, camera: Camera, error: ValueError) -> None:
         self._report(f"{self.topics[camera]}: {error}")
 
     def _on_error(self, error: Exception) -> None:

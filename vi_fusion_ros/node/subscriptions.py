@@ -6,39 +6,40 @@ docs/performance.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings, wire_format
 from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.types import Camera
 
-
-def _read_image(wire: bytes | memoryview) -> Any:
-    message: Any = wire_format.read_image(wire)
-    if message.encoding not in encodings.PLAIN_ENCODINGS:
-        return deserialize_message(bytes(wire), Image)  # cv_bridge wants the real thing
-    return message
-
+COMPRESSED_SUFFIXES = ("/compressed", "/compressedDepth")
+"""What image_transport puts behind the name of an image topic whose messages are ``CompressedImage``."""
 
 _CODECS = {
-    False: Codec(encodings.check_image, encodings.decode_image, _read_image),
-    True: Codec(encodings.check_compressed, encodings.decode_compressed, wire_format.read_compressed),
+    False: Codec(encodings.check_image, encodings.decode_image, wire_format.read_image),
+    True: Codec(compressed_images.check_compressed, compressed_images.decode_compressed, wire_format.read_compressed),
 }
 
 
-def image_topic(camera: Camera, compressed: bool) -> tuple[Any, str]:
+def image_transport(settings: Mapping[str, Any], camera: Camera) -> str:
+    """``raw``, ``compressed`` or ``compressedDepth``, by the parameters; ``CAMERA.compressed`` is the older one."""
+    transport = str(settings[f"{camera}.image_transport"])
+    return "compressed" if transport == "raw" and settings[f"{camera}.compressed"] else transport
+
+
+def image_topic(camera: Camera, transport: str) -> tuple[Any, str]:
     """Type and relative name of a camera's image topic."""
-    return (CompressedImage, f"{camera}/image/compressed") if compressed else (Image, f"{camera}/image")
+    return (Image, f"{camera}/image") if transport == "raw" else (CompressedImage, f"{camera}/image/{transport}")
 
 
 def stamped_image(camera: Camera, wire: bytes, compressed: bool, arrival_ns: int) -> StampedImage:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from vi_fusion_ros.errors import sentence
 
 
-def take_down(steps: Iterable[Callable[[], object]], report: Callable[[str], None]) -> None:
+def take_down(steps: Iterable[Callable[[], object]], report: Callable[[str], object]) -> None:
     """Run every step in order; what one raises is reported and the next one runs.
 
     A subscription or a thread that is left over because an earlier step failed would go on working for a node that says

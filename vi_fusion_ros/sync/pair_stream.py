@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from vi_fusion_ros.sync.pairing import NearestPairing, Pair, Pairing, PairingPolicy
@@ -88,6 +88,7 @@ class PairStream:
         codec: Codec,
         now_ns: int | StampClock,
         arrival_ns: int = 0,
+        stamp_ns: int | None = None,
     ) -> list[MessagePair] | StreamProblem:
         """Take a message; return the pairs that it settles, or why it cannot be used. Notes nothing.
 
@@ -98,12 +99,15 @@ class PairStream:
             codec: of the message's type.
             now_ns: of its arrival, on a clock that never steps back; or a clock that its stamp sets.
             arrival_ns: when it arrived, where the clock is set by stamps; else 0.
+            stamp_ns: in place of the message's, where stamps have another source.
         """
         self.received[camera] += 1
         try:
             image = StampedImage.checked(camera, read(), codec, arrival_ns)
         except Exception as error:  # damaged data makes a deserialiser raise whatever it stumbles over
             return StreamProblem(f"invalid_{camera}", f"{where}: {error}")
+        if stamp_ns is not None:
+            image = replace(image, stamp_ns=stamp_ns)
         if image.stamp_ns == 0:
             return StreamProblem(f"no_stamp_{camera}", f"{where}: stamp zero; expected the time of acquisition")
         self.stamps[camera].take(image.stamp_ns)

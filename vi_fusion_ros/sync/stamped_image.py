@@ -31,7 +31,7 @@ class StampedImage:
         camera: that it is of.
         message: shaped like ``sensor_msgs/Image`` or ``CompressedImage``.
         codec: reads it.
-        stamp_ns: its stamp, nanoseconds, as received.
+        stamp_ns: its stamp, nanoseconds: as received, or of another stamp source.
         arrival_ns: when it arrived, nanoseconds on a clock that never steps back.
     """
 

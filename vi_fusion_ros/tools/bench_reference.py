@@ -36,7 +36,7 @@ class ReferenceNode(Node):
 
     def __init__(self) -> None:
         super().__init__("reference_node")
-        threads = self.declare_parameter("threads", 2).value
+        threads: Any = self.declare_parameter("threads", 2).value
         engine = load_engine(default_model(), int(threads or 2))
         self._pipeline = build_pipeline(engine)
         self._waiting: tuple[deque[Image], deque[Image]] = (deque(maxlen=_QUEUE), deque(maxlen=_QUEUE))

@@ -21,7 +21,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -36,18 +35,21 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
     percentiles,
     summary,
 )
+from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import qos, runner
+from vi_fusion_ros.node import messages, qos, runner
 from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.fusion_node import engine_wanted
 from vi_fusion_ros.node.geometry import live_rig
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
+from vi_fusion_ros.node.subscriptions import image_topic, image_transport
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
+from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.sync.stamps import StampClock
 from vi_fusion_ros.types import CAMERAS, Camera
@@ -61,14 +63,16 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
 }
 OF_FUSION_NODE = (
     *SETTINGS, "model", "threads", "backend", "engine.precision", "engine.cache_dir", "engine.build",
-    "engine.build_timeout", "rig", "plane_distance", "visible.compressed", "thermal.compressed", "visible.time_offset",
-    "thermal.time_offset", "pairing.policy", "pairing.max_skew", "pairing.max_wait", "pairing.queue_size",
+    "engine.build_timeout", "rig", "plane_distance", "visible.compressed", "thermal.compressed",
+    "visible.image_transport", "thermal.image_transport", "visible.stamp_source", "thermal.stamp_source",
+    "visible.time_offset", "thermal.time_offset",
+    "pairing.policy", "pairing.max_skew", "pairing.max_wait", "pairing.queue_size",
 )  # fmt: skip
 """The parameters of the fusion node that say what it makes of a pair, and of which images it makes one."""
 
 _CODECS = {
     False: Codec(encodings.check_image, encodings.decode_image),
-    True: Codec(encodings.check_compressed, encodings.decode_compressed),
+    True: Codec(compressed_images.check_compressed, compressed_images.decode_compressed),
 }
 _STATISTICS_PERIOD_S = 1.0
 _QUEUE_SIZE = 100  # of one camera, at least; what has piled up in DDS comes by turns, whatever the rates
@@ -88,7 +92,8 @@ class EvaluationNode(Node):
         values = declaration.declare(self, OF_FUSION_NODE, strict=True)
         values |= {name: self._declare(name, *entry) for name, entry in PARAMETERS.items()}
         self._json = Path(values["json"]) if values["json"] else None
-        self._compressed: dict[Camera, bool] = {camera: values[f"{camera}.compressed"] for camera in CAMERAS}
+        self._stamp_sources = stamp_sources(values)
+        self._transports: dict[Camera, str] = {camera: image_transport(values, camera) for camera in CAMERAS}
         rig = _rig(values["rig"], values["plane_distance"])
         self._rig_source = rig.source
         # What is there is used as the node would use it; two processes must not build one engine.
@@ -143,8 +148,7 @@ class EvaluationNode(Node):
             raise ValueError(f"parameter {name}: {error}") from error
 
     def _subscribe(self, camera: Camera, reliability: ReliabilityPolicy) -> None:
-        compressed = self._compressed[camera]
-        topic = f"{camera}/image/compressed" if compressed else f"{camera}/image"
+        kind, topic = image_topic(camera, self._transports[camera])
         self._topics[camera] = self.resolve_topic_name(topic)
 
         def on_incompatible(sentence: str) -> None:
@@ -156,7 +160,7 @@ class EvaluationNode(Node):
                 self.get_logger().error(sentence)
 
         self._image_subscriptions[camera] = self.create_subscription(
-            CompressedImage if compressed else Image,
+            kind,
             topic,
             lambda message: self._on_image(camera, message),
             QoSProfile(depth=100, reliability=reliability),
@@ -164,11 +168,15 @@ class EvaluationNode(Node):
         )
 
     def _on_image(self, camera: Camera, message: Any) -> None:
-        codec = _CODECS[self._compressed[camera]]
+        codec = _CODECS[self._transports[camera] != "raw"]
         if self._first_arrival_s is None:
             self._first_arrival_s = time.perf_counter()
+        arrival_ns = self.get_clock().now().nanoseconds
+        stamp_ns = self._stamp_sources[camera].stamp(messages.stamp_ns(message.header.stamp), arrival_ns)
         with self._intake_lock:
-            outcome = self._intake.add(camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps)
+            outcome = self._intake.add(
+                camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps, stamp_ns=stamp_ns
+            )
         if isinstance(outcome, StreamProblem):
             self._note(outcome)
             return

@@ -14,8 +14,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import encodings
+from vi_fusion_ros.images.compressed import decode_compressed
 from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.node.subscriptions import COMPRESSED_SUFFIXES
 from vi_fusion_ros.sync.health import CAMERAS, Camera
 from vi_fusion_ros.sync.pair_stream import POLICY
 from vi_fusion_ros.sync.pairing import NearestPairing
@@ -28,7 +30,7 @@ def live_pairs(topics: dict[Camera, str], count: int, every_s: float) -> Iterato
     """Pairs of two topics by the node's pairing, not more often than every so many seconds.
 
     Args:
-        topics: image topic of each camera; ``…/compressed`` are CompressedImages.
+        topics: image topic of each camera; ``…/compressed`` and ``…/compressedDepth`` are CompressedImages.
         count: how many.
         every_s: least time from one to the next, seconds.
 
@@ -86,7 +88,7 @@ def _listening(topics: dict[Camera, str], take: Callable[[Camera, Frame], None])
 
     def receive(camera: Camera, compressed: bool, message: Any) -> None:
         try:
-            image = (encodings.decode_compressed if compressed else encodings.decode_image)(message)
+            image = (decode_compressed if compressed else encodings.decode_image)(message)
         except encodings.ImageError as error:
             faults.append(f"{topics[camera]}: {error}")
             return
@@ -101,7 +103,7 @@ def _listening(topics: dict[Camera, str], take: Callable[[Camera, Frame], None])
 
     try:
         for camera, topic in topics.items():
-            compressed = topic.endswith("/compressed")
+            compressed = topic.endswith(COMPRESSED_SUFFIXES)
             kind = CompressedImage if compressed else Image
             node.create_subscription(kind, topic, partial(receive, camera, compressed), qos.copy_of(qos.IMAGE_IN))
         yield spin

@@ -17,6 +17,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
+from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.node import qos, runner
 from vi_fusion_ros.node.parameters import declaration
@@ -60,7 +61,7 @@ class PairCollector(Node):
                 raise ValueError(f"{folder} is not empty; name a new folder in the parameter out")
         self.saved = 0
         self._last_s = self._heard_s = time.monotonic()
-        self._decode = encodings.decode_compressed if compressed else encodings.decode_image
+        self._decode = compressed_images.decode_compressed if compressed else encodings.decode_image
         self._synchronizer = make_synchronizer(
             "nearest", PairingPolicy(max_skew_ns=_MAX_SKEW_NS, max_wait_ns=_MAX_WAIT_NS), self.get_logger()
         )
@@ -71,7 +72,10 @@ class PairCollector(Node):
             self.create_subscription(
                 kind, topic, add, qos.copy_of(qos.IMAGE_IN), qos_overriding_options=qos.overridable()
             )
-        self.create_timer(_POLL_S, self._synchronizer.poll)
+        self.create_timer(_POLL_S, self._poll)
+
+    def _poll(self) -> None:
+        self._synchronizer.poll()
 
     @property
     def done(self) -> bool:

@@ -32,7 +32,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import String
 
-from vi_fusion_ros.images.encodings import fill_compressed, fill_image
+from vi_fusion_ros.images.compressed import fill_compressed
+from vi_fusion_ros.images.encodings import fill_image
 from vi_fusion_ros.node import qos, runner
 from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import to_time

@@ -81,13 +81,13 @@ class _Observer(Node):
         deep = QoSProfile(depth=200)
         self.create_subscription(FusionStatus, "fusion_node/status", self._on_status, deep)
         self.create_subscription(FusedClassification, "fusion_node/classification", self._on_output, deep)
-        self.create_subscription(Image, "fusion_node/fused", lambda _: None, QoSProfile(depth=5), raw=True)
+        self.create_subscription(Image, "fusion_node/fused/image", lambda _: None, QoSProfile(depth=5), raw=True)
         self.create_subscription(String, "player_node/faults", self._on_fault, deep)
-        self._capture = self.create_client(Trigger, "fusion_node/capture")
-        self._reload_engine = self.create_client(Trigger, "fusion_node/reload_engine")
-        self._threads = self.create_client(Trigger, "fusion_node/threads")
-        self._set_parameters = self.create_client(SetParameters, "fusion_node/set_parameters")
-        self._change_state = self.create_client(ChangeState, "fusion_node/change_state")
+        self._capture: Any = self.create_client(Trigger, "fusion_node/capture")
+        self._reload_engine: Any = self.create_client(Trigger, "fusion_node/reload_engine")
+        self._threads: Any = self.create_client(Trigger, "fusion_node/threads")
+        self._set_parameters: Any = self.create_client(SetParameters, "fusion_node/set_parameters")
+        self._change_state: Any = self.create_client(ChangeState, "fusion_node/change_state")
 
     def capture(self) -> list[Any]:
         """Ask for some captures at once; futures of the answers."""

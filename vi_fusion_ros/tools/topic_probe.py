@@ -14,9 +14,11 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.doctor.topics import TopicLook
-from vi_fusion_ros.images import encodings as image_codec
+from vi_fusion_ros.images.compressed import decode_compressed
+from vi_fusion_ros.images.encodings import ImageError, check_image
 from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.node.subscriptions import COMPRESSED_SUFFIXES
 
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _DISCOVERY_S = 3.0
@@ -27,7 +29,7 @@ def look(topics: Mapping[str, str], seconds: float) -> dict[str, TopicLook]:
     """Listen to image topics.
 
     Args:
-        topics: name by camera; ``…/compressed`` is listened to as CompressedImage.
+        topics: name by camera; ``…/compressed`` and ``…/compressedDepth`` are listened to as CompressedImage.
         seconds: how long, from when all of them were discovered or the time for that was over.
     """
     context = Context()
@@ -58,7 +60,7 @@ def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], b
 
 def _listen(node: Node, look: TopicLook) -> None:
     types = dict(node.get_topic_names_and_types()).get(look.topic, [])
-    look.compressed = look.topic.endswith("/compressed") or list(types) == ["sensor_msgs/msg/CompressedImage"]
+    look.compressed = look.topic.endswith(COMPRESSED_SUFFIXES) or list(types) == ["sensor_msgs/msg/CompressedImage"]
     kind = CompressedImage if look.compressed else Image
 
     def on_image(message: Any) -> None:
@@ -66,7 +68,7 @@ def _listen(node: Node, look: TopicLook) -> None:
         look.stamps_ns.append(stamp_ns(message.header.stamp))
         try:
             _note_image(look, message)
-        except image_codec.ImageError as error:
+        except ImageError as error:
             if str(error) not in look.faults and len(look.faults) < _FAULTS:
                 look.faults.append(str(error))
 
@@ -77,10 +79,10 @@ def _note_image(look: TopicLook, message: Any) -> None:
     if not look.compressed:
         look.encodings.add(message.encoding)
         look.sizes.add((message.width, message.height))
-        image_codec.check_image(message)
+        check_image(message)
     elif not look.encodings or look.faults:  # decoding each would cost a camera's worth of processor time
         look.encodings.add(message.format)
-        height, width = image_codec.decode_compressed(message).shape[:2]
+        height, width = decode_compressed(message).shape[:2]
         look.sizes.add((width, height))
 
 

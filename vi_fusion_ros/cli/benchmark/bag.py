@@ -200,7 +200,8 @@ def _message(kind: str, form: str, image: Any, stamp_ns: int) -> Any:
     import cv2
 
     from vi_fusion_ros.bags.message_types import typestore
-    from vi_fusion_ros.images.encodings import fill_compressed, fill_image
+    from vi_fusion_ros.images.compressed import fill_compressed
+    from vi_fusion_ros.images.encodings import fill_image
 
     types = typestore().types
     stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000))

@@ -12,6 +12,7 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
+from vi_fusion_ros.images.framing import Framing
 from vi_fusion_ros.registration.rig import Camera as Lens
 from vi_fusion_ros.registration.rig import Matrix, Size
 
@@ -25,11 +26,12 @@ class CameraInfos:
     """Takes the serialised CameraInfos of one camera and says which belongs to an image. Thread-safe.
 
     Args:
-        on_change: called with each one that differs from the last in more than the stamp.
+        on_change: called with each one that differs from the last in more than the stamp, converted.
+        framing: of the images; what is given out is for framed ones.
     """
 
-    def __init__(self, on_change: Callable[[CameraInfo], None]) -> None:
-        self._on_change = on_change
+    def __init__(self, on_change: Callable[[CameraInfo], None], framing: Framing | None = None) -> None:
+        self._on_change, self._framing = on_change, framing or Framing()
         self._lock = threading.Lock()
         self._content = b""
         self._by_stamp: OrderedDict[int, CameraInfo] = OrderedDict()
@@ -39,7 +41,7 @@ class CameraInfos:
         """Take in a message."""
         content = wire[_BEHIND_STAMP:]
         changed = self._latest is None or content != self._content
-        message = deserialize_message(wire, CameraInfo) if changed else self._latest
+        message = framed_info(deserialize_message(wire, CameraInfo), self._framing) if changed else self._latest
         seconds, nanoseconds = struct.unpack_from("<iI" if wire[1] & _LITTLE_ENDIAN else ">iI", wire, _STAMP)
         with self._lock:
             self._content, self._latest = content, message
@@ -97,6 +99,44 @@ def image_size(info: CameraInfo) -> Size:
     return (
         int((roi.width or info.width) // max(info.binning_x, 1)),
         int((roi.height or info.height) // max(info.binning_y, 1)),
+    )
+
+
+def framed_info(info: CameraInfo, framing: Framing) -> CameraInfo:
+    """The CameraInfo of framed images; ``info`` itself where they stay as they are, or where it does not fit them.
+
+    Region and binning are in the matrices then. R is between frames that are turned as the images are;
+    ``frame_id`` stays, and stands for the frame that is turned about its optical axis.
+
+    Args:
+        info: of the images as received, rows of telemetry included.
+        framing: of the images.
+    """
+    size = image_size(info)
+    try:
+        width, height = framing.size(size)
+    except ValueError:  # a driver that never filled it in
+        return info
+    if framing.changes_nothing:
+        return info
+    roi, binning = info.roi, np.diag([1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1), 1.0])
+    offset = np.eye(3)
+    if roi.width and roi.height:
+        offset[:2, 2] = -roi.x_offset, -roi.y_offset
+    to_image = binning @ offset
+    k = framing.matrix(to_image @ np.array(info.k, np.float64).reshape(3, 3), size)
+    p = framing.matrix(to_image @ np.array(info.p, np.float64).reshape(3, 4), size)
+    r = framing.turn @ np.array(info.r, np.float64).reshape(3, 3) @ framing.turn.T
+    radial = info.distortion_model not in _PINHOLE
+    return CameraInfo(
+        header=info.header,
+        width=width,
+        height=height,
+        distortion_model=info.distortion_model,
+        d=list(info.d) if radial else framing.distortion(info.d),
+        k=k.reshape(-1),
+        r=r.reshape(-1),
+        p=p.reshape(-1),
     )
 
 

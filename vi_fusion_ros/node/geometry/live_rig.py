@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
 
+from vi_fusion_ros.images.framing import Framing
 from vi_fusion_ros.node.geometry.camera_info import is_rectified, lens_of, rectification
 from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.teardown import take_down
@@ -45,6 +46,7 @@ class LiveRig:
         registrations: takes the rig.
         on_applied: called after that, on the thread of this object.
         on_error: takes unexpected exceptions of that thread; must not raise.
+        framings: of the images, which the CameraInfos that are handed in are for; those missing: images as received.
 
     Raises:
         ValueError: the package tf2_msgs is missing.
@@ -58,7 +60,9 @@ class LiveRig:
         registrations: RegistrationManager,
         on_applied: Callable[[Rig], None],
         on_error: Callable[[Exception], None],
+        framings: Mapping[Camera, Framing] | None = None,
     ) -> None:
+        self._turns = {camera: (framings or {}).get(camera, Framing()).turn for camera in CAMERAS}
         message_type = require_packages()
         self._node, self._topics, self._plane_distance_m = node, topics, plane_distance_m
         self._registrations, self._on_applied = registrations, on_applied
@@ -127,7 +131,7 @@ class LiveRig:
                 raise ValueError(f"no camera_info of the {camera} camera yet; it belongs to {topic}")
             try:
                 lenses[camera], sizes[camera] = lens_of(info, is_rectified(topic))
-                turned[camera] = rectification(info, is_rectified(topic))
+                turned[camera] = rectification(info, is_rectified(topic)) @ self._turns[camera]
             except ValueError as error:
                 raise ValueError(f"camera_info of the {camera} camera: {error}") from None
         thermal, visible = (self._infos[camera].header.frame_id for camera in ("thermal", "visible"))

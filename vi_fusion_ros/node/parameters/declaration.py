@@ -16,8 +16,8 @@ _ROS_TYPE = {
     "integer": Parameter.Type.INTEGER,
     "number": Parameter.Type.DOUBLE,
     "string": Parameter.Type.STRING,
-    "array": Parameter.Type.DOUBLE_ARRAY,
 }
+_ARRAY_TYPE = {"integer": Parameter.Type.INTEGER_ARRAY, "number": Parameter.Type.DOUBLE_ARRAY}
 _QOS = "qos_overrides."
 _OF_EVERY_NODE = ("/clock", "/parameter_events", "/rosout")
 _QOS_ENDS = ("subscription.reliability", "publisher.reliability")
@@ -56,7 +56,7 @@ def declare(node: Node, names: Collection[str] | None = None, *, strict: bool = 
         if reason:
             node.get_logger().error(f"{reason}; using the default {rule['default']!r}")
             if rule["x-applies"] != "start":
-                node.set_parameters([Parameter(name, _ROS_TYPE[rule["type"]], rule["default"])])
+                node.set_parameters([Parameter(name, _ros_type(rule), rule["default"])])
             value = rule["default"]
         values[name] = value
     return values
@@ -103,9 +103,13 @@ def unused_qos(node: Node) -> list[str]:
     )
 
 
-def _transports(topic: str) -> tuple[str, str]:
-    suffix = "/compressed"
-    return (topic, topic.removesuffix(suffix)) if topic.endswith(suffix) else (topic, topic + suffix)
+def _transports(topic: str) -> tuple[str, ...]:
+    raw = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
+    return (raw, *(raw + suffix for suffix in ("/compressed", "/compressedDepth")))
+
+
+def _ros_type(rule: Mapping[str, Any]) -> Parameter.Type:
+    return _ARRAY_TYPE[rule["items"]["type"]] if rule["type"] == "array" else _ROS_TYPE[rule["type"]]
 
 
 def _overrides(node: Node) -> dict[str, Parameter]:
@@ -135,7 +139,9 @@ def _descriptor(rule: Mapping[str, Any]) -> ParameterDescriptor:
         additional_constraints="one of " + ", ".join(rule["enum"]) if "enum" in rule else "",
     )
     if rule["type"] == "integer":
-        descriptor.integer_range = [IntegerRange(from_value=rule["minimum"], to_value=rule["maximum"], step=1)]
+        descriptor.integer_range = [
+            IntegerRange(from_value=rule["minimum"], to_value=rule["maximum"], step=rule.get("multipleOf", 1))
+        ]
     elif rule["type"] == "number":
         descriptor.floating_point_range = [FloatingPointRange(from_value=rule["minimum"], to_value=rule["maximum"])]
     return descriptor

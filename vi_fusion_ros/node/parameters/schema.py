@@ -33,8 +33,12 @@ def fault(name: str, value: Any) -> str | None:
         return f"parameter {name} is {value!r}; expected one of {', '.join(rule['enum'])}"
     if "minimum" in rule and not rule["minimum"] <= value <= rule["maximum"]:  # false for NaN too
         return f"parameter {name} is {value}; expected {rule['minimum']} to {rule['maximum']}"
+    if "multipleOf" in rule and value % rule["multipleOf"]:
+        return f"parameter {name} is {value}; expected a multiple of {rule['multipleOf']}"
     if "minItems" in rule and not rule["minItems"] <= len(value) <= rule["maxItems"]:
         return f"parameter {name} has {len(value)} values; expected {rule['minItems']}"
+    if "items" in rule and any(type(item) is not _PYTHON_TYPE[rule["items"]["type"]] for item in value):
+        return f"parameter {name} is {value!r}; expected {rule['minItems']} values of type {rule['items']['type']}"
     return None
 
 
@@ -47,7 +51,8 @@ def fitting(name: str, value: Any) -> Any:
     if rule["type"] == "number" and type(value) is int:  # bool is an int to isinstance
         return float(value)
     if rule["type"] == "array" and not isinstance(value, str) and isinstance(value, Sequence):
-        return [float(number) if type(number) is int else number for number in value]
+        to_float = rule["items"]["type"] == "number"
+        return [float(number) if to_float and type(number) is int else number for number in value]
     if "enum" in rule and isinstance(value, bool):
         return next((word for word in _YAML_BOOLEANS[value] if word in rule["enum"]), value)
     return value

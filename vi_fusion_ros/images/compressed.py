@@ -1,0 +1,135 @@
+"""``sensor_msgs/CompressedImage`` to numpy arrays and back: image_transport's ``compressed`` and ``compressedDepth``.
+
+Works on anything of the message's shape and imports no ROS package, as encodings.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vi_fusion_ros.images import compressed_depth
+from vi_fusion_ros.images.encodings import ImageError, byte_array, channels, encoding_of, to_8_bit
+from vi_fusion_ros.images.header import pixel_count
+from vi_fusion_ros.types import Image
+
+MAX_PIXELS = 2**25
+"""The most pixels that a compressed image may stand for: 8K video has fewer."""
+
+_DEEP_ENCODINGS = {"mono16": 16, "16UC1": 16, "16SC1": 16, "32FC1": 32, "64FC1": 64}
+"""Bits of single-channel encodings that a JPEG cannot hold."""
+
+_DEPTHS = ("uint8", "uint16", "float32")
+
+
+def check_compressed(msg: Any) -> None:
+    """Check what can be known of a ``sensor_msgs/CompressedImage`` before decoding it.
+
+    Raises:
+        ImageError: if it is empty, a JPEG of an image with more than 8 bits, or of the compressedDepth transport with
+            a header that says nothing that is known.
+    """
+    if len(msg.data) == 0:
+        raise ImageError("compressed image without data; expected a JPEG, PNG, TIFF or WebP stream")
+    if "compressedDepth" in msg.format:
+        try:
+            compressed_depth.check(msg.format, msg.data)
+        except ValueError as error:
+            raise ImageError(f"compressed format '{msg.format}': {error}") from error
+    elif "jpeg" in msg.format.partition(";")[2]:
+        _require_depth(msg, 8)
+
+
+def decode_compressed(msg: Any) -> Image:
+    """The pixels of a ``sensor_msgs/CompressedImage``: JPEG, PNG, TIFF or WebP, or of the compressedDepth transport.
+
+    Grey keeps its depth; 16-bit colour becomes 8 bit by full scale, as that of raw images does.
+
+    Returns:
+        (H, W) uint8, uint16 or float32, or (H, W, 3) uint8 BGR.
+
+    Raises:
+        ImageError: if it cannot be decoded, or if it stands for more than ``MAX_PIXELS``.
+    """
+    check_compressed(msg)
+    if "compressedDepth" in msg.format:
+        return _decode_depth(msg)
+    pixels = _decode(msg, memoryview(msg.data))
+    _require_depth(msg, pixels.dtype.itemsize * 8)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
+    if channels(pixels) == 3 and pixels.dtype == np.uint16:
+        pixels = to_8_bit(pixels)
+    if pixels.dtype.name not in (_DEPTHS if pixels.ndim == 2 else _DEPTHS[:1]):
+        raise ImageError(
+            f"compressed image of {channels(pixels)} channels of {pixels.dtype.name} is not supported; expected "
+            "8-bit or 16-bit colour, or 8-bit, 16-bit or float grey"
+        )
+    return pixels
+
+
+def fill_compressed(msg: Any, image: Image, jpeg_quality: int = 90) -> Any:
+    """Write ``image`` into a ``sensor_msgs/CompressedImage``: 8 bit as JPEG, 16 bit losslessly as PNG.
+
+    The format string is the one that compressed_image_transport writes, so that its subscribers can read it.
+    """
+    encoding = encoding_of(image)
+    if image.dtype == np.uint8:
+        kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
+    else:
+        kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    ok, data = cv2.imencode("." + kind, image, options)
+    if not ok:
+        raise ImageError(f"an image of encoding {encoding} cannot be compressed as {kind}")
+    msg.format = f"{encoding}; {kind} compressed {encoding}"
+    msg.data = byte_array(data)
+    return msg
+
+
+def _decode(msg: Any, data: memoryview) -> Image:
+    """The image in ``data``, a part of the message's."""
+    try:
+        _check_pixels(pixel_count(data))
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except ImageError:
+        raise
+    except ValueError as error:
+        raise ImageError(_undecodable(msg, f": {error}")) from error
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise ImageError(_undecodable(msg))
+    return np.asarray(pixels)
+
+
+def _decode_depth(msg: Any) -> Image:
+    def png(data: memoryview) -> Image:
+        return _decode(msg, data)
+
+    try:
+        return compressed_depth.decode(msg.format, msg.data, png, _check_pixels)
+    except ImageError:
+        raise
+    except ValueError as error:
+        raise ImageError(_undecodable(msg, f": {error}")) from error
+
+
+def _undecodable(msg: Any, why: str = "") -> str:
+    return f"compressed image of {len(msg.data)} bytes and format '{msg.format}' cannot be decoded{why}"
+
+
+def _require_depth(msg: Any, bits: int) -> None:
+    """Compare with the encoding that the format names first: that of the image before it was compressed."""
+    before = msg.format.partition(";")[0].strip()
+    if bits < _DEEP_ENCODINGS.get(before, 0):
+        raise ImageError(
+            f"compressed format '{msg.format}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of {before}; "
+            "expected PNG: set the publisher's parameter …compressed.format to png, or use the raw transport"
+        )
+
+
+def _check_pixels(pixels: int) -> None:
+    if pixels > MAX_PIXELS:
+        raise ImageError(f"compressed image of {pixels} pixels; expected at most {MAX_PIXELS}")
