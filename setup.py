@@ -11,6 +11,7 @@ SHARED = {
     "models": "models",
     "msg": "msg",
     "config": "config",
+    "config.criteria": "config/criteria",
     "config.dds": "config/dds",
     "config.rigs": "config/rigs",
 }

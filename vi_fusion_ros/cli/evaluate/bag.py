@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, metavar="FILE", help="JSON of what is there when (docs/evaluation.md)")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
     add_parameters(parser)
+    parser.add_argument("--criteria", type=Path, metavar="FILE", help="YAML that the result has to meet (docs/gate.md)")
+    parser.add_argument("--junit", type=Path, metavar="XML", help="write the verdicts of --criteria for CI")
     parser.add_argument(
         "-o",
         "--output",
@@ -74,6 +76,15 @@ def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], comm
     jobs = _jobs(args)
     _check_shared_input(args)
     results = map_in_order(partial(_evaluate, args, model, command), jobs, args.jobs, "bags")
+    if args.junit:
+        from vi_fusion_ros.evaluation.output import write_text
+        from vi_fusion_ros.evaluation.streams.criteria import junit
+
+        verdicts = {
+            job.bag.resolve().stem: outcome if isinstance(outcome, str) else outcome["criteria"]
+            for job, outcome in zip(jobs, results, strict=True)
+        }
+        write_text(args.junit, junit(verdicts))
     result = results[0] if len(jobs) == 1 else _together(jobs, results)
     if isinstance(result, str):
         raise ValueError(result)  # noqa: TRY004 (the sentence of a failure, not a wrong type)
@@ -116,6 +127,12 @@ def _check_shared_input(args: argparse.Namespace) -> None:
         from vi_fusion_ros.registration import Rig
 
         Rig.load(args.rig)
+    if args.criteria:
+        from vi_fusion_ros.evaluation.streams.criteria import read_criteria
+
+        read_criteria(args.criteria)
+    elif args.junit:
+        raise ValueError("--junit writes the verdicts of --criteria; expected both")
 
 
 def _evaluate(args: argparse.Namespace, model: Path, command: str, job: Job) -> dict[str, Any] | str:
@@ -140,6 +157,7 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
     engine = load_engine(model, job.threads)
     labels = engine.manifest.labels
+    criteria = _criteria(args, labels)
     with closing(open_bag(job.bag)) as source:
         stamps = stamp_sources_of(args.parameters)
         replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs(), rig.time_offset_ns, stamps)
@@ -154,6 +172,10 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         "rig": rig.source,
         **summary(replay.intake, evaluation, fusion, source.broken),
     }
+    if criteria:
+        from vi_fusion_ros.evaluation.streams.criteria import judge
+
+        result["criteria"] = judge(criteria, result)
     judged = None
     if args.labels:
         from vi_fusion_ros.evaluation.streams.bag_labels import classification, judged_against, read_labels
@@ -165,6 +187,17 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
 
         write_report(job.report, evaluation, fusion, judged, result, model, command)
     return result
+
+
+def _criteria(args: argparse.Namespace, labels: tuple[str, ...]) -> list[Any]:
+    """What the result has to meet, checked before the bag is read."""
+    if not args.criteria:
+        return []
+    from vi_fusion_ros.evaluation.streams.criteria import check_labels, read_criteria
+
+    criteria = read_criteria(args.criteria)
+    check_labels(criteria, labels)
+    return criteria
 
 
 def _together(jobs: list[Job], results: list[dict[str, Any] | str]) -> dict[str, Any] | str:

@@ -245,13 +245,24 @@ def _bag(args: argparse.Namespace) -> int:
     for name, row in result.get("bags", {"": result}).items():
         _print_bag(name, row)
     _say_partial(result["problems"])
-    return 0
+    return 0 if args.criteria is None or _meets_criteria(result, len(args.bags)) else 1
 
 
 def _flicker(args: argparse.Namespace) -> int:
     model = _model(args.model)
     flicker.run(args, model, _manifest(model))
     return 0
+
+
+def _meets_criteria(result: dict[str, Any], bags: int) -> bool:
+    """Print every criterion; whether all of every bag passed. A bag that could not be evaluated has not."""
+    from vi_fusion_ros.evaluation.streams.criteria import sentence
+
+    rows = result.get("bags", {"": result})
+    for name, row in rows.items():
+        for criterion in row["criteria"]:
+            print(f"{name + ': ' if name else ''}{sentence(criterion)}")
+    return len(rows) == bags and all(c["passed"] for row in rows.values() for c in row["criteria"])
 
 
 def _print_bag(name: str, result: dict[str, Any]) -> None:
