@@ -14,3 +14,8 @@ def sentence(error: BaseException) -> str:
     if text and isinstance(error, (ValueError, OSError)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Text that came over the network, on one line: what cannot be printed, line breaks among it, becomes a space."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

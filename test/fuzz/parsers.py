@@ -80,6 +80,16 @@ def compressed(_folder: Path) -> Callable[[bytes], object]:
     return lambda data: decode_compressed(SimpleNamespace(format="", data=array.array("B", data)))
 
 
+def depth(_folder: Path) -> Callable[[bytes], object]:
+    """The transport compressedDepth; the first byte says of what encoding and codec."""
+    from vi_fusion_ros.images.compressed import decode_compressed
+
+    formats = [f"{encoding}; compressedDepth {codec}" for encoding in ("16UC1", "32FC1") for codec in ("rvl", "png")]
+    return lambda data: decode_compressed(
+        SimpleNamespace(format=formats[data[0] % len(formats)] if data else "", data=array.array("B", data[1:]))
+    )
+
+
 def wire(_folder: Path) -> Callable[[bytes], object]:
     """A serialised image, as the node takes it from the middleware."""
     from vi_fusion_ros.node.subscriptions import stamped_image
@@ -167,6 +177,7 @@ def _bag(folder: Path, name: str) -> Callable[[bytes], object]:
 PARSERS: dict[str, Callable[[Path], Callable[[bytes], object]]] = {
     "image": image,
     "compressed": compressed,
+    "depth": depth,
     "wire": wire,
     "compressed_wire": compressed_wire,
     "rig": rig,

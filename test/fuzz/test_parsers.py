@@ -29,8 +29,8 @@ from hypothesis import strategies as st  # noqa: E402
 CASES = int(os.environ.get("VI_FUSION_FUZZ", "0"))
 REPORT = os.environ.get("VI_FUSION_FUZZ_JSON", "")
 USUAL = {
-    "image": 600, "compressed": 600, "wire": 600, "compressed_wire": 300, "rig": 400, "manifest": 400, "onnx": 150,
-    "mcap": 100, "sqlite": 100,
+    "image": 600, "compressed": 600, "depth": 400, "wire": 600, "compressed_wire": 300, "rig": 400, "manifest": 400,
+    "onnx": 150, "mcap": 100, "sqlite": 100,
 }  # fmt: skip
 HANG_S = 60.0
 BLOW_UP_MB = 600.0
@@ -181,7 +181,8 @@ def encoded() -> list[bytes]:
     color, deep = cv2.merge([grey] * 3), grey.astype(np.uint16) * 1000
     flat = np.zeros((40, 60), np.uint8)
     pictures = [(".png", grey), (".png", color), (".png", deep), (".jpg", grey), (".jpg", color), (".png", flat),
-                (".jpg", flat), (".tiff", grey), (".tiff", deep.astype(np.float32)), (".tiff", color)]  # fmt: skip
+                (".jpg", flat), (".tiff", grey), (".tiff", deep.astype(np.float32)), (".tiff", color),
+                (".webp", color)]  # fmt: skip
     return [cv2.imencode(suffix, picture)[1].tobytes() for suffix, picture in pictures]
 
 
@@ -215,6 +216,16 @@ def test_raw_images(tmp_path):
 
 def test_compressed_images(tmp_path):
     run("compressed", mutated(encoded()), tmp_path)
+
+
+def test_compressed_depth(tmp_path):
+    from encoded_images import DEPTH_HEADER, rvl
+
+    image = np.arange(48, dtype=np.uint16).reshape(6, 8) * 900
+    image[2, 3:6] = 0
+    streams = (struct.pack("<ii", 8, 6) + rvl(image), cv2.imencode(".png", image)[1].tobytes())
+    samples = [bytes([n]) + DEPTH_HEADER + stream for n, stream in zip((0, 1, 2, 3), streams * 2, strict=True)]
+    run("depth", mutated(samples), tmp_path)
 
 
 def test_serialised_images(tmp_path):

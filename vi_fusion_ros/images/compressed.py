@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vi_fusion_ros.errors import printable
 from vi_fusion_ros.images import compressed_depth
 from vi_fusion_ros.images.encodings import ImageError, byte_array, channels, encoding_of, to_8_bit
 from vi_fusion_ros.images.header import pixel_count
@@ -37,7 +38,7 @@ def check_compressed(msg: Any) -> None:
         try:
             compressed_depth.check(msg.format, msg.data)
         except ValueError as error:
-            raise ImageError(f"compressed format '{msg.format}': {error}") from error
+            raise ImageError(f"compressed format '{printable(msg.format)}': {error}") from error
     elif "jpeg" in msg.format.partition(";")[2]:
         _require_depth(msg, 8)
 
@@ -117,7 +118,7 @@ def _decode_depth(msg: Any) -> Image:
 
 
 def _undecodable(msg: Any, why: str = "") -> str:
-    return f"compressed image of {len(msg.data)} bytes and format '{msg.format}' cannot be decoded{why}"
+    return f"compressed image of {len(msg.data)} bytes and format '{printable(msg.format)}' cannot be decoded{why}"
 
 
 def _require_depth(msg: Any, bits: int) -> None:
@@ -125,8 +126,8 @@ def _require_depth(msg: Any, bits: int) -> None:
     before = msg.format.partition(";")[0].strip()
     if bits < _DEEP_ENCODINGS.get(before, 0):
         raise ImageError(
-            f"compressed format '{msg.format}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of {before}; "
-            "expected PNG: set the publisher's parameter …compressed.format to png, or use the raw transport"
+            f"compressed format '{printable(msg.format)}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of "
+            f"{before}; expected PNG: set the publisher's parameter …compressed.format to png, or use the raw transport"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.errors import printable
 from vi_fusion_ros.types import Image
 
 _HEADER = struct.Struct("<iff")  # an enumeration of the format, and the two coefficients of inverse depth
@@ -33,9 +34,9 @@ def check(format_: str, data: Any) -> None:
     """
     encoding, codec = _parts(format_)
     if encoding not in _ENCODINGS:
-        raise ValueError(f"encoding '{encoding}' is not of this transport; expected {', '.join(_ENCODINGS)}")
+        raise ValueError(f"encoding '{printable(encoding)}' is not of this transport; expected {', '.join(_ENCODINGS)}")
     if codec not in ("png", "rvl"):
-        raise ValueError(f"codec '{codec}' is not supported; expected png or rvl")
+        raise ValueError(f"codec '{printable(codec)}' is not supported; expected png or rvl")
     if len(data) <= _HEADER.size:
         raise ValueError(f"{len(data)} bytes; expected a header of {_HEADER.size} and an image behind it")
 

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vi_fusion_ros.errors import printable
 from vi_fusion_ros.types import Image
 
 
@@ -154,7 +155,9 @@ def check_image(msg: Any) -> None:
         raise ImageError(f"image of zero size ({msg.width}x{msg.height}); expected at least one pixel")
     layout = ENCODINGS.get(msg.encoding)
     if layout is None:
-        raise ImageError(f"image encoding '{msg.encoding}' is not supported; expected {', '.join(ENCODINGS)}")
+        raise ImageError(
+            f"image encoding '{printable(msg.encoding)}' is not supported; expected {', '.join(ENCODINGS)}"
+        )
     if msg.width % layout.multiple_of[0] or msg.height % layout.multiple_of[1]:
         raise ImageError(
             f"image of {msg.width}x{msg.height} pixels in {msg.encoding}, whose neighbours share colour; expected "
