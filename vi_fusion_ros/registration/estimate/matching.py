@@ -14,7 +14,10 @@ from vi_fusion_ros.registration.structure import Structure, agreement, grey8, st
 from vi_fusion_ros.types import Image
 
 _SEARCH_WIDTH = 160
-_SCALES = np.geomspace(0.6, 1.67, 35)
+SEARCHED_SCALES = (0.6, 1.67)
+"""Smallest and largest scale of the visible image, beside equal width, that ``search`` tries; it tries no turn."""
+
+_SCALES = np.geomspace(*SEARCHED_SCALES, 35)
 _LEAST_OVERLAP = 0.6  # of the smaller image, in the search
 _LEAST_COVER, _LEAST_ENERGY = 0.5, 0.15  # of a patch
 _PEAK = 3  # half the width of a correlation peak; a second one counts outside of it

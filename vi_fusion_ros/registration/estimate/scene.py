@@ -9,7 +9,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.matching import Correspondences, ImagePair, Patches, match, search, similarity
+from vi_fusion_ros.registration.estimate.matching import (
+    SEARCHED_SCALES,
+    Correspondences,
+    ImagePair,
+    Patches,
+    match,
+    search,
+    similarity,
+)
 from vi_fusion_ros.registration.planar import MODELS, Points, corner_error, equal_width, fit, inverse
 from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
 
@@ -117,7 +125,8 @@ def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
     if support / len(pairs) < LEAST_SUPPORT:
         raise ValueError(
             f"the images share too little structure (support {support / len(pairs):.1f}, expected {LEAST_SUPPORT:g} or "
-            "more); are they of the same scene and moment?"
+            f"more); searched were shifts at {SEARCHED_SCALES[0]:g} to {SEARCHED_SCALES[1]:g} times equal width, "
+            "neither turned nor mirrored; expected images of one scene and moment within that"
         )
     start = inverse(equal_width(visible_size, thermal_size))
     back = inverse(final)
