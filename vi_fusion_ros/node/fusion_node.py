@@ -20,8 +20,10 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from vi_fusion_ros.engines.engine import Engine
-from vi_fusion_ros.engines.select import Wanted, select_engine
+from vi_fusion_ros.engines.select import Say, Wanted, select_engine
 from vi_fusion_ros.errors import sentence
+from vi_fusion_ros.methods.engine import NETWORK, MethodEngine
+from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node import capture, qos, runner, services
 from vi_fusion_ros.node.background_executor import spin_once
@@ -319,8 +321,7 @@ class FusionNode(LifecycleNode):
 
     def _load_engine(self) -> Engine:
         logger = self.get_logger()
-        model = Path(self._settings["model"] or default_model())
-        return select_engine(model, engine_wanted(self._settings), logger.info, logger.warning, self.count_error)
+        return engine_of(self._settings, logger.info, logger.warning, self.count_error)
 
     def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
         mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
@@ -447,6 +448,14 @@ def engine_wanted(settings: Mapping[str, Any]) -> Wanted:
         build=settings["engine.build"],
         build_timeout_s=settings["engine.build_timeout"],
     )
+
+
+def engine_of(settings: Mapping[str, Any], log: Say, warn: Say, on_failure: Say) -> Engine:
+    """What the node's parameters say shall fuse; see ``select_engine``."""
+    if settings["fusion.method"] != NETWORK:
+        return MethodEngine(method(settings["fusion.method"]))
+    model = Path(settings["model"] or default_model())
+    return select_engine(model, engine_wanted(settings), log, warn, on_failure)
 
 
 def main(args: list[str] | None = None, make: Callable[[], FusionNode] = FusionNode) -> int:

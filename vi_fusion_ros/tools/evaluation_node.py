@@ -24,7 +24,6 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.engines.select import select_engine
 from vi_fusion_ros.evaluation.fusion.evaluation import FusionEvaluation
 from vi_fusion_ros.evaluation.output import json_text, write_json
 from vi_fusion_ros.evaluation.streams.stream_evaluation import (
@@ -39,7 +38,7 @@ from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.node import messages, qos, runner
 from vi_fusion_ros.node.background_executor import BackgroundExecutor
-from vi_fusion_ros.node.fusion_node import engine_wanted
+from vi_fusion_ros.node.fusion_node import engine_of
 from vi_fusion_ros.node.geometry import live_rig
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
@@ -47,7 +46,6 @@ from vi_fusion_ros.node.subscriptions import image_topic, image_transport
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec
@@ -62,7 +60,7 @@ PARAMETERS: dict[str, tuple[Any, str]] = {
     "backlog": (200, "pairs that may wait to be fused; beyond it the newest is skipped, and the result is partial"),
 }
 OF_FUSION_NODE = (
-    *SETTINGS, "model", "threads", "backend", "engine.precision", "engine.cache_dir", "engine.build",
+    *SETTINGS, "model", "fusion.method", "threads", "backend", "engine.precision", "engine.cache_dir", "engine.build",
     "engine.build_timeout", "rig", "plane_distance", "visible.compressed", "thermal.compressed",
     "visible.image_transport", "thermal.image_transport", "visible.stamp_source", "thermal.stamp_source",
     "visible.time_offset", "thermal.time_offset",
@@ -97,10 +95,8 @@ class EvaluationNode(Node):
         rig = _rig(values["rig"], values["plane_distance"])
         self._rig_source = rig.source
         # What is there is used as the node would use it; two processes must not build one engine.
-        wanted = replace(engine_wanted(values), build=False)
         log = self.get_logger()
-        model = Path(values["model"] or default_model())
-        self._engine = select_engine(model, wanted, log.info, log.warning, log.error)
+        self._engine = engine_of({**values, "engine.build": False}, log.info, log.warning, log.error)
         pipeline = build_pipeline(self._engine, rig, values)
         policy = pairing_policy(values, rig.time_offset_ns)
         policy = replace(policy, queue_size=max(policy.queue_size, _QUEUE_SIZE))
