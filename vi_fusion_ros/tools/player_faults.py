@@ -12,7 +12,7 @@ from vi_fusion_ros.sources.faults import SHIFT_S, PlannedFault
 _LOSS = 0.3  # of the frames while they drop; a whole timeout without any has to stay unlikely
 _JITTER_NS = 6_000_000
 _SHUTTER_NOISE = 3  # levels or counts, either way: the inside of a shutter is plain, and never twice the same
-_BURST = 5  # frames that come at once, too few for a timeout at 30 Hz
+_BURST_NS = 95_000_000  # that images of a burst are held back, at any rate; short enough for no timeout
 
 
 _DTYPES: dict[str, type[np.generic]] = {"mono16": np.uint16, "16UC1": np.uint16, "32FC1": np.float32}
@@ -46,7 +46,7 @@ class CameraFaults:
             return [*self.held(), (message, stamp_ns)]
         if fault.kind == "burst":
             self._held.append((message, stamp_ns))
-            return self.held() if len(self._held) >= _BURST else []
+            return self.held() if stamp_ns - self._held[0][1] >= _BURST_NS else []
         return [*self.held(), *getattr(self, f"_{fault.kind}")(message, stamp_ns)]
 
     def held(self) -> list[tuple[Any, int]]:
