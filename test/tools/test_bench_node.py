@@ -42,7 +42,9 @@ def test_the_figures_describe_the_run(tmp_path):
     assert figures["stages_ms"]["infer"]["p50"] > 0
     for row in (figures, figures["reference"]):
         assert 0 < row["published_share"] < 1.5
-        assert row["cpu_ms_per_pair"]["node"] >= row["cpu_ms_per_pair"]["main_thread"] > 0
+        # The kernel counts in ticks of 10 ms, and the thread is read after the process.
+        tick_ms = 20 / figures["pairs"]
+        assert row["cpu_ms_per_pair"]["node"] + tick_ms >= row["cpu_ms_per_pair"]["main_thread"] > 0
         ages = row["end_to_end_ms"]
         assert 0 < ages["p50"] <= ages["p95"] <= ages["p99"]
     parts = ("decode", "register", "compose", "publish")
