@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.calibration import Calibration
-from vi_fusion_ros.engines.engine import PLACE, Tensor
+from vi_fusion_ros.engines.engine import PLACE_PARTS, Tensor
 from vi_fusion_ros.thermal.radiometry import Radiometry
 from vi_fusion_ros.types import DetectedObject, Image
 
@@ -28,7 +28,11 @@ Floats = npt.NDArray[np.float32]
 
 
 def decode(
-    objects: Tensor, labels: Sequence[str], calibration: Calibration, size: tuple[int, int]
+    objects: Tensor,
+    labels: Sequence[str],
+    calibration: Calibration,
+    size: tuple[int, int],
+    padded: tuple[int, int],
 ) -> tuple[DetectedObject, ...]:
     """The objects in an image: maxima of the scores, each label's overlapping boxes reduced to the surest.
 
@@ -37,6 +41,7 @@ def decode(
         labels: C of them.
         calibration: of their scores.
         size: width and height of the image, pixels, without the padding.
+        padded: width and height of the network's input, pixels, that the map stands for.
 
     Returns:
         At most 100, the surest first, clipped to the image; temperatures are NaN.
@@ -47,7 +52,8 @@ def decode(
     order = np.flatnonzero(probability >= calibration.thresholds)
     order = order[np.argsort(-probability[order], kind="stable")][:_CANDIDATES]
     label, probability = label[order], probability[order]
-    boxes = _boxes(objects[len(labels) :], label, row[order], column[order], size)
+    place = (padded[0] / objects.shape[2], padded[1] / objects.shape[1])
+    boxes = _boxes(objects[len(labels) :], label, row[order], column[order], place).clip(0, (*size, *size))
     real = (boxes[:, 2:] - boxes[:, :2] >= _LEAST_SIDE).all(1)
     label, probability, boxes = label[real], probability[real], boxes[real]
     kept = _without_repeats(boxes, label)
@@ -128,12 +134,17 @@ def _boxes(
     label: npt.NDArray[np.intp],
     row: npt.NDArray[np.intp],
     column: npt.NDArray[np.intp],
-    size: tuple[int, int],
+    place: tuple[float, float],
 ) -> Floats:
-    """(N, 4): left, upper, right and lower edge, the corner of the image's first pixel being (0, 0)."""
-    left, up, right, down = (sides[4 * label + side, row, column] for side in range(4))
-    x, y = ((places + np.float32(0.5)) * np.float32(PLACE) for places in (column, row))
-    return np.stack([x - left, y - up, x + right, y + down], 1).clip(0, (*size, *size)).astype(np.float32)
+    """(N, 4): left, upper, right and lower edge, the corner of the image's first pixel being (0, 0).
+
+    ``place``: width and height of a place, pixels.
+    """
+    x, y = (places + np.float32(0.5) for places in (column, row))
+    left, up, right, down = (sides[4 * label + side, row, column] / PLACE_PARTS for side in range(4))
+    return np.stack([x - left, y - up, x + right, y + down], 1).astype(np.float32) * np.array(
+        (*place, *place), np.float32
+    )
 
 
 def _without_repeats(boxes: Floats, label: npt.NDArray[np.intp]) -> list[int]:

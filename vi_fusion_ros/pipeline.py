@@ -233,7 +233,9 @@ class FusionPipeline:
         if output.objects is None:
             return ()
         manifest, (height, width) = self._engine.manifest, output.fused.shape
-        found = decode(output.objects, manifest.labels, manifest.object_calibration, (width, height))
+        size = (width, height)
+        padded = manifest.padded(size)
+        found = decode(output.objects, manifest.labels, manifest.object_calibration, size, padded)
         radiometry = None if self._thermal_camera is None else self._thermal_camera.radiometry
         if thermal is None or radiometry is None:
             return found

@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 from vi_fusion_ros.model.backbone import CHANNELS, Backbone, InvertedResidual  # noqa: E402
 from vi_fusion_ros.model.cost import measure_cost  # noqa: E402
 from vi_fusion_ros.model.layers import ConvNorm, ConvNormReLU, RepConv  # noqa: E402
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, STRIDE, FusionNet, NetworkConfig, luma  # noqa: E402
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, STRIDE, FusionNet, NetworkConfig, in_view, luma  # noqa: E402
 from vi_fusion_ros.model.perception import PresenceFromMap, SmoothMax  # noqa: E402
 
 
@@ -32,18 +32,37 @@ def shaken(module):
     return module.eval()
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (96, 160), (256, 320)])
-def test_outputs_have_the_size_of_the_inputs(height, width):
+@pytest.mark.parametrize(
+    ("height", "width", "seen"),
+    [(32, 32, (32, 32)), (96, 160, (128, 224)), (256, 320, (512, 640)), (480, 640, (480, 640)), (64, 1280, (32, 640))],
+)
+def test_outputs_have_the_size_of_the_inputs(height, width, seen):
     network = FusionNet(NetworkConfig(classes=4)).eval()
     with torch.no_grad():
         output = network(*pair(height, width, 2))
     assert output.fused.shape == output.attention.shape == (2, 1, height, width)
     assert output.logits.shape == (2, 4)
     assert output.illumination.shape == (2, 2)
-    assert output.objects.shape == (2, 20, height // STRIDE, width // STRIDE)
+    assert output.objects.shape == (2, 20, seen[0] // STRIDE, seen[1] // STRIDE)
     assert output.fused.min() >= 0
     assert output.fused.max() <= 1
     assert output.objects[:, 4:].min() > 0
+
+
+@torch.no_grad()
+def test_what_is_seen_does_not_depend_on_the_resolution_of_the_camera():
+    """A frame and the same of twice as many pixels in each direction: the same words, the same places."""
+    network = shaken(FusionNet())
+    small = pair(480, 640)
+    large = [image.repeat_interleave(2, 2).repeat_interleave(2, 3) for image in small]
+    of_small, of_large = network.perceive(*small), network.perceive(*large)
+    torch.testing.assert_close(of_large.logits, of_small.logits)
+    torch.testing.assert_close(of_large.objects, of_small.objects)
+
+
+def test_a_frame_of_the_usual_size_is_seen_as_it_is():
+    (image, _) = pair(480, 640)
+    assert torch.equal(in_view(image), image)
 
 
 def test_inputs_are_multiples_of_32():

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from vi_fusion_ros import objects as module
 from vi_fusion_ros.engines.calibration import Calibration
-from vi_fusion_ros.objects import MOST, decode, with_temperatures
+from vi_fusion_ros.objects import MOST, with_temperatures
 from vi_fusion_ros.thermal.radiometry import Radiometry
 from vi_fusion_ros.types import DetectedObject
 
@@ -14,6 +15,12 @@ LABELS = ("person", "car")
 PLACES = (12, 16)  # of an image of 128x96
 SIZE = (128, 96)
 NOTHING = -20.0
+
+
+def decode(objects, labels, calibration, size, padded=None):
+    """With the padding that leaves places 8 pixels wide, where nothing else is said."""
+    padded = padded or (8 * objects.shape[2], 8 * objects.shape[1])
+    return module.decode(objects, labels, calibration, size, padded)
 
 
 def calibration(temperature=(1.0, 1.0), bias=(0.0, 0.0), thresholds=(0.3, 0.3)):
@@ -41,6 +48,13 @@ def test_an_object_is_where_the_map_says():
     assert math.isnan(found.mean_kelvin)
     assert math.isnan(found.max_kelvin)
     assert [type(edge) for edge in found.box] == [float] * 4
+
+
+def test_places_are_as_large_as_the_input_makes_them():
+    """A map of 16x12 places over an image of 256x120: places of 16x10 pixels, sides in eighths of them."""
+    objects = put(empty(), 1, 5, 7, 2.0, (10, 6, 14, 18))
+    (found,) = decode(objects, LABELS, calibration(), (256, 120), (256, 120))
+    assert found.box == (120 - 20, 55 - 7.5, 120 + 28, 55 + 22.5)
 
 
 def test_probabilities_are_calibrated_by_label_and_compared_with_its_threshold():

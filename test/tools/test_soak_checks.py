@@ -102,6 +102,17 @@ def test_a_pause_only_where_there_is_something_to_make_results_of():
     assert run.kinds == {"pause"}
 
 
+@pytest.mark.parametrize(("rate_hz", "kinds"), [(30.0, {"pause"}), (15.0, set()), (10.0, set())])
+def test_slower_cameras_may_pause_longer(rate_hz, kinds):
+    run = Run()
+    run.watch = Watch(run.violations, rate_hz)
+    run.watch.cameras_back(run.now)
+    run.outputs(1)
+    run.now += 0.6
+    run.outputs(1)
+    assert run.kinds == kinds
+
+
 @pytest.mark.parametrize(("age", "shift"), [(5.0, 0.0), (0.05, 3600.0), (-1.0, 0.0)])
 def test_stale_output(age, shift):
     run = Run()

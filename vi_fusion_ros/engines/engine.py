@@ -24,8 +24,8 @@ OUTPUTS: tuple[str, ...] = ("fused", "attention", "logits", "illumination")
 OBJECTS = "objects"
 """Name of the output that a model may have besides."""
 
-PLACE = 8
-"""Side of the square of input pixels that one place of ``objects`` stands for."""
+PLACE_PARTS = 8
+"""Parts of a place of ``objects`` that the sides of boxes are given in: pixels, where a place is 8 pixels wide."""
 
 IMAGES = ("fused", "attention")
 """Which of the outputs are images."""
@@ -40,10 +40,11 @@ class EngineOutput:
         attention: (1, 1, H, W), the thermal share of each pixel, float32 from 0 to 1 or uint8 from 0 to 255.
         logits: (1, C) float32, one raw score per label, before temperature and sigmoid.
         illumination: (1, K) float32, raw scores of the illumination classes, before softmax.
-        objects: (1, 5 C, H / 8, W / 8) float32; None where the model has no such output. The first C channels are raw
-            scores, before calibration and sigmoid, that the centre of an object of that label is at this place. Then
-            come four channels a label: pixels from the middle of the place to the left, upper, right and lower side of
-            the box. ``vi_fusion_ros.objects.decode`` reads it.
+        objects: (1, 5 C, h, w) float32, a place standing for W/w by H/h pixels of the inputs; None where the model has
+            no such output. The first C channels are raw scores, before calibration and sigmoid, that the centre of an
+            object of that label is at this place. Then come four channels a label: the distances from the middle of
+            the place to the left, upper, right and lower side of the box, in eighths of a place's width or height.
+            ``vi_fusion_ros.objects.decode`` reads it.
     """
 
     fused: Plane

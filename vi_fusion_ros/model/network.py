@@ -2,7 +2,7 @@
 
     visible (N, 3, H, W), thermal (N, 1, H, W)
       ├─ FusionDecoder (decoder.py), full resolution ──> fused luma, attention
-      └─ halved ─> PerceptionNet (perception.py) ──────> presence, illumination, objects
+      └─ in view, halved ─> PerceptionNet (perception.py) ──> presence, illumination, objects
 
 Each part has two branches and cross-modal attention of its own: what makes a good picture lies in a few pixels, what
 tells a bicycle lies in features that 1.2 million photographs have taught. So neither pays for the other, and each can
@@ -20,12 +20,18 @@ from torch.nn import functional
 
 from vi_fusion_ros.model.decoder import LUMA, FusionDecoder, luma
 from vi_fusion_ros.model.layers import fold_all
-from vi_fusion_ros.model.perception import STRIDE, PerceptionNet
+from vi_fusion_ros.model.perception import STRIDE, Perception, PerceptionNet
 
-__all__ = ["LUMA", "SIZE_MULTIPLE", "STRIDE", "FusionNet", "FusionOutput", "NetworkConfig", "halved", "luma"]
+__all__ = ["LUMA", "SIZE_MULTIPLE", "STRIDE", "FusionNet", "FusionOutput", "NetworkConfig", "halved", "in_view", "luma"]
 
 SIZE_MULTIPLE = 32
 """Height and width of the inputs must be multiples of this."""
+
+VIEW_SIDE = 640
+"""Longer side of what the perception part is given, before it is halved, pixels: that of the frames it learned from."""
+
+CROP_SIDE = 128
+"""Longer side of an image that shows one object rather than a scene, pixels; up to it nothing is enlarged."""
 
 
 class FusionOutput(NamedTuple):
@@ -36,7 +42,8 @@ class FusionOutput(NamedTuple):
         attention: (N, 1, H, W) thermal share w of each pixel, 0 to 1.
         logits: (N, C) raw multi-label presence scores, before calibration and sigmoid.
         illumination: (N, 2) raw scores of the illumination classes, before softmax.
-        objects: (N, 5 C, H/8, W/8): raw scores of centres, then the sides of boxes (``perception.Perception``).
+        objects: (N, 5 C, h, w): raw scores of centres, then the sides of boxes in eighths of a place; a place stands
+            for W/w by H/h pixels of the inputs, 8 by 8 where ``in_view`` leaves them as they are.
     """
 
     fused: Tensor
@@ -91,14 +98,49 @@ class FusionNet(nn.Module):
             FusionOutput. H and W must be multiples of ``SIZE_MULTIPLE``.
         """
         fused, attention = self.fusion(visible, thermal)
-        seen = self.perception(halved(visible), halved(thermal))
+        seen = self.perceive(visible, thermal)
         return FusionOutput(fused, attention, seen.logits, seen.illumination, seen.objects)
+
+    def perceive(self, visible: Tensor, thermal: Tensor) -> Perception:
+        """What is in the scene, without the fused image; arguments as in ``forward``."""
+        return self.perception(halved(in_view(visible)), halved(in_view(thermal)))
 
     def folded(self) -> FusionNet:
         """A copy in eval mode made of plain convolutions only; same outputs up to rounding."""
         network = copy.deepcopy(self).eval()
         fold_all(network)
         return network
+
+
+def in_view(image: Tensor) -> Tensor:
+    """A frame at the size at which the perception part has learned how large things are.
+
+    An object of a frame of 1280×960 is twice as many pixels wide as in one of 640×480, and was never seen like that:
+    presence falls there (docs/model.md). So each frame is brought to a longer side of ``VIEW_SIDE``. Below half of
+    that the enlargement falls from twice to none at ``CROP_SIDE``: the longer side L becomes 3 L - 2 ``CROP_SIDE``.
+    It also makes the cost of this part the same for any camera.
+
+    Args:
+        image: (N, C, H, W), H and W multiples of ``SIZE_MULTIPLE``.
+
+    Returns:
+        (N, C, H', W'), bilinear, each side the nearest multiple of ``SIZE_MULTIPLE``.
+    """
+    height, width = image.shape[2:]
+    longer = _larger(height, width)
+    wanted = _smaller(VIEW_SIDE, _larger(longer, 3 * longer - 2 * CROP_SIDE))
+    step = SIZE_MULTIPLE * longer
+    sides = [SIZE_MULTIPLE * _larger(1, (side * wanted + step // 2) // step) for side in (height, width)]
+    return functional.interpolate(image, size=sides, mode="bilinear", align_corners=False)
+
+
+def _larger(first: int, second: int) -> int:
+    # max() would become a constant in the exported graph: there, sides are results of operators.
+    return (first + second + abs(first - second)) // 2
+
+
+def _smaller(first: int, second: int) -> int:
+    return (first + second - abs(first - second)) // 2
 
 
 def halved(image: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ class Soak:
         self._captures = folder / "captures"
         self._signalled_while_writing = 0
         self._violations = Violations()
-        self._watch = Watch(self._violations)
+        self._watch = Watch(self._violations, rate_hz)
         self._sent: Counter[str] = Counter()
         self._players = 0
         self._memory: list[tuple[float, int, float]] = []  # monotonic time, results, resident MB

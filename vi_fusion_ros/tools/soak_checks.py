@@ -22,8 +22,9 @@ from vi_fusion_ros.types import Mode
 
 SETTLE_S = 1.5
 GRACE_S = 0.5
-LONGEST_PAUSE_S = 0.5
 _SILENT_S = 0.3  # single_camera_timeout
+_LOST_IN_A_ROW = 6
+"""Images that may miss one after the other while a fault loses half of them: once in 64 times."""
 OLDEST_S = 1.0
 _LATE_S = 4.0  # what is older has not waited in a queue: its stamp is of another time
 _REMEMBERED = 2000
@@ -54,10 +55,12 @@ class Watch:
 
     Args:
         violations: takes what does not hold.
+        rate_hz: of the cameras.
     """
 
-    def __init__(self, violations: Violations) -> None:
+    def __init__(self, violations: Violations, rate_hz: float = 30.0) -> None:
         self._violations = violations
+        self._longest_pause_s = _SILENT_S + _LOST_IN_A_ROW / rate_hz
         self._kind = ""
         self._cameras: frozenset[str] = frozenset()
         self._known = False  # whether the cameras run at all
@@ -164,7 +167,7 @@ class Watch:
                 if pause > _SILENT_S:
                     self._since_s = now_s
                     self.judged["pauses"] += 1
-                if pause > LONGEST_PAUSE_S:
+                if pause > self._longest_pause_s:
                     self._violations.add("pause", f"nothing came for {pause:.2f} s ({self._told()})")
             self._last_output_s = now_s
 

@@ -11,13 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, halved, luma
+from vi_fusion_ros.model.network import CROP_SIDE, SIZE_MULTIPLE, FusionNet, luma
 from vi_fusion_ros.training import losses
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.tensors import Pixels, fit_square, to_tensors
-
-CROP_SIDE = 128
-"""Crops are judged stretched to a square of this many pixels."""
 
 View = Callable[[Pixels], Pixels]
 """A change of a frame's pixels, (H, W, 4) to (H', W', 4) uint8."""
@@ -57,7 +54,7 @@ def predict_crops(
         chosen = range(start, min(start + 128, len(crops)))
         visible, thermal = to_tensors(np.stack([fit_square(crops[i], side, keep_shape) for i in chosen]))
         visible, thermal = blackened(visible.to(device), thermal.to(device), modality)
-        rows.append(network.perception(halved(visible), halved(thermal)).logits.float().cpu().numpy())
+        rows.append(network.perceive(visible, thermal).logits.float().cpu().numpy())
     network.train(was_training)
     return np.concatenate(rows), crops.presence()[0]
 
@@ -81,7 +78,7 @@ def predict_presence(
     for index, view in itertools.product(range(len(frames)), views):
         visible, thermal = padded_tensors(view(frames[index]))
         images = blackened(visible.to(device), thermal.to(device), modality)
-        output = network.perception(*(halved(image) for image in images))
+        output = network.perceive(*images)
         rows.append((output.logits.float().cpu().numpy(), output.illumination.float().cpu().numpy()))
     network.train(was_training)
     logits, light = (np.concatenate(column) for column in zip(*rows, strict=True))
@@ -111,8 +108,8 @@ def predict_fused(network: FusionNet, pixels: Pixels) -> tuple[Tensor, Tensor]:
 def predict_objects(network: FusionNet, pixels: Pixels) -> npt.NDArray[np.float32]:
     """The object map (5 C, h, w) of one full frame (H, W, 4) uint8; network in eval mode."""
     device = next(network.parameters()).device
-    visible, thermal = (halved(image.to(device)) for image in padded_tensors(pixels))
-    return np.asarray(network.perception(visible, thermal).objects[0].float().cpu().numpy())
+    images = (image.to(device) for image in padded_tensors(pixels))
+    return np.asarray(network.perceive(*images).objects[0].float().cpu().numpy())
 
 
 def padded_tensors(pixels: Pixels) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from vi_fusion_ros.engines.engine import IMAGES, INPUTS, OBJECTS, PLACE
+from vi_fusion_ros.engines.engine import IMAGES, INPUTS, OBJECTS
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _QUANTISED = {"QuantizeLinear", "DequantizeLinear"}
@@ -128,18 +129,57 @@ def _biases_to_float(model: onnx.ModelProto) -> None:
             bias = numpy_helper.to_array(levels) * numpy_helper.to_array(tensors[node.input[1]])
             model.graph.initializer.append(numpy_helper.from_array(bias.astype(np.float32), node.output[0]))
             model.graph.node.remove(node)
-    used = {name for node in model.graph.node for name in node.input}
-    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
-        model.graph.initializer.remove(tensor)
+    remove_unused(model.graph)
 
 
 def _fix_size(model: onnx.ModelProto, size: tuple[int, int]) -> None:
+    _fix_resizes(model, size)
     shapes = dict.fromkeys((*INPUTS, *IMAGES), size[::-1])
-    shapes[OBJECTS] = (size[1] // PLACE, size[0] // PLACE)
     for value in (*model.graph.input, *model.graph.output):
         sides = (1, *shapes.get(value.name, ()))
         dimensions = value.type.tensor_type.shape.dim
-        for dimension, side in zip([dimensions[0], *dimensions[2:]], sides, strict=True):
+        fixed = dimensions[:1] if value.name == OBJECTS else [dimensions[0], *dimensions[2:]]
+        for dimension, side in zip(fixed, sides, strict=True):
             dimension.Clear()
             dimension.dim_value = side
+        if value.name == OBJECTS:
+            for dimension in dimensions[2:]:
+                dimension.Clear()  # inferred: the map's size is the model's own business
     del model.graph.value_info[:]  # shapes of the free size, or none; inferred again
+
+
+def _fix_resizes(model: onnx.ModelProto, size: tuple[int, int]) -> None:
+    """Sizes that the graph computes from those of its inputs become constants, and what computed them goes."""
+    graph, known = model.graph, {tensor.name for tensor in model.graph.initializer}
+    resizes = [node for node in graph.node if node.op_type == "Resize" and len(node.input) == 4]
+    resizes = [node for node in resizes if node.input[3] not in known]
+    if not resizes:
+        return
+    wanted = sorted({node.input[3] for node in resizes})
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.output[:]
+    part.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT64, [4]) for name in wanted)
+    remove_unused(part.graph)
+    session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+    zeros = {name: np.zeros((1, channels, *size[::-1]), np.uint8) for name, channels in INPUTS.items()}
+    values = session.run(wanted, zeros)
+    for name, value in zip(wanted, values, strict=True):
+        fixed = f"{name}_fixed"
+        graph.initializer.append(numpy_helper.from_array(value, fixed))
+        for node in resizes:
+            if node.input[3] == name:
+                node.input[3] = fixed
+    remove_unused(graph)
+
+
+def remove_unused(graph: onnx.GraphProto) -> None:
+    """Take away the nodes and the initializers that nobody uses."""
+    used = {value.name for value in graph.output}
+    for node in reversed(list(graph.node)):  # in topological order: the users of a result come after it
+        if used.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            used.update(node.input)
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)

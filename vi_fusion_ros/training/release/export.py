@@ -143,7 +143,8 @@ def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any
         for index, sample in enumerate(frames.samples):
             if sample.camera == "both" and sample.boxes and sample.complete and not sample.ignored:
                 size = (frames[index].shape[1], frames[index].shape[0])
-                objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size)
+                padded = (size[0] + -size[0] % SIZE_MULTIPLE, size[1] + -size[1] % SIZE_MULTIPLE)
+                objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size, padded)
                 logit = [_logit(o.probability) for o in objects]
                 rows = [(LABELS.index(o.label), s, *o.box) for o, s in zip(objects, logit, strict=True)]
                 found.append(np.array(rows, np.float64).reshape(-1, 6))

@@ -74,6 +74,8 @@ def _tidy(path: Path) -> None:
     """
     import onnx
 
+    from vi_fusion_ros.engines.compile.onnx_variants import remove_unused
+
     model = onnx.load(str(path))
     made_by = {node.output[0]: node for node in model.graph.node}
     for conv in [n for n in model.graph.node if n.op_type == "Conv" and made_by.get(n.input[0], n).op_type == "Pad"]:
@@ -81,11 +83,7 @@ def _tidy(path: Path) -> None:
         total = given["kernel_shape"][0] - given["strides"][0]  # as ``layers.ConvNorm`` pads, the only one that does
         given["pads"][:] = [total // 2] * 2 + [total - total // 2] * 2
         conv.input[0] = made_by[conv.input[0]].input[0]
-    used = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
-    while unused := [n for n in model.graph.node if not used & set(n.output)]:
-        for node in unused:
-            model.graph.node.remove(node)
-        used = {name for node in model.graph.node for name in node.input} | {v.name for v in model.graph.output}
+    remove_unused(model.graph)
     given = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [n for n in model.graph.node if n.op_type == "Identity" and n.input[0] in given]:
         copy = onnx.TensorProto()
