@@ -61,6 +61,7 @@ def test_a_slower_camera_is_no_fault():
         ({"encodings": {"bgr8"}}, Level.WARNING, "in bgr8"),
         ({"encodings": {"mono8"}}, Level.NOTE, "8 bit"),
         ({"faults": ["image step 3 is too small"]}, Level.ERROR, "image step 3 is too small"),
+        ({"lost_depth": "has kept 8 of the 16 bits"}, Level.WARNING, "has kept 8 of the 16 bits"),
     ],
 )
 def test_what_is_wrong_with_one_camera(changes, level, says):

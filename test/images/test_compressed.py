@@ -1,3 +1,4 @@
+import re
 import struct
 from types import SimpleNamespace
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from encoded_images import DEPTH_HEADER, rvl
 
-from vi_fusion_ros.images.compressed import MAX_PIXELS, check_compressed, decode_compressed, fill_compressed
+from vi_fusion_ros.images.compressed import MAX_PIXELS, check_compressed, decode_compressed, fill_compressed, lost_depth
 from vi_fusion_ros.images.compressed_depth import decode_rvl
 from vi_fusion_ros.images.encodings import ImageError
 
@@ -50,23 +51,35 @@ def test_garbage_compressed_images_are_refused_in_a_sentence(data, format_, expe
 @pytest.mark.parametrize(
     "format_", ["16UC1; jpeg compressed ", "mono16; jpeg compressed mono8", "32FC1; jpeg compressed"]
 )
-def test_a_jpeg_of_a_deep_image_is_refused_before_it_is_decoded(format_):
-    data = cv2.imencode(".jpg", GREY8)[1].tobytes()
-    for check in (check_compressed, decode_compressed):
-        with pytest.raises(ImageError, match=f"'{format_}' has kept 8 of the (16|32) bits of .*expected PNG"):
-            check(SimpleNamespace(format=format_, data=data))
+def test_a_jpeg_of_a_deep_image_is_taken_and_what_it_lost_is_said(format_):
+    message = SimpleNamespace(format=format_, data=cv2.imencode(".jpg", GREY8)[1].tobytes())
+    check_compressed(message)
+    image = decode_compressed(message)
+    assert (image.shape, image.dtype) == (GREY8.shape, np.uint8)
+    said = lost_depth(format_, image)
+    assert re.match(f"compressed format '{format_}' has kept 8 of the (16|32) bits of .*set .* to png", said)
 
 
-def test_a_png_of_less_depth_than_its_format_says_is_refused():
-    data = cv2.imencode(".png", GREY8)[1].tobytes()
-    with pytest.raises(ImageError, match="has kept 8 of the 16 bits of mono16"):
-        decode_compressed(SimpleNamespace(format="mono16; png compressed mono16", data=data))
+@pytest.mark.parametrize(("image", "lost"), [(GREY8, True), (GREY8.astype(np.uint16) << 8, False)])
+def test_a_png_of_less_depth_than_its_format_says(image, lost):
+    data = cv2.imencode(".png", image)[1].tobytes()
+    format_ = "mono16; png compressed mono16"
+    decoded = decode_compressed(SimpleNamespace(format=format_, data=data))
+    np.testing.assert_array_equal(decoded, image)
+    assert ("has kept 8 of the 16 bits of mono16" in lost_depth(format_, decoded)) == lost
 
 
 @pytest.mark.parametrize("format_", ["jpeg", "mono8; jpeg compressed mono8", "bgr8; jpeg compressed bgr8"])
-def test_other_jpegs_are_taken(format_):
+def test_other_jpegs_have_lost_nothing(format_):
     data = cv2.imencode(".jpg", GREY8)[1].tobytes()
-    assert decode_compressed(SimpleNamespace(format=format_, data=data)).shape == GREY8.shape
+    image = decode_compressed(SimpleNamespace(format=format_, data=data))
+    assert image.shape == GREY8.shape
+    assert lost_depth(format_, image) == ""
+
+
+def test_compressed_depth_of_floats_holds_16_bits_and_loses_none_of_them():
+    assert lost_depth("32FC1; compressedDepth png", np.zeros((2, 2), np.float32)) == ""
+    assert lost_depth("64FC1; compressedDepth png", np.zeros((2, 2), np.float32)) == ""
 
 
 def test_compressed_16_bit_color_becomes_8_bit_by_full_scale():

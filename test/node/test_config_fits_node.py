@@ -17,8 +17,11 @@ from vi_fusion_ros.resources import share_path
 pytestmark = pytest.mark.ros
 CONFIG = share_path() / "config"
 POLICY = CONFIG / "sros2" / "fusion.policy.xml"
-# These differ among releases, and TF needs a package that need not be there.
-NOT_EVERYWHERE = {"/fusion_node/get_type_description", "/parameter_events", "/tf", "/tf_static"}
+# These differ among releases, or need a package that need not be there.
+NOT_EVERYWHERE = {"/fusion_node/get_type_description", "/parameter_events", "/tf", "/tf_static"} | {
+    f"/fusion_node/{topic}"
+    for topic in ("detections", "classification_vision", "label_info")  # need vision_msgs
+}
 
 
 def allowed(kind, right):

@@ -210,6 +210,23 @@ def test_compressed_streams_and_garbage_in_them(start):
     assert decode_compressed(probe.received["fused_compressed"][-1]).shape == (96, 128, 3)
 
 
+def test_a_jpeg_that_has_lost_depth_is_used_with_one_warning(start):
+    node, probe = start({"visible.compressed": True, "thermal.compressed": True}, compressed=True)
+    lost = "/thermal/image/compressed: compressed format '16UC1; jpeg compressed mono8' has kept 8 of the 16 bits"
+    for n in range(3):
+        for camera in ("visible", "thermal"):
+            image = scene("visible")
+            message = fill_compressed(CompressedImage(), image if camera == "visible" else image[..., 0])
+            if camera == "thermal":
+                message.format = "16UC1; jpeg compressed mono8"
+            message.header.stamp = to_time(START_NS + n * PERIOD_NS)
+            probe.cameras[camera].publish(message)
+        assert probe.wait_for_result(START_NS + n * PERIOD_NS).mode == Mode.BOTH
+    assert node.output.count(lost) == 1
+    assert node.output.count("has kept") == 1
+    assert probe.status.errors == 0
+
+
 @pytest.mark.parametrize(("silent", "mode"), [("thermal", Mode.VISIBLE_ONLY), ("visible", Mode.THERMAL_ONLY)])
 def test_a_stream_that_stops_degrades_and_its_return_restores(start, silent, mode):
     _, probe = start({"single_camera_timeout": 0.3})

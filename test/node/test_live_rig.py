@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
-import tf2_messages
+import message_packages
 from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
@@ -124,7 +124,7 @@ def test_camera_info_that_is_no_calibration(fields, sentence):
 @pytest.fixture(scope="module")
 def tf2(tmp_path_factory):
     """The environment of processes that need tf2_msgs."""
-    return tf2_messages.environment(tmp_path_factory.mktemp("tf2"))
+    return message_packages.environment(tmp_path_factory.mktemp("tf2"), "tf2_msgs", message_packages.TF2)
 
 
 def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
@@ -157,7 +157,7 @@ def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
         tell(lambda said: "no transform from thermal_optical_frame to visible_opt" in said, "the lack of TF", **both)
         messages = [s for s in probe.received["diagnostics"][-1].status if s.name == "fusion_node: registration"]
         assert (messages[0].level, messages[0].message[:16]) == (b"\2", "not registered: ")
-        publisher = Path(tf2_messages.__file__).with_name("static_transform.py")
+        publisher = Path(message_packages.__file__).with_name("static_transform.py")
         numbers = [str(value) for value in (*SHIFT_M, *TURN)]
         processes.append(Process([sys.executable, str(publisher), *FRAMES.values(), *numbers], domain))
         tell(lambda said: said == "camera_info", "the registration")
@@ -192,7 +192,7 @@ class Graph:
     """A fusion node with ``rig: camera_info`` that prints when it computes maps, the transform, and a probe."""
 
     def __init__(self, model, remaps=()):
-        domain, support = next_domain(), Path(tf2_messages.__file__).parent
+        domain, support = next_domain(), Path(message_packages.__file__).parent
         self.probe = Probe(domain, topics={"thermal_registered": Image})
         parameters = {**PATIENCE, "status_rate": 20.0, "model": model, "rig": "camera_info", "drift.mode": "'off'"}
         overrides = itertools.chain.from_iterable(("-p", f"{name}:={value}") for name, value in parameters.items())

@@ -43,10 +43,10 @@ def check_outputs(out, summary):
         stamps = []
         for connection, _, data in reader.messages():
             message = store.deserialize_cdr(data, connection.msgtype)
-            if connection.topic == "/fusion_node/fused":
+            if connection.topic == "/fusion_node/fused/image":
                 stamps.append((message.header.stamp.sec, message.header.stamp.nanosec))
                 assert message.header.frame_id
-    assert counts["/fusion_node/fused"] == published
+    assert counts["/fusion_node/fused/image"] == published
     assert counts["/fusion_node/status"] > 0
     assert len(set(stamps)) == published
     assert stamps == sorted(stamps)

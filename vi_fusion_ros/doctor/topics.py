@@ -34,6 +34,7 @@ class TopicLook:
         encodings: seen so far.
         sizes: (width, height) seen so far, pixels.
         faults: sentences about images that cannot be used, each once.
+        lost_depth: how compressing has thrown bits away, one sentence; "": it has not.
         images_on_graph: other image topics there are, by name.
     """
 
@@ -46,6 +47,7 @@ class TopicLook:
     encodings: set[str] = field(default_factory=set)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    lost_depth: str = ""
     images_on_graph: tuple[str, ...] = ()
 
     @property
@@ -110,6 +112,8 @@ def _topic(camera: str, look: TopicLook, seconds: float) -> Iterator[Finding]:
     yield Finding(section, subject, Level.OK, says)
     for fault in look.faults:
         yield Finding(section, subject, Level.ERROR, fault, "The node drops such images and counts them.")
+    if look.lost_depth:
+        yield Finding(section, subject, Level.WARNING, look.lost_depth, "The node takes them as they are.")
 
 
 def _stamps(camera: str, look: TopicLook) -> Iterator[Finding]:

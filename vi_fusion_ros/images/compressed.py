@@ -29,8 +29,7 @@ def check_compressed(msg: Any) -> None:
     """Check what can be known of a ``sensor_msgs/CompressedImage`` before decoding it.
 
     Raises:
-        ImageError: if it is empty, a JPEG of an image with more than 8 bits, or of the compressedDepth transport with
-            a header that says nothing that is known.
+        ImageError: if it is empty, or of the compressedDepth transport with a header that says nothing that is known.
     """
     if len(msg.data) == 0:
         raise ImageError("compressed image without data; expected a JPEG, PNG, TIFF or WebP stream")
@@ -39,8 +38,6 @@ def check_compressed(msg: Any) -> None:
             compressed_depth.check(msg.format, msg.data)
         except ValueError as error:
             raise ImageError(f"compressed format '{printable(msg.format)}': {error}") from error
-    elif "jpeg" in msg.format.partition(";")[2]:
-        _require_depth(msg, 8)
 
 
 def decode_compressed(msg: Any) -> Image:
@@ -58,7 +55,6 @@ def decode_compressed(msg: Any) -> Image:
     if "compressedDepth" in msg.format:
         return _decode_depth(msg)
     pixels = _decode(msg, memoryview(msg.data))
-    _require_depth(msg, pixels.dtype.itemsize * 8)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if channels(pixels) == 3 and pixels.dtype == np.uint16:
@@ -69,6 +65,24 @@ def decode_compressed(msg: Any) -> Image:
             "8-bit or 16-bit colour, or 8-bit, 16-bit or float grey"
         )
     return pixels
+
+
+def lost_depth(format_: str, image: Image) -> str:
+    """One sentence where an image has fewer bits than the encoding that its format names first; else "".
+
+    That encoding is the one before it was compressed: image_transport's JPEG keeps 8 of 16 bits.
+
+    Args:
+        format_: of the message, for example ``16UC1; jpeg compressed mono8``.
+        image: decoded.
+    """
+    before, bits = format_.partition(";")[0].strip(), image.dtype.itemsize * 8
+    if "compressedDepth" in format_ or bits >= _DEEP_ENCODINGS.get(before, 0):
+        return ""
+    return (
+        f"compressed format '{printable(format_)}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of {before}; "
+        "set the publisher's parameter …compressed.format to png, or use the raw transport"
+    )
 
 
 def fill_compressed(msg: Any, image: Image, jpeg_quality: int = 90) -> Any:
@@ -119,16 +133,6 @@ def _decode_depth(msg: Any) -> Image:
 
 def _undecodable(msg: Any, why: str = "") -> str:
     return f"compressed image of {len(msg.data)} bytes and format '{printable(msg.format)}' cannot be decoded{why}"
-
-
-def _require_depth(msg: Any, bits: int) -> None:
-    """Compare with the encoding that the format names first: that of the image before it was compressed."""
-    before = msg.format.partition(";")[0].strip()
-    if bits < _DEEP_ENCODINGS.get(before, 0):
-        raise ImageError(
-            f"compressed format '{printable(msg.format)}' has kept {bits} of the {_DEEP_ENCODINGS[before]} bits of "
-            f"{before}; expected PNG: set the publisher's parameter …compressed.format to png, or use the raw transport"
-        )
 
 
 def _check_pixels(pixels: int) -> None:

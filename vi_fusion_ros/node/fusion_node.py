@@ -194,7 +194,8 @@ class FusionNode(LifecycleNode):
         except Exception:
             await self._close_aside(engine)
             raise
-        self._engine, self._outputs.model_id = engine, engine.manifest.model_id
+        self._engine = engine
+        self._outputs.set_model(engine.manifest)
         await self._close_aside(old)
         return f"engine: {engine.description} ({engine.manifest.model_id})"
 
@@ -266,9 +267,7 @@ class FusionNode(LifecycleNode):
         self._registrations, self._engine = RegistrationManager(rig), engine
         self._pipeline = self._new_pipeline(engine, self._registrations)
         kelvin = camera.radiometry is not None
-        self._outputs = ResultPublishers(
-            self, engine.manifest.model_id, settings["output.compressed"], kelvin, self.count_error
-        )
+        self._outputs = ResultPublishers(self, engine.manifest, settings["output.compressed"], kelvin, self.count_error)
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from vi_fusion_ros import drawing
+from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import FusedClassification
-from vi_fusion_ros.node import qos
+from vi_fusion_ros.node import qos, vision
 from vi_fusion_ros.node.messages import to_classification, to_header
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.thermal import Radiometry
@@ -54,7 +56,7 @@ class ResultPublishers:
 
     Args:
         node: the node that owns them.
-        model_id: of the loaded model, for the classification.
+        manifest: of the loaded model.
         compressed: whether to offer ``~/fused/image/compressed`` too.
         kelvin: whether to offer ``~/temperature``.
         report: called with one sentence when a subscriber's QoS is incompatible or a topic cannot be published.
@@ -66,14 +68,13 @@ class ResultPublishers:
     def __init__(
         self,
         node: Node,
-        model_id: str,
+        manifest: Manifest,
         compressed: bool,
         kelvin: bool,
         report: Callable[[str], None],
     ) -> None:
         self._node = node
         self._report = report
-        self.model_id = model_id
         self._all: list[Publisher] = []
         self._kelvin: _Folder | None = None
         self._kelvin_lock = threading.Lock()  # it comes and goes with the rig while results are published
@@ -89,9 +90,34 @@ class ResultPublishers:
             self.offer_kelvin(kelvin)
             self._attention = self._folder("attention")
             self._overlay = self._folder("overlay")
+            self._offer_vision()
+            self.set_model(manifest)
         except BaseException:
             self.destroy()
             raise
+
+    def _offer_vision(self) -> None:
+        self._vision: tuple[tuple[Publisher, Callable[[FusionResult, Header], Any]], ...] = ()
+        self._label_info: Publisher | None = None
+        if not vision.INSTALLED:
+            self._node.get_logger().info(vision.MISSING, once=True)
+            return
+        self._vision = (
+            (self._publisher(vision.Detection2DArray, "~/detections"), vision.to_detections),
+            (self._publisher(vision.Classification, "~/classification_vision"), vision.to_classification),
+        )
+        self._label_info = self._publisher(vision.LabelInfo, "~/label_info", qos.LATCHED)
+
+    def set_model(self, manifest: Manifest) -> None:
+        """Name the model in what is published from now on, and say what its labels are."""
+        self._model_id = manifest.model_id
+        if self._label_info is None:
+            return
+        try:
+            header = Header(stamp=self._node.get_clock().now().to_msg())
+            self._label_info.publish(vision.to_label_info(manifest, header))
+        except Exception as error:
+            self._report(f"{self._label_info.topic_name}: the labels could not be published: {sentence(error)}")
 
     @property
     def offers_kelvin(self) -> bool:
@@ -133,7 +159,9 @@ class ResultPublishers:
                 outcomes.append(self._offer((folder.camera_info,), lambda: info))
 
         show(self._fused, lambda: result.fused)
-        outcomes.append(self._offer((self._classification,), lambda: to_classification(result, self.model_id)))
+        outcomes.append(self._offer((self._classification,), lambda: to_classification(result, self._model_id)))
+        for publisher, convert in self._vision:
+            outcomes.append(self._offer((publisher,), partial(convert, result, header)))
         outcomes.append(
             self._offer(
                 self._compressed,
@@ -182,12 +210,12 @@ class ResultPublishers:
             self._publisher(Image, _OLD_NAMES[name]),
         )
 
-    def _publisher(self, message: Any, topic: str) -> Publisher:
+    def _publisher(self, message: Any, topic: str, profile: QoSProfile = qos.OUT) -> Publisher:
         name = self._node.resolve_topic_name(topic)
         publisher = self._node.create_publisher(
             message,
             topic,
-            qos.copy_of(qos.OUT),
+            qos.copy_of(profile),
             event_callbacks=qos.on_incompatible_publisher(self._report, name),
             qos_overriding_options=qos.overridable(),
         )

@@ -13,11 +13,19 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-IMAGE_IN = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST)
+_LAST = HistoryPolicy.KEEP_LAST
+_PASSING = DurabilityPolicy.VOLATILE
+
+IMAGE_IN = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, history=_LAST, durability=_PASSING)
 """Sensor data: takes images from reliable and from best-effort cameras."""
 
-OUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST)
+OUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, history=_LAST, durability=_PASSING)
 """Reliable: serves reliable and best-effort subscribers."""
+
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, history=_LAST, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+"""The last message waits for whoever subscribes later."""
 
 _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 
@@ -28,7 +36,7 @@ def copy_of(profile: QoSProfile) -> QoSProfile:
         depth=profile.depth,
         history=profile.history,
         reliability=profile.reliability,
-        durability=DurabilityPolicy.VOLATILE,
+        durability=profile.durability,
     )
 
 

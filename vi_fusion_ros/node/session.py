@@ -14,6 +14,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.images import encodings
+from vi_fusion_ros.images.compressed import lost_depth
 from vi_fusion_ros.node.geometry.camera_info import CameraInfos
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.publishers import ResultPublishers
@@ -114,6 +115,7 @@ class Session:
         self._stamps = StampMonitor()
         self._stamp_sources = stamp_sources(settings)
         self._watch = OutputWatch(self.topics)
+        self._told_depth: set[Camera] = set()
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
@@ -360,6 +362,7 @@ class Session:
             return None
         try:
             frame = arrival.decode()
+            self._tell_lost_depth(arrival, frame)
             image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
         except ValueError as error:
             account.dropped(f"invalid_{camera}")
@@ -369,6 +372,16 @@ class Session:
             account.dropped(f"unusable_{camera}")
             return None
         return frame
+
+    def _tell_lost_depth(self, arrival: StampedImage, frame: Frame) -> None:
+        """Warn, once for each camera, where compressing has thrown bits away."""
+        camera = arrival.camera
+        if camera in self._told_depth or not hasattr(arrival.message, "format"):
+            return
+        sentence = lost_depth(arrival.message.format, frame.image)
+        if sentence:
+            self._told_depth.add(camera)
+            self._node.get_logger().warning(f"{self.topics[camera]}: {sentence}")
 
     def _report_invalid(self, camera: Camera, error: ValueError) -> None:
         self._report(f"{self.topics[camera]}: {error}")

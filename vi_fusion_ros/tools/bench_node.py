@@ -54,7 +54,7 @@ class _Listener(Node):
         super().__init__("benchmark")
         self.status: FusionStatus | None = None
         self.ages_ms: list[float] = []
-        self.topic = f"{node_name}/fused"
+        self.topic = f"{node_name}/fused/image"
         reliable = QoSProfile(depth=30)
         self.create_subscription(FusionStatus, f"{node_name}/status", self._take_status, reliable)
         self.create_subscription(Image, self.topic, self._take_image, reliable, raw=True)

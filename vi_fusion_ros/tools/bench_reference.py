@@ -32,7 +32,7 @@ _TYPES = {"bgr8": (np.uint8, 3), "mono8": (np.uint8, 1), "mono16": (np.uint16, 1
 
 
 class ReferenceNode(Node):
-    """Subscribes to ``visible/image`` and ``thermal/image``, publishes ``~/fused``."""
+    """Subscribes to ``visible/image`` and ``thermal/image``, publishes ``~/fused/image``."""
 
     def __init__(self) -> None:
         super().__init__("reference_node")
@@ -40,7 +40,7 @@ class ReferenceNode(Node):
         engine = load_engine(default_model(), int(threads or 2))
         self._pipeline = build_pipeline(engine)
         self._waiting: tuple[deque[Image], deque[Image]] = (deque(maxlen=_QUEUE), deque(maxlen=_QUEUE))
-        self._fused = self.create_publisher(Image, "~/fused", 10)
+        self._fused = self.create_publisher(Image, "~/fused/image", 10)
         self.create_subscription(Image, "visible/image", lambda m: self._take(0, m), qos_profile_sensor_data)
         self.create_subscription(Image, "thermal/image", lambda m: self._take(1, m), qos_profile_sensor_data)
 

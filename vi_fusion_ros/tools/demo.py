@@ -26,7 +26,7 @@ from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
-from vi_fusion_ros.tools.recorder import Recorder, Snapshot
+from vi_fusion_ros.tools.recorder import FUSED, Recorder, Snapshot
 from vi_fusion_ros.types import Image, Mode
 
 _SNAPSHOT_EVERY_S = 3.0
@@ -122,7 +122,7 @@ class _Demo:
             before = recorder.status
             executor.spin_once(timeout_sec=0.5)
             if recorder.status is not None and recorder.status is not before:
-                counts.append((recorder.status.published, recorder.received["fusion_node/fused"]))
+                counts.append((recorder.status.published, recorder.received[FUSED]))
                 if len(counts) >= 3 and counts[-1] == counts[-2] == counts[-3]:
                     return
 
@@ -189,7 +189,7 @@ def _write_video(bag: Path, video: Path) -> None:
     store = typestore()
     writer = None
     with Reader(bag) as reader:
-        fused = [c for c in reader.connections if c.topic.endswith("/fused")]
+        fused = [c for c in reader.connections if c.topic.endswith(FUSED)]
         stamps = [
             stamp_ns(getattr(store.deserialize_cdr(data, c.msgtype), "header").stamp)  # noqa: B009 (typed as object)
             for c, _, data in reader.messages(fused)
@@ -226,7 +226,7 @@ def _summary(recorder: Recorder, played: dict[str, Any]) -> dict[str, Any]:
         "frames_in": {"visible": status.visible_received, "thermal": status.thermal_received},
         "pairs": status.pairs,
         "published": status.published,
-        "recorded": recorder.received["fusion_node/fused"],
+        "recorded": recorder.received[FUSED],
         "dropped": dict(zip(status.drop_reasons, map(int, status.drop_counts), strict=True)),
         "errors": status.errors,
         "latency_ms": latency,

@@ -25,20 +25,22 @@ from vi_fusion_ros.objects import of_message
 from vi_fusion_ros.types import Frame, FramePair, FusionResult, LabelScore, Mode
 from vi_fusion_ros.types import Image as Pixels
 
+FUSED = "fusion_node/fused/image"
+
 _RECORDED: dict[str, tuple[type, str]] = {
-    "fusion_node/fused": (Image, "sensor_msgs/msg/Image"),
+    FUSED: (Image, "sensor_msgs/msg/Image"),
     "fusion_node/classification": (FusedClassification, "vi_fusion_ros/msg/FusedClassification"),
     "fusion_node/status": (FusionStatus, "vi_fusion_ros/msg/FusionStatus"),
 }
 _CAMERAS: dict[str, tuple[type, str]] = {
     f"{camera}/image": (Image, "sensor_msgs/msg/Image") for camera in ("visible", "thermal")
 }
-_SNAPSHOT_TOPICS = ("visible/image", "fusion_node/thermal_registered", "fusion_node/attention", "fusion_node/fused")
+_SNAPSHOT_TOPICS = ("visible/image", "fusion_node/thermal_registered/image", "fusion_node/attention/image", FUSED)
 _EVERYTHING = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST)
 
 
 class Recorder(Node):
-    """Records ``~/fused``, ``~/classification`` and ``~/status`` as they arrive, serialised, and keeps the latest.
+    """Records ``~/fused/image``, ``~/classification``, ``~/status`` as they arrive, serialised; keeps the latest.
 
     Args:
         bag_path: of the bag, which is complete after ``close``.
@@ -86,7 +88,7 @@ class Recorder(Node):
             now = time.time_ns()
             self.received[topic] += 1
             self._queue.put((name, type_name, now, data))
-            if topic == "fusion_node/fused":
+            if topic == FUSED:
                 self._fused_times.append(now)
             elif kind is not Image:  # images stay serialised until the cameras are done with the processor
                 self._take_note(deserialize_message(data, kind), now)

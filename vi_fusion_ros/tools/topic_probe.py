@@ -14,7 +14,7 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.doctor.topics import TopicLook
-from vi_fusion_ros.images.compressed import decode_compressed
+from vi_fusion_ros.images.compressed import decode_compressed, lost_depth
 from vi_fusion_ros.images.encodings import ImageError, check_image
 from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.messages import stamp_ns
@@ -82,7 +82,9 @@ def _note_image(look: TopicLook, message: Any) -> None:
         check_image(message)
     elif not look.encodings or look.faults:  # decoding each would cost a camera's worth of processor time
         look.encodings.add(message.format)
-        height, width = decode_compressed(message).shape[:2]
+        image = decode_compressed(message)
+        look.lost_depth = look.lost_depth or lost_depth(message.format, image)
+        height, width = image.shape[:2]
         look.sizes.add((width, height))
 
 

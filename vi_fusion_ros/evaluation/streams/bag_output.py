@@ -18,7 +18,7 @@ from vi_fusion_ros.bags.writer import BagWriter
 from vi_fusion_ros.objects import message_fields
 from vi_fusion_ros.types import Frame, FusionResult, Image
 
-FUSED_TOPIC = "/fusion_node/fused"
+FUSED_TOPIC = "/fusion_node/fused/image"
 CLASSIFICATION_TOPIC = "/fusion_node/classification"
 _IMAGE = "sensor_msgs/msg/Image"
 _CLASSIFICATION = "vi_fusion_ros/msg/FusedClassification"

@@ -1,0 +1,67 @@
+"""Packages of messages that the wheels of ROS 2 lack, built as everybody builds messages, by colcon."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_PACKAGE_XML = """<package format="3"><name>{name}</name><version>0.0.0</version><description>messages</description>
+<maintainer email="a@example.org">a</maintainer><license>Apache-2.0</license>
+<buildtool_depend>ament_cmake</buildtool_depend><buildtool_depend>rosidl_default_generators</buildtool_depend><depend>std_msgs</depend><depend>geometry_msgs</depend>
+<member_of_group>rosidl_interface_packages</member_of_group><export><build_type>ament_cmake</build_type></export>
+</package>"""
+_CMAKE = """cmake_minimum_required(VERSION 3.14)
+project({name})
+find_package(ament_cmake REQUIRED)
+find_package(std_msgs REQUIRED)
+find_package(geometry_msgs REQUIRED)
+find_package(rosidl_default_generators REQUIRED)
+rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs geometry_msgs)
+ament_package()"""
+
+TF2 = {"TFMessage": "geometry_msgs/TransformStamped[] transforms"}
+
+# Version 4, that of Humble and later: what the node publishes and what it consists of.
+VISION = {
+    "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
+    "Classification": "std_msgs/Header header\nObjectHypothesis[] results",
+    "Detection2D": "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id",
+    "Detection2DArray": "std_msgs/Header header\nDetection2D[] detections",
+    "LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold",
+    "ObjectHypothesis": "string class_id\nfloat64 score",
+    "ObjectHypothesisWithPose": "ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose",
+    "Point2D": "float64 x\nfloat64 y",
+    "Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
+    "VisionClass": "uint16 class_id\nstring class_name",
+}
+
+
+def environment(folder: Path, name: str, messages: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which processes can import a package of messages.
+
+    Args:
+        folder: an empty one; the package is built there where it is not installed.
+        name: of the package.
+        messages: their definitions by name; they may use std_msgs and geometry_msgs.
+    """
+    if importlib.util.find_spec(name) is not None:
+        return {}
+    source, install = folder / "src" / name, folder / "install"
+    (source / "msg").mkdir(parents=True)
+    for message, definition in messages.items():
+        (source / "msg" / f"{message}.msg").write_text(f"{definition}\n")
+    (source / "package.xml").write_text(_PACKAGE_XML.format(name=name))
+    files = " ".join(f"msg/{message}.msg" for message in messages)
+    (source / "CMakeLists.txt").write_text(_CMAKE.format(name=name, files=files))
+    command = ["colcon", "--log-base", "log", "build", "--merge-install", "--cmake-args", "-G", "Ninja",
+               f"-DPython3_EXECUTABLE={sys.executable}"]  # fmt: skip
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    built = subprocess.run(command, cwd=folder, env=bare, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    python = next(install.glob("lib/python3*/*-packages"))
+    first = {"LD_LIBRARY_PATH": install / "lib", "PYTHONPATH": python, "AMENT_PREFIX_PATH": install}
+    return {name: f"{path}:{os.environ.get(name, '')}" for name, path in first.items()}
