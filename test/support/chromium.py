@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -44,7 +44,7 @@ def opened(page: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "probe.html"
         probe.write_text(text.replace("<head>", f"<head>{_PROBE}", 1), encoding="utf-8")
-        command = [chromium, *_FLAGS, f"--user-data-dir={folder}/profile", "--window-size=1280,1000", "--dump-dom"]
+        command = [chromium, *FLAGS, f"--user-data-dir={folder}/profile", "--window-size=1280,1000", "--dump-dom"]
         done = subprocess.run([*command, probe.as_uri()], capture_output=True, text=True, timeout=180, check=True)
     body = re.search(r"<body[^>]*>", done.stdout)
     assert body is not None, done.stderr
