@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 # vi_fusion_ros/resources.py looks there.
 SHARED = {
     "models": "models",
+    "models.methods": "models/methods",
     "msg": "msg",
     "config": "config",
     "config.criteria": "config/criteria",

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from methods_support import stripes_and_square, within_one_level
 
 from vi_fusion_ros.methods import csr, tikhonov
 from vi_fusion_ros.methods.base import FusionMethod
@@ -11,19 +12,10 @@ from vi_fusion_ros.methods.registry import METHODS, chosen, method
 QUICK = ["gtf", "laplacian", "max", "average"]
 
 
-def within_one_level(fused, wanted):
-    """Share of the pixels that differ by one level at most."""
-    return (np.abs(fused.astype(int) - wanted) <= 1).mean()
-
-
 @pytest.fixture(scope="module")
 def pair():
-    """A warm square that the visible camera does not see, and stripes that the thermal one does not."""
-    visible = np.full((64, 96), 90, np.uint8)
-    visible[:, 60:90:4] = 200
-    thermal = np.full((64, 96), 60, np.uint8)
-    thermal[20:40, 10:30] = 230
-    return visible, thermal
+    """See ``stripes_and_square``."""
+    return stripes_and_square()
 
 
 @pytest.mark.parametrize("name", QUICK)

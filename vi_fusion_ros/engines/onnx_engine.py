@@ -55,7 +55,7 @@ class OnnxRuntimeEngine:
             raise ValueError(f"model {path} is missing; expected an ONNX file with its manifest (.json) beside it")
         self.manifest = Manifest.load(path.with_suffix(".json"))
         self.manifest.check_onnx(path)
-        self._session: onnxruntime.InferenceSession | None = _session(path, threads, cuda)
+        self._session: onnxruntime.InferenceSession | None = open_session(path, threads, cuda=cuda)
         self.provider = self._session.get_providers()[0]
         self.description = f"onnxruntime {onnxruntime.__version__} {self.provider}"
         if self.provider == CPU:
@@ -137,7 +137,12 @@ def cuda_is_installed() -> bool:
     return CUDA in onnxruntime.get_available_providers()
 
 
-def _session(path: Path, threads: int, cuda: bool) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int, *, cuda: bool = False) -> onnxruntime.InferenceSession:
+    """A session that leaves the cores to others while it waits.
+
+    Raises:
+        ValueError: the file cannot be loaded.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

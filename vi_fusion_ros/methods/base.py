@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.methods.networks import open_network
+
 Gray8 = npt.NDArray[np.uint8]
-Rule = Callable[[Gray8, Gray8], Gray8]
+Rule = Callable[..., Gray8]
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,14 @@ class FusionMethod:
         title: for people.
         reference: publication.
         year: of the publication.
-        kind: ``pixel``, ``multi-scale``, ``optimisation`` or ``sparse``.
+        kind: ``pixel``, ``multi-scale``, ``optimisation``, ``sparse`` or ``network``.
         faithful: ``published``; ``published rule with another dictionary``; ``baseline`` where there is none to follow.
+            Of a network, its weights say it.
         needs: PyPI package that it needs besides the core ones, or "".
         real_time: whether it keeps up with 30 Hz at 640×480 on one core, so that the node takes it.
-        rule: visible and thermal luma, (H, W) uint8 both, to the fused one.
+        rule: visible and thermal luma, (H, W) uint8 both, to the fused one; of a network, that comes before them.
+        obtain: of a network: how its weights are come by, as the end of a sentence; else "".
+        weights: of a network: its ONNX file, or None where there is none.
     """
 
     name: str
@@ -39,6 +45,8 @@ class FusionMethod:
     needs: str
     real_time: bool
     rule: Rule
+    obtain: str = ""
+    weights: Path | None = None
 
     def fuse(self, visible: npt.NDArray[Any], thermal: npt.NDArray[Any]) -> Gray8:
         """Fuse two registered grey images.
@@ -51,8 +59,8 @@ class FusionMethod:
             (H, W) uint8.
 
         Raises:
-            ValueError: an image is missing or no 8-bit grey image, their sizes differ, or the package that the method
-                needs is missing; one sentence.
+            ValueError: an image is missing or no 8-bit grey image, their sizes differ, or the package or the weights
+                that the method needs are missing; one sentence.
         """
         for camera, image in (("visible", visible), ("thermal", thermal)):
             if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 2 or not image.size:
@@ -63,11 +71,30 @@ class FusionMethod:
                 f"method {self.name}: the images are {visible.shape[1]}×{visible.shape[0]} and "
                 f"{thermal.shape[1]}×{thermal.shape[0]}; expected one size, registered"
             )
-        return self.rule(visible, thermal)
+        if not self.obtain:
+            return self.rule(visible, thermal)
+        if self.weights is None:
+            raise ValueError(self.missing)
+        return self.rule(open_network(self.weights), visible, thermal)
+
+    def with_weights(self, path: Path) -> FusionMethod:
+        """The method with the weights of an ONNX file.
+
+        Raises:
+            ValueError: the method runs no network, or the file cannot be used, or is of other methods; one sentence.
+        """
+        if not self.obtain:
+            raise ValueError(f"method {self.name} runs no network; expected no weights, found {path}")
+        network = open_network(path)
+        if self.name not in network.methods:
+            raise ValueError(f"weights {path} are of {', '.join(network.methods)}; expected some of {self.name}")
+        return replace(self, weights=path, faithful=network.faithful)
 
     @property
     def missing(self) -> str:
         """Why the method cannot run here, one sentence; empty where it can."""
+        if self.obtain and self.weights is None:
+            return f"method {self.name} has no weights here; expected: --weights FILE, {self.obtain}"
         if not self.needs or importlib.util.find_spec(self.needs):
             return ""
         return f"method {self.name} needs the package {self.needs}; expected: pip install {self.needs}"
@@ -81,6 +108,7 @@ class FusionMethod:
             "kind": self.kind,
             "faithful": self.faithful,
             "needs": self.needs,
+            "weights": self.weights.name if self.weights else "",
             "real_time": self.real_time,
         }
 

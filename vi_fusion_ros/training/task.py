@@ -21,7 +21,7 @@ from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
 from vi_fusion_ros.training.batches.patches import PatchBatches
 from vi_fusion_ros.training.batches.scenes import CropBatch, SceneBatch, SceneBatches
 from vi_fusion_ros.training.classification import presence_report
-from vi_fusion_ros.training.config import TrainConfig, plain
+from vi_fusion_ros.training.config import OptimConfig, TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import LABELS
 from vi_fusion_ros.training.predict import frame_losses, predict_sets
@@ -163,15 +163,20 @@ class FusionTask(lightning.LightningModule):
             {"params": [p for p in trained if id(p) not in slow], "lr": optim.lr},
             {"params": [p for p in trained if id(p) in slow], "lr": optim.lr * optim.backbone_lr},
         ]
-        adam = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=optim.weight_decay)
-        total = optim.epochs * optim.steps
+        return scheduled([g for g in groups if g["params"]], optim)
 
-        def factor(step: int) -> float:
-            cosine = 0.505 + 0.495 * np.cos(np.pi * min(step / total, 1.0))
-            return float(min((step + 1) / max(optim.warmup, 1), 1.0) * cosine)
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(adam, factor)
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+def scheduled(groups: list[dict[str, Any]], optim: OptimConfig) -> OptimizerLRSchedulerConfig:
+    """AdamW of these groups of parameters, each with its peak learning rate; linear warm-up, cosine decay."""
+    adam = torch.optim.AdamW(groups, weight_decay=optim.weight_decay)
+    total = optim.epochs * optim.steps
+
+    def factor(step: int) -> float:
+        cosine = 0.505 + 0.495 * np.cos(np.pi * min(step / total, 1.0))
+        return float(min((step + 1) / max(optim.warmup, 1), 1.0) * cosine)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, factor)
+    return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class _Batches(Dataset[Batch]):

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, load_splits
+from vi_fusion_ros.training.methods.task import MethodTask
 from vi_fusion_ros.training.task import SCORE, FusionTask
 from vi_fusion_ros.training.warm_start import start_from
 
@@ -44,13 +45,9 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     """
     splits = splits or load_splits(config.data)
     lightning.seed_everything(config.seed, workers=True)
-    task = FusionTask(config, splits)
+    task = MethodTask(config, splits) if config.method else _fusion_task(config, splits)
     folder = config.runs / config.name
     last = folder / "last.ckpt"
-    perceives = config.start_from is not None and start_from(task.network, config.start_from)
-    if config.scenes.frames and not perceives:
-        for branch in (task.network.perception.visible_branch, task.network.perception.thermal_branch):
-            branch.load_imagenet()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain(config), sort_keys=False), encoding="utf-8")
     trainer = lightning.Trainer(
@@ -75,3 +72,13 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     if SCORE not in trainer.callback_metrics:
         raise ValueError(f"{last} has had its {config.optim.epochs} epochs; raise optim.epochs to go on with it")
     return Run(last, float(trainer.callback_metrics[SCORE]))
+
+
+def _fusion_task(config: TrainConfig, splits: Splits) -> FusionTask:
+    """The task of our network, with the weights that the run begins with."""
+    task = FusionTask(config, splits)
+    perceives = config.start_from is not None and start_from(task.network, config.start_from)
+    if config.scenes.frames and not perceives:
+        for branch in (task.network.perception.visible_branch, task.network.perception.thermal_branch):
+            branch.load_imagenet()
+    return task

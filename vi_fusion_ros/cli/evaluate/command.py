@@ -62,6 +62,14 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--methods", metavar="all|A,B", help="methods of the literature to run on the same frames (vi-fusion methods)"
     )
     parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="ONNX",
+        help="weights of one of the methods (vi-fusion export); may be given again",
+    )
+    parser.add_argument(
         "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
     )
     _add_common(parser)
@@ -183,10 +191,12 @@ def _fusion(args: argparse.Namespace) -> int:
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
-    methods = chosen(args.methods) if args.methods else []
+    if args.weights and not args.methods:
+        raise ValueError(f"--weights {args.weights[0]} goes with --methods; expected both")
+    methods = chosen(args.methods, args.weights) if args.methods else []
     # MAX and AVG stand in every evaluation: twice in the ranks, they would count double.
-    names = [entry.name for entry in methods if entry.name not in ROWS]
-    frames, problems = find_frames(args.visible, args.thermal, dict(args.fused), tuple(names))
+    run = {entry.name: entry.weights for entry in methods if entry.name not in ROWS}
+    frames, problems = find_frames(args.visible, args.thermal, dict(args.fused), run)
     model = _model(args.model)
     peers = read_peers(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)

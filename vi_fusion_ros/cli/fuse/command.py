@@ -42,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--model", type=Path, metavar="ONNX", help="model (default: the one of the package)")
     how.add_argument("--method", metavar="NAME", help="a method of the literature, without labels (vi-fusion methods)")
+    parser.add_argument("--weights", type=Path, metavar="ONNX", help="weights of the method (vi-fusion export)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads of the model (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores of each frame and totals to FILE")
 
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration import Rig
     from vi_fusion_ros.resources import default_model
 
+    if args.weights and not args.method:
+        raise ValueError(f"--weights {args.weights} goes with --method NAME; expected both, or --model for a model")
     if args.out.resolve() in (args.visible.resolve(), args.thermal.resolve()):
         raise ValueError(f"--out {args.out} is one of the inputs, which are never overwritten; name another folder")
     rig = Rig.load(args.rig) if args.rig else Rig.identity()
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     for note in source.notes:
         print(f"vi-fusion: {note}", file=sys.stderr)
     engine: Engine = (
-        MethodEngine(chosen(args.method)[0])
+        MethodEngine(chosen(args.method, [args.weights] if args.weights else ())[0])
         if args.method
         else load_engine(args.model or default_model(), args.threads)
     )

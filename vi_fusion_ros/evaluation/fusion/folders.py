@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,14 +29,14 @@ class FrameFiles:
         visible: grey or colour, 8 bit.
         thermal: registered to the visible image, 8 bit.
         fused: results of other methods, by name of the method.
-        methods: methods of ``vi_fusion_ros.methods`` to run.
+        methods: methods of ``vi_fusion_ros.methods`` to run, by name, with their weights where they have some.
     """
 
     name: str
     visible: Path
     thermal: Path
     fused: Mapping[str, Path]
-    methods: tuple[str, ...] = ()
+    methods: Mapping[str, Path | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FrameImages:
 
 
 def find_frames(
-    visible: Path, thermal: Path, fused: Mapping[str, Path], methods: tuple[str, ...] = ()
+    visible: Path, thermal: Path, fused: Mapping[str, Path], methods: Mapping[str, Path | None] | None = None
 ) -> tuple[list[FrameFiles], list[str]]:
     """Pair the images of the folders by file stem.
 
@@ -65,7 +65,7 @@ def find_frames(
         visible: folder of visible images.
         thermal: folder of thermal images, registered.
         fused: folders of other methods' results by the name of the method.
-        methods: methods of ``vi_fusion_ros.methods`` to run on each frame.
+        methods: methods of ``vi_fusion_ros.methods`` to run on each frame, with their weights.
 
     Returns:
         Frames in order of their names, and a sentence for each image without partner.
@@ -74,6 +74,7 @@ def find_frames(
         ValueError: if a folder is missing or holds no frame of the others, a method's folder lacks a frame, or its name
             is taken.
     """
+    methods = methods or {}
     for name in fused:
         if name in (*TRIVIAL, OURS, *methods) or not name:
             raise ValueError(f"--fused {name}=…: expected a name other than {', '.join((*TRIVIAL, OURS, *methods))}")
@@ -131,7 +132,9 @@ def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
     ours = None if model is None else fuse_pair(model, colour, thermal)
     fused = {} if ours is None else {OURS: to_gray(ours.fused.astype(np.uint8, copy=False))}
     fused |= trivial_fusions(visible, thermal)
-    fused |= {name: method(name).fuse(visible, thermal) for name in frame.methods}
+    for name, weights in frame.methods.items():
+        entry = method(name) if weights is None else method(name).with_weights(weights)
+        fused[name] = entry.fuse(visible, thermal)
     for name, path in frame.fused.items():
         fused[name] = to_gray(_read(path))
         _check_size(path, fused[name], visible)

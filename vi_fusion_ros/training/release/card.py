@@ -43,19 +43,23 @@ def model_card(manifest: dict[str, Any]) -> str:
 
 
 def _splits(training: dict[str, Any]) -> str:
+    return (
+        splits_table(training["splits"]) + "\n\nThe test parts were not trained on; all figures below are on them. "
+        "docs/model.md says what the recipe was chosen by."
+    )
+
+
+def splits_table(splits: dict[str, Any]) -> str:
+    """Which part of each set was for what, as Markdown."""
     rows = [
         "Ranges of frame ids, or of ranks where a set has none; the upper end is excluded. They are contiguous blocks: "
         "neighbouring frames are nearly the same.\n",
         "| set | trained on | chosen by | tested on |",
         "|---|---|---|---|",
     ]
-    for name, parts in training["splits"].items():
+    for name, parts in splits.items():
         cells = (", ".join(f"{low}–{high}" for low, high in parts[part]) or "–" for part in ("train", "select", "test"))
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    rows.append(
-        "\nThe test parts were not trained on; all figures below are on them. "
-        "docs/model.md says what the recipe was chosen by."
-    )
     return "\n".join(rows)
 
 

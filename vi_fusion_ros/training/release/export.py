@@ -55,8 +55,8 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     cost = measure_cost(network)
     calibration, objects = calibration_of(network, config), object_calibration(network, config)
     manifest = _manifest(config, path, calibration, objects, measure(network, config), cost, difference)
-    _write(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    _write(path.with_suffix(".md"), model_card(manifest))
+    write_text(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_text(path.with_suffix(".md"), model_card(manifest))
     return manifest
 
 
@@ -164,7 +164,8 @@ def _real_pairs(config: TrainConfig) -> list[Pair]:
     return [(np.ascontiguousarray(v.numpy()), np.ascontiguousarray(t.numpy())) for v, t in pairs]
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file; one that is there is replaced only once the new one is whole."""
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -1,0 +1,87 @@
+"""How the network of each method that can be trained here is made, and what it learns by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vi_fusion_ros.methods.ifcnn import IMAGENET_MEAN, IMAGENET_SPREAD
+from vi_fusion_ros.model.network import luma
+from vi_fusion_ros.training.batches.augment import Augmented
+from vi_fusion_ros.training.methods.losses import exposure_loss, two_focal_planes
+from vi_fusion_ros.training.methods.networks import DeepFuse, Ifcnn, LiteFeatures
+
+Losses = Callable[[nn.Module, nn.Module | None, Augmented, torch.Generator], dict[str, Tensor]]
+_PERCEPTUAL = 0.1
+
+
+class Recipe(NamedTuple):
+    """What training a method needs.
+
+    Attributes:
+        network: makes its network.
+        losses: terms of a batch, from the network, the features (None in the first half of a run) and a generator.
+        perceptual: whether the second half compares ImageNet's features too.
+        faithful: what the method is with these weights.
+    """
+
+    network: Callable[[], nn.Module]
+    losses: Losses
+    perceptual: bool
+    faithful: str
+
+
+def recipe_of(method: str) -> Recipe:
+    """The recipe of a method.
+
+    Raises:
+        ValueError: there is none; one sentence.
+    """
+    if method not in RECIPES:
+        raise ValueError(f"method is {method!r}; expected one that is trained here: {', '.join(RECIPES)}")
+    return RECIPES[method]
+
+
+def _ifcnn(
+    network: nn.Module, features: nn.Module | None, batch: Augmented, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Two focal planes of visible patches should give back the patch: its pixels, then its features too."""
+    mean, spread = torch.from_numpy(IMAGENET_MEAN), torch.from_numpy(IMAGENET_SPREAD)
+    image = batch.clean_visible
+    first, second = two_focal_planes(image, generator)
+    wanted = (image - mean) / spread
+    fused = network((first - mean) / spread, (second - mean) / spread)
+    terms = {"pixels": nn.functional.mse_loss(fused, wanted)}
+    if features is not None:
+        with torch.no_grad():
+            goal = features(wanted)[-1]
+        terms["features"] = _PERCEPTUAL * nn.functional.mse_loss(features(fused)[-1], goal)
+    return terms
+
+
+def _deepfuse(
+    network: nn.Module, _features: nn.Module | None, batch: Augmented, _generator: torch.Generator
+) -> dict[str, Tensor]:
+    """MEF-SSIM of visible luma and thermal image, both in limited range as the method gives them."""
+    first, second = (16 + 219 * image for image in (luma(batch.clean_visible), batch.clean_thermal))
+    return {"mef_ssim": exposure_loss(network(first, second), first / 255, second / 255)}
+
+
+def imagenet_features() -> nn.Module:
+    """EfficientNet-Lite0, frozen, in eval mode.
+
+    Raises:
+        ValueError: its weights are not installed.
+    """
+    features = LiteFeatures()
+    features.backbone.load_imagenet()
+    return features.eval().requires_grad_(False)
+
+
+RECIPES = {
+    "ifcnn": Recipe(Ifcnn, _ifcnn, True, "published network, own weights"),
+    "deepfuse": Recipe(DeepFuse, _deepfuse, False, "published network and loss, own weights"),
+}
