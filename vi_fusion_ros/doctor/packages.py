@@ -39,6 +39,7 @@ PACKAGES = (
     Package("tqdm", "tqdm", "no vi-fusion command with a progress bar"),
     Package("message_filters", "", "no pairing.policy 'approximate' and 'exact'; 'nearest', the default, needs it not"),
     Package("vision_msgs", "", "no ~/detections, ~/classification_vision and ~/label_info"),
+    Package("bond", "", "no bond with nav2's lifecycle manager, which then needs bond_timeout: 0.0"),
     Package("launch_ros", "", "no launch files"),
     Package("mcap", "mcap", "no truncated MCAP bags"),
     Package("sklearn", "scikit-learn", "no vi-fusion evaluate classification and presence"),
