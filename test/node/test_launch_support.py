@@ -82,6 +82,7 @@ def test_every_transport_of_an_image_topic_is_remapped():
         ("visible/image", "/cam/image_raw"),
         ("visible/image/compressed", "/cam/image_raw/compressed"),
         ("visible/image/compressedDepth", "/cam/image_raw/compressedDepth"),
+        ("visible/image/zstd", "/cam/image_raw/zstd"),
     ]
 
 
@@ -89,11 +90,12 @@ def test_every_transport_of_an_image_topic_is_remapped():
     ("topic", "full"),
     [("visible/image", "/front/visible/image"), ("/cam/image", "/cam/image"), ("~/image", "/front/fusion_node/image")],
 )
-def test_quality_of_service_is_that_of_the_full_topic_in_both_transports(topic, full):
+def test_quality_of_service_is_that_of_the_full_topic_in_every_transport(topic, full):
     assert launch_support.image_qos([topic], "/front", "fusion_node", "reliable") == {
         f"qos_overrides.{full}.subscription.reliability": "reliable",
         f"qos_overrides.{full}/compressed.subscription.reliability": "reliable",
         f"qos_overrides.{full}/compressedDepth.subscription.reliability": "reliable",
+        f"qos_overrides.{full}/zstd.subscription.reliability": "reliable",
     }
 
 

@@ -13,13 +13,10 @@ from typing import Any
 
 import yaml
 
-from vi_fusion_ros.node.parameters.schema import fault
+from vi_fusion_ros.node.parameters.schema import fault, transport_suffixes
 from vi_fusion_ros.resources import share_path
 
 CAMERAS = ("visible", "thermal")
-
-_TRANSPORTS = ("", "/compressed", "/compressedDepth")
-"""What image_transport puts behind the name of an image topic."""
 
 _FAST_DDS = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _FAST_DDS_IN_WORKING_FOLDER = ("DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml")
@@ -158,7 +155,7 @@ def camera_topics(arguments: Mapping[str, str], camera: str) -> tuple[str, str]:
 
 def image_remappings(camera: str, topic: str) -> list[tuple[str, str]]:
     """From the node's image topic of a camera, in each transport, to ``topic``."""
-    return [(f"{camera}/image{suffix}", topic + suffix) for suffix in _TRANSPORTS]
+    return [(f"{camera}/image{suffix}", topic + suffix) for suffix in transport_suffixes()]
 
 
 def image_qos(topics: Iterable[str], namespace: str, name: str, reliability: str) -> dict[str, str]:
@@ -175,7 +172,7 @@ def image_qos(topics: Iterable[str], namespace: str, name: str, reliability: str
     return {
         f"qos_overrides.{resolved(topic, namespace, name)}{suffix}.subscription.reliability": reliability
         for topic in topics
-        for suffix in _TRANSPORTS
+        for suffix in transport_suffixes()
     }
 
 
