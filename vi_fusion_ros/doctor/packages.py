@@ -12,6 +12,7 @@ from typing import NamedTuple
 from vi_fusion_ros.doctor.findings import Finding, Level
 
 OLDEST, NEWEST = (3, 10), (3, 13)
+_OF_LYRICAL = (3, 14)
 
 
 class Package(NamedTuple):
@@ -57,6 +58,9 @@ def python() -> Iterator[Finding]:
     says = f"{platform.python_version()}, {sys.executable}"
     if version < OLDEST:
         yield Finding("Python", "version", Level.ERROR, says, "Python 3.10 or later is needed.")
+    elif version == _OF_LYRICAL:
+        advice = "It is that of ROS 2 Lyrical (Ubuntu 26.04). Nothing of this package was run on it yet."
+        yield Finding("Python", "version", Level.NOTE, says, advice)
     elif version > NEWEST:
         advice = f"Nothing was tried beyond Python {NEWEST[0]}.{NEWEST[1]}."
         yield Finding("Python", "version", Level.WARNING, says, advice)
