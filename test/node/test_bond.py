@@ -64,8 +64,14 @@ def test_a_bond_is_formed_while_the_node_is_active_and_ends_with_either_side(ins
         beats()
         assert len(heard()) == second
         assert probe.state() == "active"
+        sister.stop()
+        sister = Process([sys.executable, str(SISTER), "fusion_node"], domain)
+        assert probe.change_state(Transition.TRANSITION_DEACTIVATE)
+        assert probe.change_state(Transition.TRANSITION_ACTIVATE)
+        wait_until(lambda: len(heard()) > _BEATS, "heartbeats for the manager that was started anew")
         assert node.stop() == 0
-        assert "Traceback" not in node.output
+        wait_until(lambda: not heard()[-1][2], "the end of the bond with the node")
+        assert "ERROR" not in node.output
     finally:
         for process in (sister, node):
             process.stop()
