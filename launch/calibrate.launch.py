@@ -77,9 +77,9 @@ def collect_and_calibrate(context: LaunchContext) -> list[object]:
             }
         ],
         remappings=[
-            (f"{camera}/image{suffix}", given[f"{camera}_image"] + suffix)
-            for camera in ("visible", "thermal")
-            for suffix in ("", "/compressed")
+            remapping
+            for camera in launch_support.CAMERAS
+            for remapping in launch_support.image_remappings(camera, given[f"{camera}_image"])
         ],
     )
     calibrate = ExecuteProcess(

@@ -17,7 +17,9 @@ from vi_fusion_ros.tools import launch_actions
 ARGUMENTS = {
     "visible_image": ("visible/image", "visible image topic"),
     "thermal_image": ("thermal/image", "thermal image topic"),
-    "compressed": ("", "subscribe to <image topic>/compressed of both cameras"),
+    "visible_transport": ("", "how visible images come: raw, compressed, compressedDepth or zstd; empty: raw"),
+    "thermal_transport": ("", "how thermal images come"),
+    "compressed": ("", "the transport compressed of both cameras, an older name"),
     "rig": ("", "rig file that registers the thermal camera; empty: already registered"),
     "model": ("", "model (.onnx); empty: the one that the package ships"),
     "threads": ("", "CPU threads of the inference engine"),

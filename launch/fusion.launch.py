@@ -18,25 +18,25 @@ BOOLEAN = ["true", "false", "True", "False"]
 UNSET_OR_BOOLEAN = ["", *BOOLEAN]
 BACKENDS = ["", "auto", "tensorrt", "onnxruntime", "openvino"]
 PRECISIONS = ["", "fp32", "fp16", "int8"]
+TRANSPORTS = ["", "raw", "compressed", "compressedDepth", "zstd"]
 RELIABILITY = ["", "best_effort", "reliable", "system_default"]
 
 # name: (default, description, choices or None)
 ARGUMENTS = {
     "namespace": ("", "namespace of the node and of its relative topics", None),
     "name": ("fusion_node", "name of the node", None),
-    "visible": ("visible", "prefix of the visible camera's topics: <prefix>/image and <prefix>/camera_info", None),
-    "thermal": ("thermal", "prefix of the thermal camera's topics", None),
-    "visible_image": (
-        [LaunchConfiguration("visible"), "/image"],
-        "visible image topic, where it is not <prefix>/image",
+    "visible": (
+        "",
+        "prefix of the visible camera's topics: <prefix>/image_raw and <prefix>/camera_info, as of drivers; empty: "
+        "visible/image and visible/camera_info",
         None,
     ),
-    "thermal_image": (
-        [LaunchConfiguration("thermal"), "/image"],
-        "thermal image topic, where it is not <prefix>/image",
-        None,
-    ),
-    "compressed": ("", "subscribe to <image topic>/compressed of both cameras", UNSET_OR_BOOLEAN),
+    "thermal": ("", "prefix of the thermal camera's topics, in the same way", None),
+    "visible_image": ("", "visible image topic, where it is not that of the prefix", None),
+    "thermal_image": ("", "thermal image topic, where it is not that of the prefix", None),
+    "visible_transport": ("", "how visible images come; empty: by the parameter file, which says raw", TRANSPORTS),
+    "thermal_transport": ("", "how thermal images come", TRANSPORTS),
+    "compressed": ("", "the transport compressed of both cameras, an older name", UNSET_OR_BOOLEAN),
     "image_reliability": ("", "QoS reliability of both image subscriptions; empty: best_effort", RELIABILITY),
     "rig": ("", "rig file that registers the thermal camera, or camera_info; empty: already registered", None),
     "model": ("", "model (.onnx); empty: the one that the package ships", None),
@@ -91,10 +91,11 @@ def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
     node = launch_support.resolved(given["name"], namespace, "")
     if launch_support.file_parameters(given["params_file"], node) is None:
         warn(f"params_file {given['params_file']} has no section for {node}: the node runs on defaults")
+    topics = {camera: launch_support.camera_topics(given, camera) for camera in launch_support.CAMERAS}
     parameters = {
         **launch_support.given_parameters(given),
         **launch_support.image_qos(
-            [given["visible_image"], given["thermal_image"]], namespace, given["name"], given["image_reliability"]
+            [image for image, _ in topics.values()], namespace, given["name"], given["image_reliability"]
         ),
     }
     with_profile = launch_support.boolean(given["dds_profile"])
@@ -112,13 +113,11 @@ def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
             additional_env=launch_support.dds_environment(context.environment) if with_profile else {},
             parameters=[given["params_file"], parameters],
             remappings=[
-                (f"{camera}/{topic}", target)
-                for camera in launch_support.CAMERAS
-                for topic, target in (
-                    ("image", given[f"{camera}_image"]),
-                    ("image/compressed", f"{given[f'{camera}_image']}/compressed"),
-                    ("image/compressedDepth", f"{given[f'{camera}_image']}/compressedDepth"),
-                    ("camera_info", f"{given[camera]}/camera_info"),
+                remapping
+                for camera, (image, camera_info) in topics.items()
+                for remapping in (
+                    *launch_support.image_remappings(camera, image),
+                    (f"{camera}/camera_info", camera_info),
                 )
             ],
         )

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -6,6 +7,7 @@ from vi_fusion_ros import cli
 from vi_fusion_ros.doctor import packages, ros_environment
 from vi_fusion_ros.doctor.findings import Finding, Level, exit_code
 from vi_fusion_ros.doctor.model import hardware
+from vi_fusion_ros.doctor.packages import python
 from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
 from vi_fusion_ros.resources import share_path
 
@@ -152,3 +154,14 @@ def test_the_ros_2_of_wheels_is_known_by_its_rclpy(monkeypatch, version, distro)
     monkeypatch.setattr(metadata, "version", of)
     assert distribution({}) == distro
     assert distribution({"ROS_DISTRO": "humble"}) == "humble"
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [((3, 9), Level.ERROR), ((3, 10), Level.OK), ((3, 13), Level.OK), ((3, 14), Level.NOTE), ((3, 15), Level.WARNING)],
+)
+def test_which_python_was_tried(monkeypatch, version, level):
+    monkeypatch.setattr(sys, "version_info", (*version, 0))
+    (found,) = python()
+    assert found.level == level
+    assert ("Lyrical" in found.advice) == (version == (3, 14))

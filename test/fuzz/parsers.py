@@ -90,6 +90,13 @@ def depth(_folder: Path) -> Callable[[bytes], object]:
     )
 
 
+def zstd(_folder: Path) -> Callable[[bytes], object]:
+    """The transport zstd."""
+    from vi_fusion_ros.images.compressed import decode_compressed
+
+    return lambda data: decode_compressed(SimpleNamespace(format="zstd", data=array.array("B", data)))
+
+
 def wire(_folder: Path) -> Callable[[bytes], object]:
     """A serialised image, as the node takes it from the middleware."""
     from vi_fusion_ros.node.subscriptions import stamped_image
@@ -178,6 +185,7 @@ PARSERS: dict[str, Callable[[Path], Callable[[bytes], object]]] = {
     "image": image,
     "compressed": compressed,
     "depth": depth,
+    "zstd": zstd,
     "wire": wire,
     "compressed_wire": compressed_wire,
     "rig": rig,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -29,8 +30,8 @@ from hypothesis import strategies as st  # noqa: E402
 CASES = int(os.environ.get("VI_FUSION_FUZZ", "0"))
 REPORT = os.environ.get("VI_FUSION_FUZZ_JSON", "")
 USUAL = {
-    "image": 600, "compressed": 600, "depth": 400, "wire": 600, "compressed_wire": 300, "rig": 400, "manifest": 400,
-    "onnx": 150, "mcap": 100, "sqlite": 100,
+    "image": 600, "compressed": 600, "depth": 400, "zstd": 300, "wire": 600, "compressed_wire": 300, "rig": 400,
+    "manifest": 400, "onnx": 150, "mcap": 100, "sqlite": 100,
 }  # fmt: skip
 HANG_S = 60.0
 BLOW_UP_MB = 600.0
@@ -226,6 +227,13 @@ def test_compressed_depth(tmp_path):
     streams = (struct.pack("<ii", 8, 6) + rvl(image), cv2.imencode(".png", image)[1].tobytes())
     samples = [bytes([n]) + DEPTH_HEADER + stream for n, stream in zip((0, 1, 2, 3), streams * 2, strict=True)]
     run("depth", mutated(samples), tmp_path)
+
+
+def test_images_of_the_zstd_transport(tmp_path):
+    from encoded_images import thermal_zstd, visible_zstd
+
+    small = [case.message.data for case in (*itertools.islice(visible_zstd(), 3), *itertools.islice(thermal_zstd(), 3))]
+    run("zstd", mutated(small), tmp_path)
 
 
 def test_serialised_images(tmp_path):

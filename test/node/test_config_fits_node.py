@@ -12,13 +12,14 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from harness import NodeProcess, Probe, next_domain, wait_until
 
 from vi_fusion_ros.msg import LabelScore
+from vi_fusion_ros.node.parameters.schema import transport_suffixes
 from vi_fusion_ros.resources import share_path
 
 pytestmark = pytest.mark.ros
 CONFIG = share_path() / "config"
 POLICY = CONFIG / "sros2" / "fusion.policy.xml"
 # These differ among releases, or need a package that need not be there.
-NOT_EVERYWHERE = {"/fusion_node/get_type_description", "/parameter_events", "/tf", "/tf_static"} | {
+NOT_EVERYWHERE = {"/fusion_node/get_type_description", "/parameter_events", "/tf", "/tf_static", "/bond"} | {
     f"/fusion_node/{topic}"
     for topic in ("detections", "classification_vision", "label_info")  # need vision_msgs
 }
@@ -76,9 +77,9 @@ def test_the_policy_is_what_the_node_does(graph):
     publishes, subscribes, serves = map(set, graph)
     assert allowed("topic", "publish") - NOT_EVERYWHERE == publishes - NOT_EVERYWHERE
     asked = allowed("topic", "subscribe")
-    depth = {f"{topic}Depth" for topic in asked if topic.endswith("/image/compressed")}  # in place of it, by parameter
-    assert depth <= asked
-    assert asked - depth - NOT_EVERYWHERE == subscribes - NOT_EVERYWHERE
+    others = {f"/{camera}/image{suffix}" for camera in ("visible", "thermal") for suffix in transport_suffixes()[2:]}
+    assert others <= asked  # in place of the compressed ones, by parameter
+    assert asked - others - NOT_EVERYWHERE == subscribes - NOT_EVERYWHERE
     assert allowed("service", "reply") - NOT_EVERYWHERE == serves - NOT_EVERYWHERE
 
 

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.ros
 GROUPS = {  # visible and thermal cases that can come side by side, by the transports of both
     ("raw", "raw"): (encoded_images.visible_raw, encoded_images.thermal_raw),
     ("compressed", "compressed"): (encoded_images.visible_packed, encoded_images.thermal_packed),
+    ("zstd", "zstd"): (encoded_images.visible_zstd, encoded_images.thermal_zstd),
     ("compressed", "compressedDepth"): (encoded_images.visible_packed, encoded_images.thermal_depth),
 }
 HEAD = """| encoding or transport | form | becomes | node | evaluate bag | fuse |

@@ -99,10 +99,16 @@ def test_the_launch_file_starts_a_working_node(launch):
 
 def test_namespace_and_camera_topics_are_arguments(launch):
     _, probe = launch("namespace:=front", "visible:=/cam/rgb", "thermal_image:=/ir/image_raw", "autostart:=true")
-    wait_until(lambda: probe.node.count_subscribers("/cam/rgb/image") == 1, "the visible subscription")
+    wait_until(lambda: probe.node.count_subscribers("/cam/rgb/image_raw") == 1, "the visible subscription")
     wait_until(lambda: probe.node.count_subscribers("/ir/image_raw") == 1, "the thermal subscription")
     wait_until(lambda: probe.node.count_subscribers("/cam/rgb/camera_info") == 1, "the camera_info subscription")
     wait_until(lambda: probe.node.count_publishers("/front/fusion_node/fused") == 1, "the namespaced output")
+
+
+def test_the_transport_of_each_camera_is_an_argument(launch):
+    _, probe = launch("visible:=/cam/rgb", "visible_transport:=compressed", "thermal_transport:=compressedDepth")
+    for topic in ("/cam/rgb/image_raw/compressed", "/thermal/image/compressedDepth"):
+        wait_until(lambda topic=topic: probe.node.count_subscribers(topic) == 1, topic)
 
 
 def test_autostart_can_be_left_to_a_lifecycle_manager(launch):
@@ -153,7 +159,7 @@ def test_two_rigs_are_two_nodes_that_share_nothing(launch, file):
         probe.listen(f"/{side}/fusion_node/status", FusionStatus, side)
         wait_until(lambda side=side: probe.node.count_publishers(f"/{side}/fusion_node/fused") == 1, f"{side} output")
         for camera in ("rgb", "ir"):
-            topic = f"/{side}/{camera}/image"
+            topic = f"/{side}/{camera}/image_raw"
             wait_until(lambda topic=topic: probe.node.count_subscribers(topic) == 1, topic)
         wait_until(lambda side=side: any(s.state == "active" for s in probe.received[side]), f"{side} active")
         assert probe.received[side][-1].registration == registration

@@ -43,8 +43,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, text):
 
 def test_arguments_become_parameters_and_empty_ones_do_not():
     given = {"threads": "3", "compressed": "True", "rig": "", "engine_precision": "int8", "visible": "/cam"}
-    assert launch_support.given_parameters(given) == {
-        "threads": 3, "visible.compressed": True, "thermal.compressed": True, "engine.precision": "int8"
+    assert launch_support.given_parameters({**given, "thermal_transport": "compressedDepth"}) == {
+        "threads": 3, "visible.compressed": True, "thermal.compressed": True, "engine.precision": "int8",
+        "thermal.image_transport": "compressedDepth",
     }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def test_arguments_become_parameters_and_empty_ones_do_not():
         ({"threads": "two"}, "argument threads is 'two'; expected an integer"),
         ({"threads": "1000"}, "parameter threads is 1000; expected 1 to 64"),
         ({"compressed": "yes"}, "argument compressed is 'yes'; expected true or false"),
+        ({"visible_transport": "jpeg"}, "parameter visible.image_transport is 'jpeg'; expected one of"),
         ({"backend": "gpu"}, "parameter backend is 'gpu'; expected one of"),
     ],
 )
@@ -63,14 +65,37 @@ def test_arguments_that_cannot_be_are_named(given, sentence):
 
 
 @pytest.mark.parametrize(
+    ("prefix", "image", "expected"),
+    [
+        ("", "", ("thermal/image", "thermal/camera_info")),
+        ("/flir", "", ("/flir/image_raw", "/flir/camera_info")),
+        ("/seek", "/seek/thermal_image", ("/seek/thermal_image", "/seek/camera_info")),
+        ("", "/ir/image", ("/ir/image", "thermal/camera_info")),
+    ],
+)
+def test_a_prefix_is_a_drivers_and_an_image_topic_wins(prefix, image, expected):
+    assert launch_support.camera_topics({"thermal": prefix, "thermal_image": image}, "thermal") == expected
+
+
+def test_every_transport_of_an_image_topic_is_remapped():
+    assert launch_support.image_remappings("visible", "/cam/image_raw") == [
+        ("visible/image", "/cam/image_raw"),
+        ("visible/image/compressed", "/cam/image_raw/compressed"),
+        ("visible/image/compressedDepth", "/cam/image_raw/compressedDepth"),
+        ("visible/image/zstd", "/cam/image_raw/zstd"),
+    ]
+
+
+@pytest.mark.parametrize(
     ("topic", "full"),
     [("visible/image", "/front/visible/image"), ("/cam/image", "/cam/image"), ("~/image", "/front/fusion_node/image")],
 )
-def test_quality_of_service_is_that_of_the_full_topic_in_both_transports(topic, full):
+def test_quality_of_service_is_that_of_the_full_topic_in_every_transport(topic, full):
     assert launch_support.image_qos([topic], "/front", "fusion_node", "reliable") == {
         f"qos_overrides.{full}.subscription.reliability": "reliable",
         f"qos_overrides.{full}/compressed.subscription.reliability": "reliable",
         f"qos_overrides.{full}/compressedDepth.subscription.reliability": "reliable",
+        f"qos_overrides.{full}/zstd.subscription.reliability": "reliable",
     }
 
 

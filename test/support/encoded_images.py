@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -235,6 +236,27 @@ def thermal_depth() -> Iterator[Case]:
     header = struct.pack("<iff", 0, factor, offset)
     for codec in ("png", "rvl"):
         yield _depth(codec, "float", f"32FC1; compressedDepth {codec}", inverse, header, metres, within=0.005)
+
+
+def visible_zstd() -> Iterator[Case]:
+    """The transport ``zstd``, of some of the raw ones: the plugin packs whatever the camera sends."""
+    yield from _zstd(visible_raw(), ("bgr8", "rgb8", "bayer_rggb16", "yuyv", "nv12", "nv24"))
+
+
+def thermal_zstd() -> Iterator[Case]:
+    """The same of one channel."""
+    yield from _zstd(thermal_raw(), ("mono8", "mono16", "16UC1", "32FC1"))
+
+
+def _zstd(cases: Iterator[Case], encodings: tuple[str, ...]) -> Iterator[Case]:
+    for case in cases:
+        sent = case.message
+        if case.name in encodings and isinstance(sent, Raw):
+            encoding = sent.encoding.encode()
+            fields = struct.pack("<IIBII", sent.height, sent.width, sent.big_endian, sent.step, len(encoding))
+            data = fields + encoding + gzip.compress(sent.data, 3)
+            form = case.name if case.form == "plain" else f"{case.name}, {case.form}"
+            yield replace(case, name="zstd", form=form, message=Packed("zstd", data))
 
 
 def _packed(

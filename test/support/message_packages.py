@@ -25,6 +25,11 @@ ament_package()"""
 
 TF2 = {"TFMessage": "geometry_msgs/TransformStamped[] transforms"}
 
+BOND = {
+    "Status": "std_msgs/Header header\nstring id\nstring instance_id\nbool active\nfloat32 heartbeat_timeout\n"
+    "float32 heartbeat_period"
+}
+
 # Version 4, that of Humble and later: what the node publishes and what it consists of.
 VISION = {
     "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from vi_fusion_ros.doctor.findings import Finding, Level
 
 OLDEST, NEWEST = (3, 10), (3, 13)
+_OF_LYRICAL = (3, 14)
 
 
 class Package(NamedTuple):
@@ -39,6 +40,7 @@ PACKAGES = (
     Package("tqdm", "tqdm", "no vi-fusion command with a progress bar"),
     Package("message_filters", "", "no pairing.policy 'approximate' and 'exact'; 'nearest', the default, needs it not"),
     Package("vision_msgs", "", "no ~/detections, ~/classification_vision and ~/label_info"),
+    Package("bond", "", "no bond with nav2's lifecycle manager, which then needs bond_timeout: 0.0"),
     Package("launch_ros", "", "no launch files"),
     Package("mcap", "mcap", "no truncated MCAP bags"),
     Package("sklearn", "scikit-learn", "no vi-fusion evaluate classification and presence"),
@@ -56,6 +58,9 @@ def python() -> Iterator[Finding]:
     says = f"{platform.python_version()}, {sys.executable}"
     if version < OLDEST:
         yield Finding("Python", "version", Level.ERROR, says, "Python 3.10 or later is needed.")
+    elif version == _OF_LYRICAL:
+        advice = "It is that of ROS 2 Lyrical (Ubuntu 26.04). Nothing of this package was run on it yet."
+        yield Finding("Python", "version", Level.NOTE, says, advice)
     elif version > NEWEST:
         advice = f"Nothing was tried beyond Python {NEWEST[0]}.{NEWEST[1]}."
         yield Finding("Python", "version", Level.WARNING, says, advice)

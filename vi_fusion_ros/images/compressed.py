@@ -1,5 +1,6 @@
-"""``sensor_msgs/CompressedImage`` to numpy arrays and back: image_transport's ``compressed`` and ``compressedDepth``.
+"""``sensor_msgs/CompressedImage`` to numpy arrays and back: the transports of image_transport.
 
+``compressed``, ``compressedDepth`` and ``zstd``; theora and H.264 are streams, which this is not for.
 Works on anything of the message's shape and imports no ROS package, as encodings.py.
 """
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.errors import printable
-from vi_fusion_ros.images import compressed_depth
+from vi_fusion_ros.images import compressed_depth, zstd_transport
 from vi_fusion_ros.images.encodings import ImageError, byte_array, channels, encoding_of, to_8_bit
 from vi_fusion_ros.images.header import pixel_count
 from vi_fusion_ros.types import Image
@@ -29,7 +30,7 @@ def check_compressed(msg: Any) -> None:
     """Check what can be known of a ``sensor_msgs/CompressedImage`` before decoding it.
 
     Raises:
-        ImageError: if it is empty, or of the compressedDepth transport with a header that says nothing that is known.
+        ImageError: if it is empty, or of the transports compressedDepth or zstd with a header that cannot be.
     """
     if len(msg.data) == 0:
         raise ImageError("compressed image without data; expected a JPEG, PNG, TIFF or WebP stream")
@@ -38,10 +39,12 @@ def check_compressed(msg: Any) -> None:
             compressed_depth.check(msg.format, msg.data)
         except ValueError as error:
             raise ImageError(f"compressed format '{printable(msg.format)}': {error}") from error
+    elif msg.format == zstd_transport.FORMAT:
+        zstd_transport.check(msg.data, _check_pixels)
 
 
 def decode_compressed(msg: Any) -> Image:
-    """The pixels of a ``sensor_msgs/CompressedImage``: JPEG, PNG, TIFF or WebP, or of the compressedDepth transport.
+    """The pixels of a ``sensor_msgs/CompressedImage``: JPEG, PNG, TIFF or WebP, or of the other transports.
 
     Grey keeps its depth; 16-bit colour becomes 8 bit by full scale, as that of raw images does.
 
@@ -54,6 +57,8 @@ def decode_compressed(msg: Any) -> Image:
     check_compressed(msg)
     if "compressedDepth" in msg.format:
         return _decode_depth(msg)
+    if msg.format == zstd_transport.FORMAT:
+        return zstd_transport.decode(msg.data, _check_pixels)
     pixels = _decode(msg, memoryview(msg.data))
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)

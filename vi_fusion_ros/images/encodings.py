@@ -151,6 +151,25 @@ def check_image(msg: Any) -> None:
     Raises:
         ImageError: if the message contradicts itself or its encoding cannot be decoded here.
     """
+    check_layout(msg)
+    size = data_size(msg)
+    if len(msg.data) < size:
+        rows = size // msg.step
+        of = f"height {msg.height}" if rows == msg.height else f"{rows} rows of {msg.encoding}"
+        raise ImageError(f"image data is truncated: {len(msg.data)} bytes, expected {size} (step {msg.step} x {of})")
+
+
+def data_size(msg: Any) -> int:
+    """Bytes of the data that a ``sensor_msgs/Image`` of a known encoding must have."""
+    return int(msg.step) * ENCODINGS[msg.encoding].rows(msg.height)
+
+
+def check_layout(msg: Any) -> None:
+    """Check size, step and encoding of a ``sensor_msgs/Image``, whatever its data.
+
+    Raises:
+        ImageError: if they contradict each other or the encoding cannot be decoded here.
+    """
     if msg.width == 0 or msg.height == 0:
         raise ImageError(f"image of zero size ({msg.width}x{msg.height}); expected at least one pixel")
     layout = ENCODINGS.get(msg.encoding)
@@ -167,12 +186,6 @@ def check_image(msg: Any) -> None:
         raise ImageError(
             f"image step {msg.step} is too small: {msg.width} pixels of {msg.encoding} take "
             f"{msg.width * layout.bytes_per_pixel} bytes a row"
-        )
-    rows = layout.rows(msg.height)
-    if len(msg.data) < msg.step * rows:
-        of = f"height {msg.height}" if rows == msg.height else f"{rows} rows of {msg.encoding}"
-        raise ImageError(
-            f"image data is truncated: {len(msg.data)} bytes, expected {msg.step * rows} (step {msg.step} x {of})"
         )
 
 

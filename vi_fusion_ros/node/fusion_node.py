@@ -25,7 +25,7 @@ from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.methods.engine import NETWORK, MethodEngine
 from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import capture, qos, runner, services
+from vi_fusion_ros.node import bond, capture, qos, runner, services
 from vi_fusion_ros.node.background_executor import spin_once
 from vi_fusion_ros.node.background_work import BackgroundWork
 from vi_fusion_ros.node.geometry import drift_watch, live_rig
@@ -80,6 +80,7 @@ class FusionNode(LifecycleNode):
             1.0 / self._settings["status_rate"], self._publish_status, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._bond = bond.Bond(self) if bond.INSTALLED else None
         self._background = BackgroundWork(self)
         self._reloading = False
         services.offer(self, self)
@@ -101,6 +102,8 @@ class FusionNode(LifecycleNode):
         def work() -> None:
             self._activate()
             _require_success(managed(state))
+            if self._bond is not None:
+                self._bond.start()
 
         return self._transition(work, "active", undo=self._deactivate)
 
@@ -351,7 +354,8 @@ class FusionNode(LifecycleNode):
         """End what runs while active, whatever raises: nothing of it may go on in a node that says it is inactive."""
         running = [part for part in (self._live_rig, self._session) if part is not None]
         self._live_rig = self._session = None
-        take_down([part.close for part in running], self.count_error)
+        unbind = [] if self._bond is None else [self._bond.stop]
+        take_down([*unbind, *(part.close for part in running)], self.count_error)
 
     def _undo_configure(self) -> None:
         failed = self._engine_state == "failed"

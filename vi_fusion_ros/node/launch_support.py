@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from vi_fusion_ros.node.parameters.schema import fault
+from vi_fusion_ros.node.parameters.schema import fault, transport_suffixes
 from vi_fusion_ros.resources import share_path
 
 CAMERAS = ("visible", "thermal")
@@ -55,6 +55,8 @@ _PARAMETERS: dict[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
     "backend": (("backend",), str),
     "engine_precision": (("engine.precision",), str),
     "engine_cache": (("engine.cache_dir",), str),
+    "visible_transport": (("visible.image_transport",), str),
+    "thermal_transport": (("thermal.image_transport",), str),
     "compressed": (tuple(f"{camera}.compressed" for camera in CAMERAS), boolean),
     "autostart": (("autostart",), boolean),
     "use_sim_time": (("use_sim_time",), boolean),
@@ -141,6 +143,21 @@ def _flat(values: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
+def camera_topics(arguments: Mapping[str, str], camera: str) -> tuple[str, str]:
+    """Image and camera_info topic of a camera, by the arguments ``CAMERA`` (a prefix) and ``CAMERA_image``.
+
+    A prefix is a driver's, which publishes ``image_raw`` below it.
+    """
+    prefix = arguments[camera]
+    image = f"{prefix}/image_raw" if prefix else f"{camera}/image"
+    return arguments[f"{camera}_image"] or image, f"{prefix or camera}/camera_info"
+
+
+def image_remappings(camera: str, topic: str) -> list[tuple[str, str]]:
+    """From the node's image topic of a camera, in each transport, to ``topic``."""
+    return [(f"{camera}/image{suffix}", topic + suffix) for suffix in transport_suffixes()]
+
+
 def image_qos(topics: Iterable[str], namespace: str, name: str, reliability: str) -> dict[str, str]:
     """``qos_overrides`` of image topics, raw and compressed: which of both is subscribed to the parameter file may say.
 
@@ -155,7 +172,7 @@ def image_qos(topics: Iterable[str], namespace: str, name: str, reliability: str
     return {
         f"qos_overrides.{resolved(topic, namespace, name)}{suffix}.subscription.reliability": reliability
         for topic in topics
-        for suffix in ("", "/compressed", "/compressedDepth")
+        for suffix in transport_suffixes()
     }
 
 

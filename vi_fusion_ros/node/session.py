@@ -159,7 +159,7 @@ class Session:
     @enabled.setter
     def enabled(self, enabled: bool) -> None:
         if enabled and self._intake is None:
-            self.health = HealthMonitor(_limits(self._settings), time.monotonic())
+            self.health = HealthMonitor(_limits(self._settings), time.monotonic(), self._statistics.shutter)
             self._intake = self._open_intake()
         elif not enabled and self._intake is not None:
             intake, self._intake = self._intake, None

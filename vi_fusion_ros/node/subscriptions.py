@@ -18,11 +18,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings, wire_format
 from vi_fusion_ros.node import qos
+from vi_fusion_ros.node.parameters.schema import transport_suffixes
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.types import Camera
 
-COMPRESSED_SUFFIXES = ("/compressed", "/compressedDepth")
+COMPRESSED_SUFFIXES = transport_suffixes()[1:]
 """What image_transport puts behind the name of an image topic whose messages are ``CompressedImage``."""
 
 _CODECS = {
@@ -32,7 +33,7 @@ _CODECS = {
 
 
 def image_transport(settings: Mapping[str, Any], camera: Camera) -> str:
-    """``raw``, ``compressed`` or ``compressedDepth``, by the parameters; ``CAMERA.compressed`` is the older one."""
+    """``raw``, ``compressed``, ``compressedDepth`` or ``zstd``; the older ``CAMERA.compressed`` counts, too."""
     transport = str(settings[f"{camera}.image_transport"])
     return "compressed" if transport == "raw" and settings[f"{camera}.compressed"] else transport
 

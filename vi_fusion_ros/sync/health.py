@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vi_fusion_ros.sync.shutter import FREEZE_S, ShutterEvents
 from vi_fusion_ros.sync.stream_monitor import StreamMonitor, StreamState
 from vi_fusion_ros.types import CAMERAS, OTHER, Camera, Image
 
@@ -78,13 +79,15 @@ class HealthMonitor:
     Args:
         limits: may be replaced at any time.
         now_s: the present.
+        shutter: takes note of the thermal camera's.
     """
 
-    def __init__(self, limits: Limits, now_s: float) -> None:
+    def __init__(self, limits: Limits, now_s: float, shutter: ShutterEvents | None = None) -> None:
         self.limits = limits
         self._lock = threading.Lock()
         self._arrivals = {camera: _Arrivals(now_s) for camera in CAMERAS}
         self._content = {camera: _Content(camera) for camera in CAMERAS}
+        self._content["thermal"].shutter = shutter
 
     def arrived(self, camera: Camera, now_s: float) -> Route:
         """Take note of an image's arrival and say what to do with it."""
@@ -185,6 +188,7 @@ class _Content:
         self._well_since_s = 0.0
         self.fault: Fault | None = None
         self.on_probation = False
+        self.shutter: ShutterEvents | None = None
 
     def look(self, image: Image, now_s: float, limits: Limits) -> None:
         if limits.fault_s != self._fault_s:  # the first time, and when the parameter changes
@@ -194,6 +198,11 @@ class _Content:
             return
         self._looked_s = now_s
         state = self._monitor.update(image, now_s)
+        if self.shutter is not None:
+            same_since_s = self._monitor.same_since_s
+            frozen = now_s - same_since_s >= FREEZE_S
+            closed_since_s = same_since_s if frozen else now_s if state is StreamState.SHUTTERED else None
+            self.shutter.look(closed_since_s, now_s)
         symptom = exposure_fault(image, self._camera)
         if symptom is not None:
             self._is_ill(symptom, now_s, limits.fault_s)

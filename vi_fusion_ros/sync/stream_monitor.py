@@ -63,6 +63,11 @@ class StreamMonitor:
         self._structured_s = -math.inf
         self._shuttered = False
 
+    @property
+    def same_since_s(self) -> float:
+        """When the image that the stream repeats first came; the stamp of the last one where it repeats none."""
+        return self._same_since_s
+
     def update(self, image: Image, stamp_s: float) -> StreamState:
         """Take in a frame and say what the stream does.
 

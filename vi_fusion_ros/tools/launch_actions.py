@@ -42,9 +42,9 @@ def evaluation_node(
         additional_env=dict(environment or {}),
         parameters=[values],
         remappings=[
-            (f"{camera}/image{suffix}", given[f"{camera}_image"] + suffix)
+            remapping
             for camera in launch_support.CAMERAS
-            for suffix in ("", "/compressed")
+            for remapping in launch_support.image_remappings(camera, given[f"{camera}_image"])
         ],
     )
 

@@ -9,7 +9,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from vi_fusion_ros.node.parameters.schema import fault, fitting, schema
+from vi_fusion_ros.node.parameters.schema import fault, fitting, schema, transport_suffixes
 
 _ROS_TYPE = {
     "boolean": Parameter.Type.BOOL,
@@ -104,8 +104,8 @@ def unused_qos(node: Node) -> list[str]:
 
 
 def _transports(topic: str) -> tuple[str, ...]:
-    raw = topic.removesuffix("/compressed").removesuffix("/compressedDepth")
-    return (raw, *(raw + suffix for suffix in ("/compressed", "/compressedDepth")))
+    suffix = next((suffix for suffix in transport_suffixes()[1:] if topic.endswith(suffix)), "")
+    return tuple(topic.removesuffix(suffix) + other for other in transport_suffixes())
 
 
 def _ros_type(rule: Mapping[str, Any]) -> Parameter.Type:

@@ -23,6 +23,13 @@ def schema() -> dict[str, dict[str, Any]]:
     return properties
 
 
+@cache
+def transport_suffixes() -> tuple[str, ...]:
+    """What image_transport puts behind the name of an image topic, for each transport; "" for ``raw``, the first."""
+    transports = schema()["visible.image_transport"]["enum"]
+    return tuple("" if transport == "raw" else f"/{transport}" for transport in transports)
+
+
 def fault(name: str, value: Any) -> str | None:
     """What is wrong with ``value`` for parameter ``name``: one sentence, or None."""
     rule = schema()[name]

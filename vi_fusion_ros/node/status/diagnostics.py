@@ -135,6 +135,11 @@ class Diagnostics:
             "expected rate [Hz]": f"{wanted:.2f}" if wanted else "not stated",
             "received": str(getattr(status, f"{camera}_received")),
         }
+        if camera == "thermal":
+            values |= {
+                "shutter events": str(status.shutter_events),
+                "shutter time [s]": f"{status.shutter_time:.2f}",
+            }
         if stream is None:
             return self._status(f"{camera} stream", DiagnosticStatus.OK, "no images are taken", values)
         values |= {"topic": stream.topic, "publishers": str(stream.publishers), "bytes": str(stream.image_bytes)}

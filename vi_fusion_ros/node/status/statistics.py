@@ -10,15 +10,21 @@ from collections.abc import Mapping
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.status.telemetry import LatencyWindow, RateMeter, SkewWindow
 from vi_fusion_ros.sync.health import CAMERAS, Camera
+from vi_fusion_ros.sync.shutter import ShutterEvents
 from vi_fusion_ros.types import FusionResult, Mode
 
 _MODE_NONE_AFTER_S = 2.0
 
 
 class Statistics:
-    """Counters from activation on, rates and latencies over the latest seconds."""
+    """Counters from activation on, rates and latencies over the latest seconds.
+
+    Attributes:
+        shutter: of the thermal camera.
+    """
 
     def __init__(self) -> None:
+        self.shutter = ShutterEvents()
         self._lock = threading.Lock()
         self._received: Counter[str] = Counter()
         self._drops: Counter[str] = Counter()
@@ -127,6 +133,7 @@ class Statistics:
             status.latency_p95 = [p.p95 for p in percentiles.values()]
             status.latency_p99 = [p.p99 for p in percentiles.values()]
             status.age = self._age_s
+            status.shutter_events, status.shutter_time = self.shutter.summary()
             recent = self._last_result if now - self._last_result_ns < _MODE_NONE_AFTER_S * 1e9 else None
             status.mode = FusionStatus.MODE_NONE if recent is None else int(recent.pair.mode)
             status.overlap = 0.0 if recent is None else recent.overlap
