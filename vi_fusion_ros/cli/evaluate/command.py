@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.cli.evaluate import bag, flicker, labelled
+from vi_fusion_ros.cli.evaluate import bag, flicker, labelled, vifb
 from vi_fusion_ros.cli.evaluate import datasets as evaluate_datasets
 from vi_fusion_ros.training.datasets.layouts import LABELLED
 
@@ -71,6 +71,12 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument(
         "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("default", "vifb"),
+        default="default",
+        help="vifb: the benchmark's thirteen metrics, in colour; its published values are --peers FILE.json",
     )
     _add_common(parser)
     parser.set_defaults(evaluate=_fusion)
@@ -191,13 +197,18 @@ def _fusion(args: argparse.Namespace) -> int:
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
+    if args.protocol == "vifb" and args.report:
+        raise ValueError("--protocol vifb makes no --report; expected --json alone")
     if args.weights and not args.methods:
         raise ValueError(f"--weights {args.weights[0]} goes with --methods; expected both")
     methods = chosen(args.methods, args.weights) if args.methods else []
     # MAX and AVG stand in every evaluation: twice in the ranks, they would count double.
-    run = {entry.name: entry.weights for entry in methods if entry.name not in ROWS}
+    rows = ROWS if args.protocol == "default" else {}
+    run = {entry.name: entry.weights for entry in methods if entry.name not in rows}
     frames, problems = find_frames(args.visible, args.thermal, dict(args.fused), run)
     model = _model(args.model)
+    if args.protocol == "vifb":
+        return vifb.run(args, frames, problems, model, _manifest(model), {entry.name: entry for entry in methods})
     peers = read_peers(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)
     if peers:

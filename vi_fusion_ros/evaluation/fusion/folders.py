@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,9 @@ from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.training.datasets.base import DatasetError, image_files, pair_by_stem, read_image
 from vi_fusion_ros.types import FusionResult
+
+Row = dict[str, dict[str, float]]
+"""Values of one frame by method and metric."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,35 @@ def evaluate_folders(
     Raises:
         ValueError: if no frame can be read, or the model cannot be loaded.
     """
-    rows = map_in_order(partial(_evaluate_frame, model=model), frames, jobs, "fusion metrics")
+    names, rows, left_out = evaluated_frames(partial(_evaluate_frame, model=model), frames, jobs, problems)
+    methods = tuple(rows[0])
+    values = np.array([[list(row[method].values()) for method in methods] for row in rows])
+    return FusionEvaluation(methods, names, values, left_out)
+
+
+def evaluated_frames(
+    evaluate: Callable[[FrameFiles], Row | str], frames: list[FrameFiles], jobs: int, problems: list[str] | None = None
+) -> tuple[list[str], list[Row], list[str]]:
+    """Evaluate frames in processes, with a progress bar.
+
+    Args:
+        evaluate: gives the values of one frame, or a sentence why there are none.
+        frames: as ``find_frames`` gives them.
+        jobs: number of processes.
+        problems: sentences about what was left out so far.
+
+    Returns:
+        Names and values of the frames that could be evaluated, and a sentence for each that could not.
+
+    Raises:
+        ValueError: none can.
+    """
+    rows = map_in_order(evaluate, frames, jobs, "fusion metrics")
     kept = [(frame.name, row) for frame, row in zip(frames, rows, strict=True) if not isinstance(row, str)]
     left_out = [*(problems or []), *(row for row in rows if isinstance(row, str))]
     if not kept:
         raise ValueError(f"none of the {len(frames)} frames can be evaluated; the first problem: {left_out[0]}")
-    methods = tuple(kept[0][1])
-    values = np.array([[list(row[method].values()) for method in methods] for _, row in kept])
-    return FusionEvaluation(methods, [name for name, _ in kept], values, left_out)
+    return [name for name, _ in kept], [row for _, row in kept], left_out
 
 
 def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
@@ -126,9 +150,9 @@ def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
     Raises:
         DatasetError: if an image cannot be read, is not 8 bit or has another size.
     """
-    colour = _read(frame.visible)
-    visible, thermal = to_gray(colour), to_gray(_read(frame.thermal))
-    _check_size(frame.thermal, thermal, visible)
+    colour = read_8bit(frame.visible)
+    visible, thermal = to_gray(colour), to_gray(read_8bit(frame.thermal))
+    check_size(frame.thermal, thermal, visible)
     ours = None if model is None else fuse_pair(model, colour, thermal)
     fused = {} if ours is None else {OURS: to_gray(ours.fused.astype(np.uint8, copy=False))}
     fused |= trivial_fusions(visible, thermal)
@@ -136,12 +160,12 @@ def fused_images(frame: FrameFiles, model: Path | None) -> FrameImages:
         entry = method(name) if weights is None else method(name).with_weights(weights)
         fused[name] = entry.fuse(visible, thermal)
     for name, path in frame.fused.items():
-        fused[name] = to_gray(_read(path))
-        _check_size(path, fused[name], visible)
+        fused[name] = to_gray(read_8bit(path))
+        check_size(path, fused[name], visible)
     return FrameImages(visible, thermal, fused, ours)
 
 
-def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str, float]] | str:
+def _evaluate_frame(frame: FrameFiles, model: Path | None) -> Row | str:
     try:
         images = fused_images(frame, model)
         return metrics_of_methods(images.fused, images.visible, images.thermal)
@@ -151,14 +175,24 @@ def _evaluate_frame(frame: FrameFiles, model: Path | None) -> dict[str, dict[str
         return f"{frame.visible}: {error}"
 
 
-def _read(path: Path) -> npt.NDArray[np.uint8]:
+def read_8bit(path: Path) -> npt.NDArray[np.uint8]:
+    """An image as it is, (H, W) or (H, W, 3) BGR.
+
+    Raises:
+        DatasetError: it cannot be read, or has not 8 bits.
+    """
     image = read_image(path, cv2.IMREAD_UNCHANGED)
     if image.dtype != np.uint8:
         raise DatasetError(f"{path}: {image.dtype} values; expected an 8-bit image")
     return image.astype(np.uint8, copy=False)
 
 
-def _check_size(path: Path, image: Gray8, visible: Gray8) -> None:
+def check_size(path: Path, image: Gray8, visible: Gray8) -> None:
+    """Whether an image has the size of the visible one.
+
+    Raises:
+        DatasetError: it has not; the sentence names its file.
+    """
     if image.shape != visible.shape:
         (height, width), (rows, columns) = image.shape, visible.shape
         raise DatasetError(f"{path}: {width}x{height}, the visible image is {columns}x{rows}; expected the same size")
