@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import bag_maker
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (scripts/set
 pytest.importorskip("lightning", reason="lightning is not installed (scripts/setup --train)")
 
 from vi_fusion_ros.cli import main  # noqa: E402
+from vi_fusion_ros.cli.image_codecs import image_codecs  # noqa: E402
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
 from vi_fusion_ros.model.network import FusionNet  # noqa: E402
@@ -30,6 +32,7 @@ from vi_fusion_ros.training.config import OptimConfig  # noqa: E402
 from vi_fusion_ros.training.data import Splits  # noqa: E402
 from vi_fusion_ros.training.datasets.base import DatasetError  # noqa: E402
 from vi_fusion_ros.training.datasets.paired import PairedFolders  # noqa: E402
+from vi_fusion_ros.training.datasets.rosbag import RosbagDataset  # noqa: E402
 from vi_fusion_ros.training.warm_start import start_from  # noqa: E402
 from vi_fusion_ros.types import Frame, FramePair  # noqa: E402
 
@@ -130,6 +133,26 @@ def test_pairs_that_are_not_registered_need_a_rig(tmp_path):
     Rig(wrong, (160, 120), (320, 240)).save(tmp_path / "rig.yaml")
     with pytest.raises(DatasetError, match="the registration is off by about"):
         open_recordings([dataset], tmp_path / "rig.yaml", tmp_path / "pixels")
+
+
+def test_a_bag_with_its_rig_and_with_the_rig_of_other_cameras(tmp_path):
+    scene = SyntheticScene(320, 240)
+    entries = []
+    for number, second in enumerate(np.linspace(0, 9, PAIRS)):
+        stamp = bag_maker.START_NS + number * 100_000_000
+        small = cv2.resize(scene.thermal(second), (160, 120), interpolation=cv2.INTER_AREA)
+        entries += [(stamp, bag_maker.VISIBLE, scene.visible(second)), (stamp + 2_000_000, bag_maker.THERMAL, small)]
+    bag = RosbagDataset(bag_maker.write_bag(tmp_path / "bag", entries), image_codecs())
+    scale = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]])
+    Rig(scale, (160, 120), (320, 240)).save(tmp_path / "rig.yaml")
+    with pytest.raises(DatasetError, match="not registered; expected --rig FILE"):
+        open_recordings([bag], None, tmp_path / "pixels")
+    (found,) = open_recordings([bag], tmp_path / "rig.yaml", tmp_path / "pixels")
+    assert (len(found.trained), len(found.aside)) == (50, 13)
+    other = np.array([[1.5, 0, 70], [0, 1.5, 20], [0, 0, 1]])
+    Rig(other, (160, 120), (320, 240)).save(tmp_path / "other.yaml")
+    with pytest.raises(DatasetError, match="do not show the same things at the same places"):
+        open_recordings([bag], tmp_path / "other.yaml", tmp_path / "pixels")
 
 
 def task_of(opened, tmp_path):
