@@ -1,0 +1,191 @@
+"""An adaptation from recordings to a model, or to the reasons for which there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.evaluation.output import write_json
+from vi_fusion_ros.model.network import FusionNet, NetworkConfig
+from vi_fusion_ros.training.adapt.recordings import Recording, open_recordings
+from vi_fusion_ros.training.adapt.release import release
+from vi_fusion_ros.training.adapt.task import AdaptTask
+from vi_fusion_ros.training.adapt.verdict import judge
+from vi_fusion_ros.training.batches.augment import AugmentConfig
+from vi_fusion_ros.training.batches.patches import PatchConfig
+from vi_fusion_ros.training.batches.scenes import SceneConfig
+from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
+from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig, build
+from vi_fusion_ros.training.data import Splits
+from vi_fusion_ros.training.datasets.base import PairDataset
+from vi_fusion_ros.training.losses import FusionWeights
+from vi_fusion_ros.training.warm_start import start_from
+
+MODEL = "adapted.onnx"
+
+# More of what is carried over from both sources than in training: here a verdict guards what that could cost.
+_FUSION = FusionWeights(intensity=3.0, gradient=3.0, contrast=0.8, fidelity=0.9, edges=1.5, one_sided=1.0)
+# The recordings are what the cameras show: only little is changed about them.
+_AUGMENTATION = AugmentConfig(
+    low_light=0.05, exposure=0.15, haze=0.0, contrast=0.2, polarity=0.0, noise=0.1, blur=0.05, smear=0.05, cast=0.05,
+    stripes=0.05, dead=0.0, missing_visible=0.05, missing_thermal=0.05,
+)  # fmt: skip
+_OPTIM = OptimConfig(lr=1e-3, backbone_lr=0.05, epochs=10, steps=25, warmup=25, ema=0.98, freeze_norm=0.0)
+
+
+class Adaptation(NamedTuple):
+    """How an adaptation ended.
+
+    Attributes:
+        model: the ONNX file, None where nothing is kept.
+        verdict: figures and reasons, as in ``verdict.json``.
+        problems: sentences about pairs that were left out.
+    """
+
+    model: Path | None
+    verdict: dict[str, Any]
+    problems: tuple[str, ...]
+
+
+def adapt(
+    datasets: Sequence[PairDataset], model: Path, folder: Path, rig: Path | None = None, optim: OptimConfig = _OPTIM
+) -> Adaptation:
+    """Adapt a model to recordings, or go on with it.
+
+    ``folder`` gets ``adapted.onnx`` with manifest and card where the adapted model is better, and ``verdict.json`` in
+    any case, last of all. Until then the state lies in ``folder / "run"``; a call that was killed goes on from there.
+
+    Args:
+        datasets: the recordings; pairs in the order of time.
+        model: ONNX file to start from; its manifest lies beside it.
+        folder: made where it is missing.
+        rig: rig file that registers all recordings; None where they are registered.
+        optim: length and rates.
+
+    Raises:
+        ValueError: the model, the rig, a recording or the folder cannot be used.
+    """
+    manifest = Manifest.load(model.with_suffix(".json"))
+    base = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
+    about = _about(datasets, model, rig)
+    ended = _begun(folder, about)
+    if ended is not None:
+        return Adaptation(None if ended["reasons"] else folder / MODEL, ended, ())
+    run = folder / "run"
+    try:
+        recordings = open_recordings(datasets, rig, run / "pixels")
+    except ValueError:
+        _leave_nothing(folder)
+        raise
+    write_json(run / "about.json", about)
+    config = _config(base, model, recordings, run, optim)
+    teacher = FusionNet(config.network)
+    start_from(teacher, model)
+    network = FusionNet(config.network)
+    network.load_state_dict(checkpoint_weights(_trained(config, recordings, teacher, run))[1])
+    verdict = judge(teacher.eval(), network.eval(), manifest, [recording.aside for recording in recordings])
+    if not verdict["reasons"]:
+        release(network, folder / MODEL, base, recordings, verdict)
+    verdict = {"kept": not verdict["reasons"], "about": about, **verdict}
+    write_json(folder / "verdict.json", verdict)
+    shutil.rmtree(run, ignore_errors=True)
+    problems = tuple(problem for recording in recordings for problem in recording.problems)
+    return Adaptation(folder / MODEL if verdict["kept"] else None, verdict, problems)
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Take away what was decoded of recordings that cannot be used, and the folder where nothing else is in it."""
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _about(datasets: Sequence[PairDataset], model: Path, rig: Path | None) -> dict[str, Any]:
+    """What an adaptation depends on: only the same may go on."""
+    files = {"model": model} if rig is None else {"model": model, "rig": rig}
+    digests = {}
+    for name, path in files.items():
+        try:
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read ({error.strerror}); expected the {name}") from error
+    return {**digests, "recordings": [{"path": str(d.root.resolve()), "pairs": len(d)} for d in datasets]}
+
+
+def _begun(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """The verdict of a folder whose adaptation has ended; None where it is to begin, or to go on.
+
+    Raises:
+        ValueError: what lies there is of another adaptation.
+    """
+    verdict, other = None, None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        verdict = dict(json.loads((folder / "verdict.json").read_text(encoding="utf-8")))
+        other = verdict["about"]
+    if verdict is None:
+        with contextlib.suppress(OSError, ValueError):
+            other = json.loads((folder / "run" / "about.json").read_text(encoding="utf-8"))
+    if other is not None and other != about:
+        raise ValueError(f"{folder}: holds the adaptation of another model, rig or recordings; expected another folder")
+    return verdict
+
+
+def _config(
+    base: dict[str, Any], model: Path, recordings: Sequence[Recording], run: Path, optim: OptimConfig
+) -> TrainConfig:
+    network = build(NetworkConfig, dict(base.get("training", {}).get("config", {}).get("network", {})))
+    sets = {
+        recording.name: SetConfig(Path(recording.name), train=(recording.ranges[0],), test=(recording.ranges[1],))
+        for recording in recordings
+    }
+    return TrainConfig(
+        name=run.name,
+        data=DataConfig(sets),
+        runs=run.parent,
+        start_from=model,
+        network=network,
+        scenes=SceneConfig(frames=0),
+        patches=PatchConfig(patches=8, size=160, flatten=0.0),
+        augmentation=_AUGMENTATION,
+        fusion=_FUSION,
+        optim=optim,
+    )
+
+
+def _trained(config: TrainConfig, recordings: Sequence[Recording], teacher: FusionNet, run: Path) -> Path:
+    """The checkpoint after the last epoch; what was done before a call that was killed is not done again."""
+    last = run / "last.ckpt"
+    if last.exists() and finished_epochs(last) >= config.optim.epochs:
+        return last
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    task = AdaptTask(config, Splits({r.name: r.trained for r in recordings}, {}, None, None), teacher)
+    task.network.load_state_dict(teacher.state_dict())
+    trainer = lightning.Trainer(
+        default_root_dir=run,
+        max_epochs=config.optim.epochs,
+        gradient_clip_val=config.optim.clip,
+        reload_dataloaders_every_n_epochs=1,
+        limit_val_batches=0,
+        enable_model_summary=False,
+        log_every_n_steps=min(20, config.optim.steps),
+        logger=CSVLogger(run, "csv", version=0),
+        callbacks=[
+            ModelCheckpoint(run, "last", enable_version_counter=False, save_on_train_epoch_end=True),
+            EMAWeightAveraging(decay=config.optim.ema),
+        ],
+    )
+    trainer.fit(task, ckpt_path=last if last.exists() else None, weights_only=True)
+    if not math.isfinite(float(trainer.callback_metrics["train/loss"])):
+        raise ValueError(f"{run}: the loss is not finite; expected recordings without broken images")
+    return last

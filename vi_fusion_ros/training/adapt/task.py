@@ -1,0 +1,107 @@
+"""What a step of an adaptation learns from: the fused picture, the other camera, and the model that it starts from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vi_fusion_ros.model.network import FusionNet, halved
+from vi_fusion_ros.training.batches.augment import Augmented
+from vi_fusion_ros.training.config import TrainConfig
+from vi_fusion_ros.training.data import Splits
+from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.predict import blackened
+from vi_fusion_ros.training.task import Batch, FusionTask
+
+_KEEP, _PREDICT = 4.0, 0.5  # weights
+
+
+class _Seen(NamedTuple):
+    """What a network makes of images: features at two scales and outputs. The sides of boxes are logarithms."""
+
+    coarse: Tensor
+    fine: Tensor
+    presence: Tensor
+    illumination: Tensor
+    centres: Tensor
+    sides: Tensor
+
+
+class AdaptTask(FusionTask):
+    """Fits the fusion decoder and the branches of perception to new cameras, without labels.
+
+    - The decoder learns by the fusion losses, as in training.
+    - *Consistency between the cameras*: with one camera black, the network has to predict the features and the outputs
+      that the teacher has with both: what the missing camera would add, from the other one.
+    - *Distillation*: with both cameras, features and outputs stay those of the teacher, so labels do not drift. What
+      follows the branches (attention, pyramid, heads) is not trained at all.
+
+    Args:
+        config: with ``scenes.frames`` 0: there are no labels.
+        splits: the recordings, nothing to select by.
+        teacher: the model that is started from; it is not changed.
+    """
+
+    def __init__(self, config: TrainConfig, splits: Splits, teacher: FusionNet) -> None:
+        super().__init__(config, splits)
+        self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple it is no part of the checkpoint
+        for branch in (self.network.perception.visible_branch, self.network.perception.thermal_branch):
+            branch.requires_grad_(True)
+            for part in branch.frozen_part(config.optim.frozen_blocks):
+                part.requires_grad_(False)
+
+    def on_train_epoch_start(self) -> None:
+        """As in training, and no dropout: what is to stay the same needs no noise."""
+        super().on_train_epoch_start()
+        self.network.perception.drop.eval()
+        self._teacher[0].to(self.device)
+
+    def training_step(self, batch: Batch, number: int) -> Tensor:
+        """Fusion losses, and what perception keeps and predicts."""
+        fusion = super().training_step(batch, number)
+        assert batch.patches is not None
+        terms = self._perception_terms(batch.patches)
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, on_step=True, batch_size=1)
+        return fusion + torch.stack(list(terms.values())).sum()
+
+    def _perception_terms(self, images: Augmented) -> dict[str, Tensor]:
+        there = images.both
+        if not bool(there.any()):
+            return {"keep": images.visible.sum() * 0}
+        visible, thermal = halved(images.visible[there]), halved(images.thermal[there])
+        with torch.no_grad():
+            wanted = _seen(self._teacher[0], visible, thermal)
+        terms = {"keep": _KEEP * _off(_seen(self.network, visible, thermal), wanted)}
+        for camera in ("visible", "thermal"):
+            terms[f"predict_from_{camera}"] = _PREDICT * _off(
+                _seen(self.network, *blackened(visible, thermal, camera)), wanted
+            )
+        return terms
+
+
+def _seen(network: FusionNet, visible: Tensor, thermal: Tensor) -> _Seen:
+    held: dict[str, Tensor] = {}
+    perception = network.perception
+    hooks = [
+        part.register_forward_hook(lambda _module, _inputs, output, name=name: held.__setitem__(name, output))
+        for name, part in (("coarse", perception.coarse), ("fine", perception.fine))
+    ]
+    try:
+        output = perception(visible, thermal)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    presence = torch.cat((output.from_centres, output.from_scores), 1)
+    centres, sides = output.objects[:, : len(LABELS)], output.objects[:, len(LABELS) :]
+    return _Seen(held["coarse"], held["fine"], presence, output.illumination, centres, torch.log(sides))
+
+
+def _off(given: _Seen, wanted: _Seen) -> Tensor:
+    """Mean over the parts of their squared distance relative to their own size; 0 for the same."""
+    parts = [
+        (one - other).square().mean() / other.square().mean().clamp_min(1e-6)
+        for one, other in zip(given, wanted, strict=True)
+    ]
+    return torch.stack(parts).mean()

@@ -1,0 +1,141 @@
+"""Whether an adapted network is better than the one that it came from, on what was set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vi_fusion_ros.engines.manifest import Manifest
+from vi_fusion_ros.evaluation.metrics.fusion import metrics_of_methods, to_gray
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, known_means
+from vi_fusion_ros.evaluation.parallel import map_in_order
+from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.predict import predict_fused, predict_presence
+from vi_fusion_ros.training.report import MODES
+from vi_fusion_ros.types import Mode
+
+BETTER = ("Qabf", "VIF", "SCD")
+"""Of these, two have to be better by more than their interval."""
+
+NOT_WORSE = (*BETTER, "one_sided_visible", "one_sided_thermal")
+"""None of these may be worse by more than its interval. The last two say that neither camera is left out of the
+picture, which the others alone would reward."""
+
+_ENOUGH = 2
+_BLOCK = 4  # neighbouring frames that count as one, for they are nearly the same
+_SAME_WORDS = 0.95
+_MOST_MOVED = 0.05
+
+Floats = npt.NDArray[np.float64]
+
+
+def judge(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequence[PackedPairs]) -> dict[str, Any]:
+    """Figures of both networks, and the reasons for which the new one is not kept.
+
+    Args:
+        before: the network that was started from, in eval mode.
+        after: the adapted one, in eval mode.
+        manifest: of the first one; its calibration holds for both.
+        sets: what was set aside, each in the order of time.
+
+    Returns:
+        ``fusion``: by metric ``before``, ``after``, ``difference`` and its ``ci95``, over blocks of neighbours;
+        ``words``: what the labels do; ``reasons``: sentences, empty where the adapted network is to be kept.
+    """
+    fusion = _fusion(before, after, sets)
+    words = _words(before, after, manifest, sets)
+    return {"fusion": fusion, "words": words, "reasons": _reasons(fusion, words)}
+
+
+def _fusion(before: FusionNet, after: FusionNet, sets: Sequence[PackedPairs]) -> dict[str, dict[str, Any]]:
+    frames = [(pairs, index) for pairs in sets for index in range(len(pairs))]
+    rows = np.array(map_in_order(lambda at: _metrics(before, after, at[0][at[1]]), frames, 1, "fusion metrics"))
+    ends = np.cumsum([len(pairs) for pairs in sets])[:-1]
+    values = np.concatenate([_blocks(part) for part in np.split(rows, ends)])  # (blocks, 2, metrics)
+    means, change = known_means(values), values[:, 1] - values[:, 0]
+    low, high = bootstrap_means(change)
+    return {
+        name: {
+            "before": float(means[0, k]),
+            "after": float(means[1, k]),
+            "difference": float(known_means(change)[k]),
+            "ci95": [float(low[k]), float(high[k])],
+        }
+        for k, name in enumerate(NOT_WORSE)
+    }
+
+
+def _metrics(before: FusionNet, after: FusionNet, pixels: npt.NDArray[np.uint8]) -> list[list[float]]:
+    visible = to_gray(cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2BGR))
+    thermal = np.ascontiguousarray(pixels[..., 3])
+    fused = {name: _luma8(network, pixels) for name, network in (("before", before), ("after", after))}
+    return [list(row.values()) for row in metrics_of_methods(fused, visible, thermal, NOT_WORSE).values()]
+
+
+def _luma8(network: FusionNet, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    fused = predict_fused(network, pixels)[0][0, 0].float().cpu().numpy()
+    return np.rint(fused * 255).astype(np.uint8)
+
+
+def _blocks(values: Floats) -> Floats:
+    """(N, ...) means of neighbours, (N / 4, ...); NaN where a block has no value."""
+    return np.stack([known_means(part) for part in np.array_split(values, max(len(values) // _BLOCK, 1))])
+
+
+def _words(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequence[PackedPairs]) -> dict[str, Any]:
+    """How far what is said of the frames has moved: with both cameras, and with one against what both had said."""
+    probability: dict[tuple[str, str], list[Floats]] = {}
+    for (name, network), (mode, modality) in (
+        (network, mode) for network in (("before", before), ("after", after)) for mode in MODES.items()
+    ):
+        calibration = manifest.calibration(Mode[mode.upper()])
+        probability[name, mode] = [
+            calibration.probabilities(predict_presence(network, pairs, modality)[0]) for pairs in sets
+        ]
+    both = manifest.calibration(Mode.BOTH)
+    old, new = (np.concatenate(probability[name, "both"]) for name in ("before", "after"))
+    words: dict[str, Any] = {
+        "same": float(((old >= both.thresholds) == (new >= both.thresholds)).mean()),
+        "moved": float(np.abs(new - old).mean()),
+    }
+    for mode in list(MODES)[1:]:
+        off = [
+            np.concatenate(
+                [_blocks(np.abs(one - reference).mean(1)) for one, reference in zip(own, both_said, strict=True)]
+            )
+            for own, both_said in (
+                (probability[name, mode], probability["before", "both"]) for name in ("before", "after")
+            )
+        ]
+        low, high = bootstrap_means((off[1] - off[0])[:, None])[:, 0]
+        words[mode] = {"before": float(off[0].mean()), "after": float(off[1].mean()), "ci95": [float(low), float(high)]}
+    return words
+
+
+def _reasons(fusion: dict[str, dict[str, Any]], words: dict[str, Any]) -> list[str]:
+    better = [name for name in BETTER if fusion[name]["ci95"][0] > 0]
+    worse = [name for name in NOT_WORSE if fusion[name]["ci95"][1] < 0]
+    reasons = []
+    if len(better) < _ENOUGH:
+        said = ", ".join(f"{name} {fusion[name]['difference']:+.3f}" for name in BETTER)
+        reasons.append(
+            f"only {len(better)} of {_ENOUGH} metrics needed are better by more than their interval ({said})"
+        )
+    reasons += [f"{name} is worse by {-fusion[name]['difference']:.3f}, more than its interval" for name in worse]
+    if words["same"] < _SAME_WORDS or words["moved"] > _MOST_MOVED:
+        reasons.append(
+            f"the labels have drifted: {words['same']:.0%} of them are as before, and probabilities moved by "
+            f"{words['moved']:.3f}; expected {_SAME_WORDS:.0%} and at most {_MOST_MOVED}"
+        )
+    reasons += [
+        f"with {mode.replace('_', ' ')}, labels are further from those of both cameras "
+        f"({words[mode]['before']:.3f} before, {words[mode]['after']:.3f} after)"
+        for mode in list(MODES)[1:]
+        if words[mode]["ci95"][0] > 0
+    ]
+    return reasons
