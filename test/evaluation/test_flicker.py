@@ -70,5 +70,8 @@ def test_the_command_on_a_video(tmp_path, capsys):
     row = json.loads(out.read_text())
     assert row["n"] == 2
     assert row["fused"]["local"] < 0.5
+    assert row["fused"]["warping_error_dis"] < 1  # a still scene
+    assert row["fused"]["motion_smoothness_dis"] < 0.1
+    assert "motion_smoothness_dis" not in row["thermal"]  # a source has nothing to be compared with
     assert "fused" in capsys.readouterr().out
     assert main(["evaluate", "flicker", *paths[:3], str(tmp_path / "none.avi"), "--json", str(out)]) == 2

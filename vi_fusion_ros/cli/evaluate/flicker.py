@@ -21,14 +21,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any]) -> dict[str, Any]:
     """Fuse both videos and measure; writes the JSON and prints a table."""
-    from vi_fusion_ros.evaluation.metrics.flicker import flicker
+    import numpy as np
+
+    from vi_fusion_ros.evaluation.metrics.flicker import Flicker, lumas
+    from vi_fusion_ros.evaluation.metrics.temporal import TemporalMetrics
     from vi_fusion_ros.evaluation.output import write_json
 
-    result = flicker(_fused(args.visible, args.thermal, model))
+    changes, motion = Flicker(), TemporalMetrics(("visible", "thermal"))
+    for frame in _fused(args.visible, args.thermal, model):
+        images = lumas(frame)
+        changes.add(images)
+        motion.add({name: np.rint(image).astype(np.uint8) for name, image in images.items()})
+    result, temporal = changes.result(), motion.result()
+    rows = {name: {**row, **temporal[name]} for name, row in result.items() if isinstance(row, dict)}
+    result |= rows
     write_json(args.json, {**result, "model": about_model})
     print(f"{result['n']} changes between frames, {result['static_share']:.0%} of the image static; grey levels:")
-    for name, row in ((name, row) for name, row in result.items() if isinstance(row, dict)):
-        print(f"{name:<10} pixel {row['pixel']:.3f}   local {row['local']:.3f}")
+    for name, row in rows.items():
+        warping, jerk = row["warping_error_dis"], row.get("motion_smoothness_dis")
+        line = f"{name:<10} pixel {row['pixel']:.3f}   local {row['local']:.3f}"
+        line += f"   warping error (DIS) {'-' if warping is None else format(warping, '.3f')}"
+        print(line + ("" if jerk is None else f"   motion smoothness (DIS) {jerk:.3f} px"))
     return result
 
 

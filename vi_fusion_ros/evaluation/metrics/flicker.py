@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import cv2
@@ -22,43 +22,95 @@ Floats = npt.NDArray[np.float32]
 
 
 def flicker(results: Iterable[FusionResult]) -> dict[str, Any]:
-    """Mean change from frame to frame in static areas, for the fused image and what it is made of.
-
-    A pixel is static between two frames where the mean over its ``WINDOW`` square changes by at most ``STILL`` grey
-    levels in both sources.
+    """``flicker_of`` what a pipeline makes of a video, beside the mean and the maximum of its sources.
 
     Args:
         results: consecutive frames of one video with both cameras, all of one size.
 
     Returns:
-        ``n`` (changes counted), ``static_share`` (0 to 1), and by ``visible``, ``thermal``, ``average``, ``maximum``
-        and ``fused``: ``pixel`` (mean absolute change, grey levels of 255: noise) and ``local`` (mean absolute change
-        of the local mean: flicker that is seen).
+        As ``flicker_of``, by ``visible``, ``thermal``, ``average``, ``maximum`` and ``fused``.
 
     Raises:
         ValueError: fewer than two frames, or no static area.
     """
-    before: dict[str, Floats] | None = None
-    sums: dict[str, npt.NDArray[np.float64]] = {}
-    count = static = total = 0
-    for result in results:
-        now = _lumas(result)
-        if before is not None:
-            changes = {name: now[name] - before[name] for name in now}
-            local = {name: cv2.blur(change, (WINDOW, WINDOW)) for name, change in changes.items()}
-            still = (np.abs(local["visible"]) <= STILL) & (np.abs(local["thermal"]) <= STILL)
-            for name, change in changes.items():
-                both = np.abs(change[still]).sum(dtype=float), np.abs(local[name][still]).sum(dtype=float)
-                sums[name] = sums.get(name, np.zeros(2)) + both
-            count, static, total = count + 1, static + int(still.sum()), total + still.size
-        before = now
-    if not static:
-        raise ValueError(f"no static area in {count} changes between frames; expected two frames or more of one scene")
-    means = {name: dict(zip(("pixel", "local"), map(float, both / static), strict=True)) for name, both in sums.items()}
-    return {"n": count, "static_share": static / total, **means}
+    return flicker_of(map(lumas, results))
 
 
-def _lumas(result: FusionResult) -> dict[str, Floats]:
+def flicker_of(frames: Iterable[Mapping[str, npt.NDArray[Any]]]) -> dict[str, Any]:
+    """Mean change from frame to frame in static areas, for each of several videos of one scene.
+
+    A pixel is static between two frames where the mean over its ``WINDOW`` square changes by at most ``STILL`` grey
+    levels in both sources.
+
+    Args:
+        frames: consecutive frames, each (H, W) grey levels of 255 by the name of its video, all of one size;
+            ``visible`` and ``thermal`` are the sources.
+
+    Returns:
+        ``n`` (changes counted), ``static_share`` (0 to 1), and by video ``pixel`` (mean absolute change, grey levels of
+        255: noise) and ``local`` (mean absolute change of the local mean: flicker that is seen).
+
+    Raises:
+        ValueError: a source is missing, fewer than two frames, or no static area.
+    """
+    changes = Flicker()
+    for images in frames:
+        changes.add(images)
+    return changes.result()
+
+
+class Flicker:
+    """``flicker_of``, frame by frame."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, Floats] | None = None
+        self._sums: dict[str, npt.NDArray[np.float64]] = {}
+        self._count = self._static = self._total = 0
+
+    def add(self, frames: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take the next frame of each video, (H, W) by name.
+
+        Raises:
+            ValueError: a source is missing.
+        """
+        missing = {"visible", "thermal"} - set(frames)
+        if missing:
+            raise ValueError(f"flicker without {' and '.join(sorted(missing))}; expected both sources of the video")
+        now = {name: image.astype(np.float32) for name, image in frames.items()}
+        before, self._before = self._before, now
+        if before is None:
+            return
+        changes = {name: now[name] - before[name] for name in now}
+        local = {name: cv2.blur(change, (WINDOW, WINDOW)) for name, change in changes.items()}
+        still = (np.abs(local["visible"]) <= STILL) & (np.abs(local["thermal"]) <= STILL)
+        for name, change in changes.items():
+            both = np.abs(change[still]).sum(dtype=float), np.abs(local[name][still]).sum(dtype=float)
+            self._sums[name] = self._sums.get(name, np.zeros(2)) + both
+        self._count, self._static, self._total = (
+            self._count + 1,
+            self._static + int(still.sum()),
+            self._total + still.size,
+        )
+
+    def result(self) -> dict[str, Any]:
+        """As ``flicker_of``.
+
+        Raises:
+            ValueError: fewer than two frames, or no static area.
+        """
+        if not self._static:
+            raise ValueError(
+                f"no static area in {self._count} changes between frames; expected two frames or more of one scene"
+            )
+        means = {
+            name: dict(zip(("pixel", "local"), map(float, both / self._static), strict=True))
+            for name, both in self._sums.items()
+        }
+        return {"n": self._count, "static_share": self._static / self._total, **means}
+
+
+def lumas(result: FusionResult) -> dict[str, Floats]:
+    """Grey levels of a result with both cameras, (H, W) float32: its sources, their mean and maximum, and ``fused``."""
     assert result.pair.visible is not None
     assert result.thermal_grey is not None
     visible, thermal, fused = (
