@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.benchmarks import calibration
+from vi_fusion_ros.benchmarks import calibration, poses
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.cli.benchmark.calibration import write_report
 
@@ -47,8 +47,9 @@ def test_the_summary_and_the_report(tmp_path):
     page = write_report(tmp_path, {
         "roadscene_alone": summary, "roadscene_together": groups, "m3svd_together": groups, "preferred_scale": scales,
         "time_offset": times, "pairs": rows,
+        "any_stand": poses.summary([{"off_px": 0.5}, {"off_px": 3.0}, {"refused": "why"}], [{"refused": "why"}]),
     }).read_text()  # fmt: skip
-    for expected in ("1.25 px", "nothing moves", "3.5 ms", "data:image/png"):
+    for expected in ("1.25 px", "1 right to 1 px", "1 refused", "nothing moves", "3.5 ms", "data:image/png"):
         assert expected in page
 
 
@@ -59,3 +60,18 @@ def test_missing_data_is_one_sentence(tmp_path, capsys, monkeypatch):
         assert main(["benchmark", "calibration", *options]) == 2
         said = capsys.readouterr().err
         assert sentence in said
+
+
+@pytest.mark.parametrize("stand", [poses.CASES[0], poses.Stand("zoomed and shifted", scale=1.4, shift=(0.1, -0.05))])
+def test_a_rig_that_stands_so_is_found_as_it_stands(stand):
+    row = poses.stood(stand, [registered(seed) for seed in range(2)])
+    assert row["off_px"] < 1
+
+
+def test_drawn_stands_are_all_over_the_range_and_always_the_same():
+    stands = poses.drawn(40)
+    assert stands == poses.drawn(40)
+    assert {stand.mirrored for stand in stands} == {False, True}
+    assert {round(stand.turn_deg / 90) % 4 for stand in stands} == {0, 1, 2, 3}
+    assert min(stand.scale for stand in stands) < 0.4
+    assert max(stand.scale for stand in stands) > 2.5

@@ -14,6 +14,10 @@ from vi_fusion_ros.registration.rig import scaling
 
 RIG = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [2e-5, -1e-5, 1]])
 SIZE = (320, 240)
+DIFFERENT = (
+    r"(too little structure \((evidence|support)|two answers are equally good: .*\(evidence) \d+\.\d.*"
+    r"searched were shifts at 0\.6 to 1\.67 .* 0, 90, 180 and 270 .* mirrored or not, at 0\.2 to 5 times"
+)
 
 
 def street(seed, size=SIZE):
@@ -69,7 +73,7 @@ def test_real_pairs_alone(roadscene):
 @pytest.mark.data
 def test_pairs_of_different_scenes_are_refused(roadscene):
     (one, _), (other, _) = roadscene[0], roadscene[4]
-    with pytest.raises(ValueError, match=r"too little structure.*searched were shifts at 0\.6 to 1\.67 times"):
+    with pytest.raises(ValueError, match=DIFFERENT):
         calibrate([ImagePair(one.visible, other.thermal, "mixed")])
 
 
@@ -80,6 +84,62 @@ def test_several_pairs_together():
     assert found.uncertainty_px < 1
     assert found.similarity > found.similarity_at_start
     assert [pair.name for pair in found.pairs] == list("012")
+
+
+def about_the_middle(turn_deg, scale, mirrored=False):
+    """A map about the middle of the image; larger is nearer."""
+    middle = (SIZE[0] - 1) / 2, (SIZE[1] - 1) / 2
+    mirror = np.array([[-1, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1]]) if mirrored else np.eye(3)
+    return np.vstack([cv2.getRotationMatrix2D(middle, turn_deg, scale), [0, 0, 1]]) @ mirror
+
+
+QUARTER = np.array([[0.0, 1, 0], [-1, 0, SIZE[0] - 1], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("seen", "size", "said"),
+    [
+        (QUARTER, SIZE[::-1], "won: turned by 90 degrees"),
+        (about_the_middle(180 + 13, 1.0, mirrored=True), SIZE, "won: mirrored and turned by 19"),
+        (about_the_middle(-17, 2.4), SIZE, "won: turned by 34"),
+    ],
+    ids=["upended", "mirrored and upside down", "a narrow field of view, turned"],
+)
+def test_cameras_that_stand_anyhow(seen, size, said):
+    pairs = [
+        ImagePair.of(visible, cv2.warpPerspective(thermal, seen, size, borderMode=cv2.BORDER_REFLECT), "")
+        for visible, thermal in map(street, range(2))
+    ]
+    found = calibrate(pairs)
+    assert corner_error(found.H_thermal_to_visible, np.linalg.inv(seen), size) < 1
+    assert said in found.searched
+    assert "shifts at 0.6 to 1.67 times equal width" in found.searched
+
+
+def test_a_visible_image_that_shows_a_quarter_of_what_the_thermal_one_does():
+    seen = about_the_middle(0, 4.0)
+    pairs = [
+        ImagePair.of(cv2.warpPerspective(visible, seen, SIZE), thermal, "")
+        for visible, thermal in map(street, range(3))
+    ]
+    found = calibrate(pairs)
+    assert corner_error(np.linalg.inv(found.H_thermal_to_visible), np.linalg.inv(seen), SIZE) < 1
+
+
+def test_two_answers_that_are_equally_good_are_none():
+    """Scenes that are their own mirror image, seen by cameras of which one lies on its side."""
+    pairs = []
+    for seed in range(2):
+        visible, thermal = (np.hstack([half, half[:, ::-1]]) for half in street(seed, (SIZE[0] // 2, SIZE[1])))
+        pairs.append(ImagePair.of(visible, np.rot90(thermal).copy(), str(seed)))
+    with pytest.raises(ValueError, match=r"two answers are equally good: .*mirrored and turned by"):
+        calibrate(pairs)
+
+
+def test_different_scenes_are_refused_with_what_was_searched():
+    pairs = [ImagePair.of(street(seed)[0], street(seed + 50)[1], "") for seed in range(2)]
+    with pytest.raises(ValueError, match=DIFFERENT):
+        calibrate(pairs)
 
 
 @pytest.mark.parametrize("model", MODELS[:2])
@@ -146,10 +206,13 @@ def test_the_command_writes_rig_figures_and_pictures_and_keeps_a_better_rig(fold
     rig = Rig.load(folders / "rig.yaml")
     assert corner_error(rig.H_thermal_to_visible, RIG, SIZE) < 1
     assert rig.made["method"] == "scene"
+    assert json.loads((folders / "r.json").read_text())["searched"].startswith("shifts at 0.6 to 1.67")
     assert len(json.loads((folders / "r.json").read_text())["pairs"]) == 3
     assert cv2.imread(str(folders / "pictures" / "0.jpg")).shape == (480, 640, 3)
     assert main(["rig", "show", str(folders / "rig.yaml")]) == 0
-    assert "parallax: unknown" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "parallax: unknown" in said
+    assert "searched: shifts at 0.6 to 1.67" in said
     before = (folders / "rig.yaml").read_bytes()
     assert command(folders) == 2
     assert "fits as well or better" in capsys.readouterr().err

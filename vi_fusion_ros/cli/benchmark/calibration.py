@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CAMERAS = ("visible", "thermal")
 COMMAND = "vi-fusion benchmark calibration --json FILE"
+_ROWS = ("pairs", "stands", "different")  # many; not printed
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,6 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )  # fmt: skip
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth pair of RoadScene alone")
     parser.add_argument("--groups", type=int, default=3, metavar="N", help="groups of 20 pairs together (default 3)")
+    parser.add_argument(
+        "--drawn", type=int, default=40, metavar="N", help="rigs that stand anyhow, drawn at random (default 40)"
+    )
+    parser.add_argument("--different", type=int, default=50, metavar="N", help="pairs of different scenes (default 50)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/index.html, which shows the distribution")
     parser.set_defaults(benchmark=run)
@@ -32,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
     from vi_fusion_ros.evaluation.output import json_text, write_json
 
-    if args.every < 1 or args.groups < 0:
-        raise ValueError("expected --every of 1 or more and --groups of 0 or more")
+    if args.every < 1 or min(args.groups, args.drawn, args.different) < 0:
+        raise ValueError("expected --every of 1 or more and --groups, --drawn and --different of 0 or more")
     data = args.data or os.environ.get("VI_FUSION_DATA")
     if not data:
         raise ValueError("where are the images? expected --data DIR, or VI_FUSION_DATA, with roadscene_dev.zip in it")
-    result = measure(Path(data), args.every, args.groups)
-    print(json_text({key: value for key, value in result.items() if key != "pairs"}, indent=1))
+    result = measure(Path(data), args.every, args.groups, args.drawn, args.different)
+    print(json_text({key: value for key, value in result.items() if key not in _ROWS}, indent=1))
     if args.json:
         write_json(args.json, result)
     if args.report:
@@ -46,17 +51,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(data: Path, every: int, groups: int) -> dict[str, Any]:
-    """Calibrate from RoadScene's pairs one by one, from groups of twenty put through a known rig, and time offsets.
+def measure(data: Path, every: int, groups: int, drawn: int, different: int) -> dict[str, Any]:
+    """Calibrate from single pairs, groups, cameras that stand anyhow and different scenes; find time offsets.
 
     Args:
         data: folder with the archives.
         every: take only each such pair one by one.
         groups: at most so many groups of each set.
+        drawn: so many rigs drawn at random, besides the fixed cases.
+        different: so many pairs, or groups, of different scenes.
     """
     from tqdm import tqdm
 
-    from vi_fusion_ros.benchmarks import calibration
+    from vi_fusion_ros.benchmarks import calibration, poses
 
     rows, crops = [], []
     for number, frame in enumerate(tqdm(calibration.roadscene(data / "roadscene_dev.zip"), unit="pair", disable=None)):
@@ -66,8 +73,14 @@ def measure(data: Path, every: int, groups: int) -> dict[str, Any]:
         if crop is not None:
             crops.append(crop)
     stills = calibration.m3svd_stills(data / "m3svd_stills.zip")
+    stands = [
+        poses.stood(stand, stills[number % 5 :: len(stills) // poses.RIG_PAIRS][: poses.RIG_PAIRS])
+        for number, stand in enumerate(tqdm([*poses.CASES, *poses.drawn(drawn)], unit="rig", disable=None))
+    ]
+    mixed = [poses.refusal(pairs) for pairs in tqdm(poses.mixed_up(different, stills), unit="pair", disable=None)]
     return {
         "command": COMMAND,
+        "any_stand": poses.summary(stands, mixed),
         "roadscene_alone": calibration.summary(rows),
         "roadscene_together": [calibration.together(group) for group in calibration.disjoint(crops)[:groups]],
         "preferred_scale": {
@@ -80,6 +93,8 @@ def measure(data: Path, every: int, groups: int) -> dict[str, Any]:
             for clip in calibration.CLIPS
         },
         "pairs": rows,
+        "stands": stands,
+        "different": mixed,
     }
 
 
@@ -107,6 +122,13 @@ def write_report(folder: Path, result: dict[str, Any]) -> Path:
     page.text(
         "off: from the known rig. as given: what the pairs' own registration and the method disagree about without any "
         "rig. relative: from the known rig when that disagreement is taken off."
+    )
+    anyhow = result["any_stand"]
+    page.heading("Cameras that stand anyhow")
+    page.text(
+        f"{anyhow['rigs']} rigs, turned, mirrored, zoomed and shifted: {anyhow['within_1_px']} right to 1 px of the "
+        f"coarser image, {anyhow['refused']} refused. Of {anyhow['different']} pairs of different scenes "
+        f"{anyhow['different_accepted']} were accepted."
     )
     scales = result["preferred_scale"]
     page.text(

@@ -55,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
         "similarity_at_start": found.similarity_at_start,
         "residual_px": found.residual_px,
         "uncertainty_px": found.uncertainty_px,
+        "searched": found.searched,
         "H_thermal_to_visible": found.H_thermal_to_visible.tolist(),
         "pairs": [dataclasses.asdict(pair) for pair in found.pairs],
     })  # fmt: skip
+    print(f"searched: {found.searched}")
     print(
         f"{args.out}: {found.model} from {len(pairs)} pairs, similarity {found.similarity_at_start:.3f} -> "
         f"{found.similarity:.3f}, residual {residual} (thermal), uncertainty {found.uncertainty_px:.2f} px (corners)"

@@ -99,12 +99,12 @@ def search(pair: ImagePair, count: int) -> list[Matrix]:
     """
     w, h = pair.thermal_size
     small = (_SEARCH_WIDTH, max(8, round(h * _SEARCH_WIDTH / w)))
-    fixed = structure(_resized(pair.thermal, small))
+    fixed = structure(resized(pair.thermal, small))
     found: list[tuple[float, Matrix]] = []
     for scale in _SCALES:
         width = round(small[0] * scale)
         size = (width, max(8, round(width * pair.visible.shape[0] / pair.visible.shape[1])))
-        score, shift = _best_shift(structure(_resized(pair.visible, size)), fixed)
+        score, shift = _best_shift(structure(resized(pair.visible, size)), fixed)
         move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
         found.append((score, scaling(small, pair.thermal_size) @ move @ scaling(pair.visible_size, size)))
     found.sort(key=lambda entry: -entry[0])
@@ -129,8 +129,8 @@ def match(pair: ImagePair, visible_to_thermal: Matrix, patches: Patches) -> Corr
     """
     size = (patches.width, round(pair.thermal.shape[0] * patches.width / pair.thermal.shape[1]))
     to_level = scaling(pair.thermal_size, size)
-    fixed = structure(_resized(pair.thermal, size))
-    moved, mask = _warped_structure(pair.visible, to_level @ visible_to_thermal, size)
+    fixed = structure(resized(pair.thermal, size))
+    moved, mask = warped_structure(pair.visible, to_level @ visible_to_thermal, size)
     half, reach = patches.side // 2, patches.reach
     margin = half + reach
     fixed, moved = _padded(fixed, margin), _padded(moved, margin)
@@ -157,26 +157,27 @@ def similarity(pair: ImagePair, visible_to_thermal: Matrix, width: int = 320) ->
     """
     size = (width, max(8, round(pair.thermal.shape[0] * width / pair.thermal.shape[1])))
     to_level = scaling(pair.thermal_size, size)
-    moved, mask = _warped_structure(pair.visible, to_level @ visible_to_thermal, size)
+    moved, mask = warped_structure(pair.visible, to_level @ visible_to_thermal, size)
     whole = abs(np.linalg.det(to_level @ visible_to_thermal)) * pair.visible.size
     share = min(1.0, float(mask.sum()) / max(1.0, min(whole, float(mask.size))))
-    return agreement(moved, structure(_resized(pair.thermal, size)), mask) * float(np.sqrt(share))
+    return agreement(moved, structure(resized(pair.thermal, size)), mask) * float(np.sqrt(share))
 
 
-def _resized(image: Grey, size: Size) -> Grey:
+def resized(image: Grey, size: Size) -> Grey:
+    """An image (H, W) in another size (width, height), averaged where it shrinks."""
     if (image.shape[1], image.shape[0]) == size:
         return image
     shrinks = size[0] < image.shape[1]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
 
-def _warped_structure(image: Grey, homography: Matrix, size: Size) -> tuple[Structure, npt.NDArray[np.bool_]]:
+def warped_structure(image: Grey, homography: Matrix, size: Size) -> tuple[Structure, npt.NDArray[np.bool_]]:
     """Structure of an image warped into another frame, 0 where it has no data, and where it has."""
     zoom = float(np.sqrt(abs(np.linalg.det((homography / homography[2, 2])[:2, :2]))))
     if zoom < 0.7:  # a warp alone would skip pixels
         small = (max(8, round(image.shape[1] * zoom)), max(8, round(image.shape[0] * zoom)))
         homography = homography @ scaling(small, (image.shape[1], image.shape[0]))
-        image = _resized(image, small)
+        image = resized(image, small)
     moved = cv2.warpPerspective(image, homography, size, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.warpPerspective(np.full(image.shape, 255, np.uint8), homography, size)
     inside = cv2.erode(mask, np.ones((5, 5), np.uint8), borderValue=0) == 255

@@ -9,6 +9,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.registration.estimate.coarse import (
+    SMALL_TURN_DEG,
+    WIDE_SCALES,
+    Upright,
+    apart,
+    most_structured,
+    search_wide,
+    upright,
+)
 from vi_fusion_ros.registration.estimate.matching import (
     SEARCHED_SCALES,
     Correspondences,
@@ -25,6 +34,19 @@ Figures = npt.NDArray[np.float64]
 
 LEAST_SUPPORT = 5.0
 """Mixed-up RoadScene pairs reached up to 3.1, pairs registered rightly 7 and more; see docs/registration.md."""
+
+LEAST_EVIDENCE = 28.0
+"""Of the wide search. Mixed-up M3SVD stills reached up to 28, with the next best above 1 / 1.25 of it; pairs that
+belong together 35 and more, with the next best below 1 / 1.38. docs/registration.md has how both were tested."""
+
+_CLEARLY = 1.3  # times the next best that differs: less is no answer
+_BEYOND_DOUBT = 7.0  # support near equal width with which nothing else is searched
+_SEARCHED_TOGETHER = 4  # pairs that the wide search looks at, which is what takes time
+_NEAR = f"shifts at {SEARCHED_SCALES[0]:g} to {SEARCHED_SCALES[1]:g} times equal width"
+_WIDE = (
+    f"0, 90, 180 and 270 degrees and up to {SMALL_TURN_DEG:g} to either side, mirrored or not, at {WIDE_SCALES[0]:g} "
+    f"to {WIDE_SCALES[1]:g} times the size"
+)
 
 _CANDIDATES = 3
 _COARSE = (Patches(320, 48, 14, 24), Patches(320, 48, 10, 16))
@@ -66,6 +88,7 @@ class SceneCalibration:
         fitted: the same under the map fitted with it.
         start: the same for plain rescaling to equal width.
         pairs: what each says.
+        searched: what was searched and what won, for people.
     """
 
     H_thermal_to_visible: Matrix
@@ -77,6 +100,7 @@ class SceneCalibration:
     fitted: Figures
     start: Figures
     pairs: tuple[PairReport, ...]
+    searched: str
 
     @property
     def similarity(self) -> float:
@@ -98,13 +122,15 @@ class SceneCalibration:
 def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
     """Find the map from thermal to visible pixels that all pairs agree on.
 
-    Each pair is searched and roughly fitted alone; the candidate that most pairs like is refined on all together.
+    First it is looked for near equal width, upright: each pair is searched and roughly fitted alone; the candidate that
+    most pairs like is refined on all together. Where that finds too little, every quarter turn, mirrored or not, small
+    turns and scales of 0.2 to 5 are searched on some pairs together, and the pose that stands out is refined.
 
     Args:
         pairs: of one rig, all of the same sizes.
 
     Raises:
-        ValueError: no pairs, sizes that differ, or too little common structure.
+        ValueError: no pairs, sizes that differ, too little common structure, or two answers that are equally good.
     """
     if not pairs:
         raise ValueError("there is no pair to calibrate from; expected at least one")
@@ -112,35 +138,116 @@ def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
     if len(sizes) > 1:
         raise ValueError(f"the pairs have {len(sizes)} different sizes; expected those of one rig")
     visible_size, thermal_size = next(iter(sizes))
-    rough = _most_liked(pairs, [_alone(pair) for pair in pairs[:: -(-len(pairs) // _SEARCHED)]])
-    found = [Correspondences(*(np.zeros((0, 2)),) * 2, np.zeros(0)) for _ in pairs]
-    for patches in (*_COARSE[1:], *_FINE):
-        found = [match(pair, rough, patches) for pair in pairs]
-        if not any(one.weights.any() for one in found):
-            raise ValueError("the images share too little structure: nothing in one was found in the other")
-        rough = _fit(_group(found), rough, visible_size, "homography", "fine")[0]
-    groups = found if len(pairs) > 1 else _split(found[0])
-    model = _best_model(groups, rough, visible_size)
-    final, support = _fit(_group(groups), rough, visible_size, model, "fine")
-    if support / len(pairs) < LEAST_SUPPORT:
-        raise ValueError(
-            f"the images share too little structure (support {support / len(pairs):.1f}, expected {LEAST_SUPPORT:g} or "
-            f"more); searched were shifts at {SEARCHED_SCALES[0]:g} to {SEARCHED_SCALES[1]:g} times equal width, "
-            "neither turned nor mirrored; expected images of one scene and moment within that"
-        )
+    answer = _found(pairs)
+    frame, found, groups = answer.frame, answer.found, answer.groups
+    final = frame.as_given(answer.visible_to_thermal)
     start = inverse(equal_width(visible_size, thermal_size))
     back = inverse(final)
+    upright_sizes = frame.pairs[0].thermal_size, frame.pairs[0].visible_size
     return SceneCalibration(
         back / back[2, 2],
         thermal_size,
         visible_size,
-        model,
-        _uncertainty(groups, final, thermal_size, visible_size, model),
-        np.array(_held_back(pairs, found, final, model)),
+        answer.model,
+        _uncertainty(groups, answer.visible_to_thermal, *upright_sizes, answer.model),
+        np.array(_held_back(pairs, answer)),
         np.array([similarity(pair, final) for pair in pairs]),
         np.array([similarity(pair, start) for pair in pairs]),
-        tuple(_report(pair, one, final) for pair, one in zip(pairs, found, strict=True)),
+        tuple(_report(pair, one, answer.visible_to_thermal) for pair, one in zip(pairs, found, strict=True)),
+        answer.searched,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """A map that is refined on all pairs, between the pixels of ``frame.pairs``."""
+
+    frame: Upright
+    found: list[Correspondences]
+    groups: list[Correspondences]
+    model: str
+    visible_to_thermal: Matrix
+    support: float  # a pair
+    searched: str
+
+    def is_like(self, other: _Answer, sizes: tuple[Size, Size]) -> bool:
+        """Whether it is another estimate of the same; of the same pairs."""
+        one, two = (each.frame.as_given(each.visible_to_thermal) for each in (self, other))
+        return not apart(one, two, *sizes)
+
+
+def _found(pairs: Sequence[ImagePair]) -> _Answer:
+    """The answer near equal width where it is beyond doubt, else the better one of it and the wide search's."""
+    near = _near(pairs)
+    if near is not None and near.support >= _BEYOND_DOUBT:
+        return near
+    said = f"{_NEAR} (support {0 if near is None else near.support:.1f}, expected {LEAST_SUPPORT:g} or more)"
+    try:
+        wide = _wide(pairs, said)
+    except ValueError:
+        if near is None or near.support < LEAST_SUPPORT:
+            raise
+        return near
+    if near is None or near.support < LEAST_SUPPORT or wide.support > _CLEARLY * near.support:
+        return wide
+    if near.is_like(wide, (pairs[0].visible_size, pairs[0].thermal_size)):
+        return near
+    raise ValueError(
+        f"two answers are equally good: near equal width (support {near.support:.1f}) and {wide.searched} (support "
+        f"{wide.support:.1f}); give more images, of different places"
+    )
+
+
+def _near(pairs: Sequence[ImagePair]) -> _Answer | None:
+    rough = _most_liked(pairs, [_alone(pair) for pair in pairs[:: -(-len(pairs) // _SEARCHED)]])
+    try:
+        return _refined(Upright.as_they_are(pairs, rough), rough, _NEAR)
+    except ValueError:
+        return None
+
+
+def _wide(pairs: Sequence[ImagePair], before: str) -> _Answer:
+    chosen = most_structured(pairs, _SEARCHED_TOGETHER)
+    poses = search_wide(chosen, 2)
+    said = f"searched were {before}, and {_WIDE}"
+    if not poses or poses[0].score < LEAST_EVIDENCE:
+        raise ValueError(
+            f"the images share too little structure (evidence {poses[0].score if poses else 0:.1f}, expected "
+            f"{LEAST_EVIDENCE:g} or more); {said}; expected images of one scene and moment"
+        )
+    if len(poses) > 1 and poses[0].score < _CLEARLY * poses[1].score:
+        raise ValueError(
+            f"two answers are equally good: {poses[0]} (evidence {poses[0].score:.1f}), and {poses[1]} (evidence "
+            f"{poses[1].score:.1f}; expected less than {poses[0].score / _CLEARLY:.1f}); {said}; expected images of "
+            "one scene and moment; give more of them, with structure that both cameras see"
+        )
+    frame = upright(pairs, poses[0])
+    answer = _refined(frame, frame.start, f"{before}, and {_WIDE}; won: {poses[0]} (evidence {poses[0].score:.1f})")
+    if answer.support < LEAST_SUPPORT:
+        raise ValueError(
+            f"the images share too little structure (support {answer.support:.1f}, expected {LEAST_SUPPORT:g} or more, "
+            f"at the likeliest of all: {poses[0]}); {said}; expected images of one scene and moment"
+        )
+    return answer
+
+
+def _refined(frame: Upright, rough: Matrix, searched: str) -> _Answer:
+    """A map that is nearly right, refined on all pairs together.
+
+    Raises:
+        ValueError: nothing in one image was found in the other.
+    """
+    pairs, size = frame.pairs, frame.pairs[0].visible_size
+    found: list[Correspondences] = []
+    for patches in (*_COARSE[1:], *_FINE):
+        found = [match(pair, rough, patches) for pair in pairs]
+        if not any(one.weights.any() for one in found):
+            raise ValueError("the images share too little structure: nothing in one was found in the other")
+        rough = _fit(_group(found), rough, size, "homography", "fine")[0]
+    groups = found if len(pairs) > 1 else _split(found[0])
+    model = _best_model(groups, rough, size)
+    final, support = _fit(_group(groups), rough, size, model, "fine")
+    return _Answer(frame, found, groups, model, final, support / len(pairs), searched)
 
 
 def rig_similarity(pairs: Sequence[ImagePair], rig: Rig) -> Figures:
@@ -246,15 +353,16 @@ def _best_model(groups: Sequence[Correspondences], start: Matrix, size: Size) ->
     return best
 
 
-def _held_back(pairs: Sequence[ImagePair], found: list[Correspondences], final: Matrix, model: str) -> list[float]:
+def _held_back(pairs: Sequence[ImagePair], answer: _Answer) -> list[float]:
     """Similarity of each pair under the map fitted without its fold."""
+    frame, found, size = answer.frame, answer.found, answer.frame.pairs[0].visible_size
     if len(pairs) == 1:
-        return [similarity(pairs[0], final)]
+        return [similarity(pairs[0], frame.as_given(answer.visible_to_thermal))]
     scores = []
     for fold in _folds(len(pairs)):
         kept = [one for index, one in enumerate(found) if index not in fold]
-        fitted = _fit(_group(kept), final, pairs[0].visible_size, model, "fine")[0]
-        scores += [similarity(pairs[index], fitted) for index in fold]
+        fitted = _fit(_group(kept), answer.visible_to_thermal, size, answer.model, "fine")[0]
+        scores += [similarity(pairs[index], frame.as_given(fitted)) for index in fold]
     return scores
 
 
