@@ -18,7 +18,7 @@ BOOLEAN = ["true", "false", "True", "False"]
 UNSET_OR_BOOLEAN = ["", *BOOLEAN]
 BACKENDS = ["", "auto", "tensorrt", "onnxruntime", "openvino"]
 PRECISIONS = ["", "fp32", "fp16", "int8"]
-TRANSPORTS = ["", "raw", "compressed", "compressedDepth", "zstd"]
+TRANSPORTS = ["", "raw", "compressed", "compressedDepth", "zstd", "ffmpeg", "foxglove"]
 RELIABILITY = ["", "best_effort", "reliable", "system_default"]
 
 # name: (default, description, choices or None)

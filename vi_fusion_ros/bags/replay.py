@@ -47,7 +47,7 @@ class Replay:
         source: the bag.
         visible_topic: of Image or CompressedImage messages.
         thermal_topic: the same of the thermal camera.
-        codecs: by message type.
+        codecs: by message type; of video those of ``stream_codecs``.
         rig_offset_ns: from the rig file, added to the thermal stamps, as the node does.
         stamps: where they come from, by camera, as the node does it; log times are the arrivals. None: the headers.
 
@@ -113,11 +113,13 @@ class Replay:
 
     def _events(self) -> Iterator[MessagePair | StreamProblem]:
         clock = StampClock()
+        codecs = {topic: _of_topic(self._codecs[kind]) for topic, kind in self._types.items()}
         for record, stamp_ns in self._by_stamp():
             kind = self._types[record.topic]
-            read = partial(reader_of(kind, self._codecs), record.data)
+            codec = codecs[record.topic]
+            read = partial(codec.read or partial(_by_definition, kind), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
-            camera, codec = self._topics[record.topic], self._codecs[kind]
+            camera = self._topics[record.topic]
             outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns, stamp_ns)
             if isinstance(outcome, StreamProblem):
                 yield outcome
@@ -178,6 +180,10 @@ class Replay:
 def reader_of(kind: str, codecs: Mapping[str, Codec]) -> Callable[[bytes | memoryview], Any]:
     """What makes a message of its serialised form: the codec's way, or the way of the type's definition."""
     return codecs[kind].read or partial(_by_definition, kind)
+
+
+def _of_topic(codec: Codec) -> Codec:
+    return codec if codec.of_topic is None else codec.of_topic()
 
 
 def _by_definition(kind: str, data: bytes | memoryview) -> Any:

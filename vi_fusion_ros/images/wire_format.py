@@ -58,6 +58,14 @@ class WireCompressedImage(NamedTuple):
     data: memoryview
 
 
+class WirePacket(NamedTuple):
+    """What matters of a packet of video; ``data`` is a view of the serialised message."""
+
+    header: Header
+    encoding: str
+    data: memoryview
+
+
 def read_image(wire: bytes | memoryview) -> WireImage:
     """A serialised ``sensor_msgs/Image``.
 
@@ -79,6 +87,30 @@ def read_compressed(wire: bytes | memoryview) -> WireCompressedImage:
     """
     reader = _Reader(wire)
     return WireCompressedImage(reader.header(), reader.text(), reader.octets())
+
+
+def read_ffmpeg_packet(wire: bytes | memoryview) -> WirePacket:
+    """A serialised ``ffmpeg_image_transport_msgs/FFMPEGPacket``.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    reader = _Reader(wire)
+    header, _, _, encoding = reader.header(), reader.u32(), reader.u32(), reader.text()
+    reader.skip_u64()
+    reader.u8(), reader.u8()
+    return WirePacket(header, encoding, reader.octets())
+
+
+def read_compressed_video(wire: bytes | memoryview) -> WirePacket:
+    """A serialised ``foxglove_msgs/CompressedVideo``; its stamp and frame are those of a header.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    reader = _Reader(wire)
+    header, data = reader.header(), reader.octets()
+    return WirePacket(header, reader.text(), data)
 
 
 def read_stamp(wire: bytes | memoryview) -> int:
@@ -131,6 +163,7 @@ class _Reader:
         if order is None or len(wire) < _HEAD:
             raise ImageError(f"serialised image begins with {bytes(wire[:_HEAD]).hex()}; expected plain CDR")
         self._view = memoryview(wire)[_HEAD:]
+        self._align_u64 = 4 if bytes(wire[1:2]) in (b"\x06", b"\x07") else 8  # of CDR version 2 and 1
         self._u32, self._i32 = struct.Struct(order + "I"), struct.Struct(order + "i")
         self._at = 0
 
@@ -145,6 +178,10 @@ class _Reader:
 
     def u8(self) -> int:
         return self._take(1)[0]
+
+    def skip_u64(self) -> None:
+        self._at += -self._at % self._align_u64
+        self._take(8)
 
     def text(self) -> str:
         return bytes(self.octets()).rstrip(b"\0").decode(errors="replace")

@@ -21,7 +21,7 @@ from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
-from vi_fusion_ros.node.subscriptions import ImageSubscriptions, image_topic, image_transport, stamped_image
+from vi_fusion_ros.node.subscriptions import ImageSubscriptions, codec_of, image_topic, image_transport, stamped_image
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
@@ -29,7 +29,7 @@ from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
 from vi_fusion_ros.sync.stamp_source import stamp_sources
-from vi_fusion_ros.sync.stamped_image import StampedImage
+from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
 from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
@@ -115,6 +115,7 @@ class Session:
         self._stamps = StampMonitor()
         self._stamp_sources = stamp_sources(settings)
         self._watch = OutputWatch(self.topics)
+        self._codecs: dict[Camera, Codec] = {}
         self._told_depth: set[Camera] = set()
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._intake: ImageSubscriptions | None = None
@@ -242,7 +243,9 @@ class Session:
         return intake
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
-        kind, topic = image_topic(camera, image_transport(self._settings, camera))
+        transport = image_transport(self._settings, camera)
+        kind, topic = image_topic(camera, transport)
+        self._codecs[camera] = codec_of(transport)
         self.topics[camera] = self._node.resolve_topic_name(topic)
         intake.subscribe(kind, topic, partial(self._on_image, camera))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
@@ -255,7 +258,7 @@ class Session:
         self._statistics.received(camera)
         try:
             self._image_bytes[camera] = len(wire)
-            image = stamped_image(camera, wire, image_transport(self._settings, camera) != "raw", now)
+            image = stamped_image(camera, wire, self._codecs[camera], now)
             stamp_ns = self._stamp_sources[camera].stamp(image.stamp_ns, ros_now)
             self._take(image if stamp_ns == image.stamp_ns else replace(image, stamp_ns=stamp_ns))
         except encodings.ImageError as error:

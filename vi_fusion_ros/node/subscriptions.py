@@ -6,6 +6,7 @@ docs/performance.md.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -16,20 +17,22 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import compressed as compressed_images
-from vi_fusion_ros.images import encodings, wire_format
+from vi_fusion_ros.images import encodings, video, wire_format
 from vi_fusion_ros.node import qos
-from vi_fusion_ros.node.parameters.schema import transport_suffixes
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.types import Camera
 
-COMPRESSED_SUFFIXES = transport_suffixes()[1:]
+COMPRESSED_SUFFIXES = tuple(f"/{transport}" for transport in ("compressed", "compressedDepth", "zstd"))
 """What image_transport puts behind the name of an image topic whose messages are ``CompressedImage``."""
 
-_CODECS = {
-    False: Codec(encodings.check_image, encodings.decode_image, wire_format.read_image),
-    True: Codec(compressed_images.check_compressed, compressed_images.decode_compressed, wire_format.read_compressed),
-}
+VIDEO = {"ffmpeg": video.FFMPEG, "foxglove": video.FOXGLOVE}
+"""Types of the transports whose messages need those before them."""
+
+_IMAGE = Codec(encodings.check_image, encodings.decode_image, wire_format.read_image)
+_COMPRESSED = Codec(
+    compressed_images.check_compressed, compressed_images.decode_compressed, wire_format.read_compressed
+)
 
 
 def image_transport(settings: Mapping[str, Any], camera: Camera) -> str:
@@ -39,23 +42,47 @@ def image_transport(settings: Mapping[str, Any], camera: Camera) -> str:
 
 
 def image_topic(camera: Camera, transport: str) -> tuple[Any, str]:
-    """Type and relative name of a camera's image topic."""
+    """Type and relative name of a camera's image topic.
+
+    Raises:
+        ValueError: what the transport needs is not installed; one sentence.
+    """
+    if transport in VIDEO:
+        return _video_type(camera, transport), f"{camera}/image/{transport}"
     return (Image, f"{camera}/image") if transport == "raw" else (CompressedImage, f"{camera}/image/{transport}")
 
 
-def stamped_image(camera: Camera, wire: bytes, compressed: bool, arrival_ns: int) -> StampedImage:
+def codec_of(transport: str) -> Codec:
+    """What reads the messages of one topic; a new one for each, as video has a past."""
+    if transport in VIDEO:
+        return Codec(video.check, video.decode, video.VideoReader(VIDEO[transport]))
+    return _IMAGE if transport == "raw" else _COMPRESSED
+
+
+def _video_type(camera: Camera, transport: str) -> Any:
+    needs = f"{camera}.image_transport {transport} needs"
+    if not video.installed():
+        raise ValueError(f"{needs} the Python package av: pip install av")
+    package, _, name = VIDEO[transport].split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except ImportError:
+        apt = package.replace("_", "-")
+        raise ValueError(f"{needs} the package {package}; install it (apt: ros-$ROS_DISTRO-{apt})") from None
+
+
+def stamped_image(camera: Camera, wire: bytes, codec: Codec, arrival_ns: int) -> StampedImage:
     """A serialised image message, checked.
 
     Args:
         camera: that it is of.
         wire: as received.
-        compressed: whether it is a CompressedImage.
+        codec: of its topic.
         arrival_ns: when it was received, monotonic.
 
     Raises:
         ImageError: it cannot be decoded; one sentence.
     """
-    codec = _CODECS[compressed]
     assert codec.read is not None
     return StampedImage.checked(camera, codec.read(wire), codec, arrival_ns)
 

@@ -16,11 +16,13 @@ class Codec(NamedTuple):
         check: raises ValueError where the message contradicts itself; looks at no pixel.
         decode: the message's pixels; raises ValueError where it cannot.
         read: the message of its serialised form, faster than by its definition; None where there is no such way.
+        of_topic: makes the codec of one topic, where messages need those before them; None: this one serves all.
     """
 
     check: Callable[[Any], None]
     decode: Callable[[Any], Image]
     read: Callable[[bytes | memoryview], Any] | None = None
+    of_topic: Callable[[], Codec] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ from vi_fusion_ros.node.fusion_node import engine_of
 from vi_fusion_ros.node.geometry import live_rig
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
-from vi_fusion_ros.node.subscriptions import image_topic, image_transport
+from vi_fusion_ros.node.subscriptions import VIDEO, image_topic, image_transport
 from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
 from vi_fusion_ros.registration import Rig
@@ -92,6 +92,12 @@ class EvaluationNode(Node):
         self._json = Path(values["json"]) if values["json"] else None
         self._stamp_sources = stamp_sources(values)
         self._transports: dict[Camera, str] = {camera: image_transport(values, camera) for camera in CAMERAS}
+        for camera, transport in self._transports.items():
+            if transport in VIDEO:
+                raise ValueError(
+                    f"{camera}.image_transport is {transport}; evaluation_node takes no video: record a bag, and "
+                    "measure it with vi-fusion evaluate bag"
+                )
         rig = _rig(values["rig"], values["plane_distance"])
         self._rig_source = rig.source
         # What is there is used as the node would use it; two processes must not build one engine.

@@ -146,7 +146,7 @@ def _evaluate(args: argparse.Namespace, model: Path, command: str, job: Job) -> 
 def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> dict[str, Any]:
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
-    from vi_fusion_ros.cli.image_codecs import image_codecs
+    from vi_fusion_ros.cli.image_codecs import stream_codecs
     from vi_fusion_ros.cli.pipeline_options import make_pipeline, stamp_sources_of
     from vi_fusion_ros.engines.load import load_engine
     from vi_fusion_ros.evaluation.streams.bag_evaluation import evaluate_bag
@@ -160,7 +160,7 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
     criteria = _criteria(args, labels)
     with closing(open_bag(job.bag)) as source:
         stamps = stamp_sources_of(args.parameters)
-        replay = Replay(source, args.visible_topic, args.thermal_topic, image_codecs(), rig.time_offset_ns, stamps)
+        replay = Replay(source, args.visible_topic, args.thermal_topic, stream_codecs(), rig.time_offset_ns, stamps)
         pipeline = make_pipeline(engine, rig, args.parameters)
         evaluator = StreamEvaluator(pipeline, labels, bool(job.report))
         with ResultBag(job.output, engine.manifest.model_id) if job.output else nullcontext() as output:
