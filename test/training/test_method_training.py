@@ -61,13 +61,14 @@ def method_config(config):
     )
 
 
-@pytest.mark.parametrize("name", ["ifcnn", "deepfuse"])
+@pytest.mark.parametrize("name", ["cnn", "ifcnn", "deepfuse"])
 def test_a_run_gives_a_file_that_the_method_takes(method_config, tmp_path, name, capsys):
     last = train(method_config(name)).last
     assert main(["export", str(last), "-o", f"{tmp_path}/{name}.onnx"]) == 0
     manifest = json.loads((tmp_path / f"{name}.json").read_text())
     assert manifest["method"] == name
     assert manifest["model_id"] in capsys.readouterr().out
+    assert manifest["training"]["epochs"] == 2
     assert manifest["training"]["splits"]["street"]["train"] == [[1, 9]]
     card = (tmp_path / f"{name}.md").read_text()
     assert manifest["model_id"] in card
@@ -84,13 +85,13 @@ def test_a_run_repeats_itself(method_config, tmp_path):
 
 
 def test_methods_that_are_not_trained_here_are_one_sentence(method_config):
-    with pytest.raises(ValueError, match="method is 'gtf'; expected one that is trained here: ifcnn, deepfuse"):
+    with pytest.raises(ValueError, match="method is 'gtf'; expected one that is trained here: cnn, ifcnn, deepfuse"):
         train(method_config("gtf"))
     with pytest.raises(ValueError, match="patches is 0; expected some: a method's network is trained on patches"):
         train(method_config("deepfuse", patches=PatchConfig(patches=0)))
 
 
-@pytest.mark.parametrize("name", ["ifcnn", "deepfuse"])
+@pytest.mark.parametrize("name", ["cnn", "ifcnn", "deepfuse"])
 def test_the_recipes_take_training_parts_of_pairs_alone(repo_root, name):
     config = load_config(repo_root / "config" / "training" / "methods" / f"{name}.yaml")
     ours = load_config(repo_root / "config" / "training" / "default.yaml").data.sets

@@ -65,11 +65,11 @@ METHODS = {
             "Liu, Chen, Cheng, Peng, Wang, IJWMIP 16(3)",
             2018,
             "network",
-            "published with the authors' weights",
+            "published network and rule, own weights",
             "",
             False,
             cnn,
-            _authors("cnn", "its authors' cnnmodel.mat"),
+            _authors("cnn", "its authors' cnnmodel.mat, or of a run of config/training/methods/cnn.yaml"),
             _own("cnn"),
         ),
         FusionMethod(

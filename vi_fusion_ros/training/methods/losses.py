@@ -46,12 +46,22 @@ def two_focal_planes(image: Tensor, generator: torch.Generator) -> tuple[Tensor,
     place = functional.interpolate(draw, image.shape[2:], mode="bilinear", align_corners=False)
     sharp = ((place - 0.5) * 40 + 0.5).clamp(0, 1)
     radius = 1 + int(torch.randint(8, (), generator=generator))
-    blurred = _blurred(image, radius)
+    # The strength is as the authors' correction of their equation 4 has it, of 2 radius + 1 pixels.
+    blurred = _blurred(image, radius, 0.6 * (radius - 0.5) + 0.8)
     return sharp * image + (1 - sharp) * blurred, sharp * blurred + (1 - sharp) * image
 
 
-def _blurred(image: Tensor, radius: int) -> Tensor:
-    sigma = 0.6 * (radius - 0.5) + 0.8  # as the authors' correction of their equation 4 has it, of 2 radius + 1 pixels
+def blurred_again(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image after one to five times the same blur; how often is drawn for the batch.
+
+    Liu et al. (2017, section 3.2): 7×7 pixels, standard deviation 2.
+    """
+    for _ in range(1 + int(torch.randint(5, (), generator=generator))):
+        image = _blurred(image, 3, 2.0)
+    return image
+
+
+def _blurred(image: Tensor, radius: int, sigma: float) -> Tensor:
     axis = torch.arange(-radius, radius + 1, dtype=image.dtype)
     taps = torch.exp(-0.5 * (axis / sigma) ** 2)
     taps = (taps / taps.sum()).expand(image.shape[1], 1, 1, -1)

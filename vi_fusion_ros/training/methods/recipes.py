@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from vi_fusion_ros.methods.ifcnn import IMAGENET_MEAN, IMAGENET_SPREAD
 from vi_fusion_ros.model.network import luma
 from vi_fusion_ros.training.batches.augment import Augmented
-from vi_fusion_ros.training.methods.losses import exposure_loss, two_focal_planes
-from vi_fusion_ros.training.methods.networks import DeepFuse, Ifcnn, LiteFeatures
+from vi_fusion_ros.training.methods.losses import blurred_again, exposure_loss, two_focal_planes
+from vi_fusion_ros.training.methods.networks import DeepFuse, Ifcnn, LiteFeatures, Siamese
 
 Losses = Callable[[nn.Module, nn.Module | None, Augmented, torch.Generator], dict[str, Tensor]]
 _PERCEPTUAL = 0.1
@@ -43,6 +43,18 @@ def recipe_of(method: str) -> Recipe:
     if method not in RECIPES:
         raise ValueError(f"method is {method!r}; expected one that is trained here: {', '.join(RECIPES)}")
     return RECIPES[method]
+
+
+def _cnn(
+    network: nn.Module, _features: nn.Module | None, batch: Augmented, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Which of two visible patches is the sharp one; every second patch is it in the second place."""
+    image = luma(batch.clean_visible)
+    blurred = blurred_again(image, generator)
+    sharp_first = (torch.arange(len(image)) % 2 == 0)[:, None, None, None]
+    share = network(torch.where(sharp_first, image, blurred), torch.where(sharp_first, blurred, image))
+    wanted = sharp_first.float().expand_as(share)
+    return {"sharpness": nn.functional.binary_cross_entropy(share.clamp(1e-6, 1 - 1e-6), wanted)}
 
 
 def _ifcnn(
@@ -82,6 +94,7 @@ def imagenet_features() -> nn.Module:
 
 
 RECIPES = {
+    "cnn": Recipe(Siamese, _cnn, False, "published network and rule, own weights"),
     "ifcnn": Recipe(Ifcnn, _ifcnn, True, "published network, own weights"),
     "deepfuse": Recipe(DeepFuse, _deepfuse, False, "published network and loss, own weights"),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.methods.registry import method
-from vi_fusion_ros.training.checkpoints import checkpoint_weights
+from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.methods.authors import from_authors
 from vi_fusion_ros.training.methods.onnx_files import write_onnx
@@ -55,23 +55,25 @@ def export_method(checkpoint: Path, path: Path) -> dict[str, Any]:
     network.load_state_dict(weights)
     difference = write_onnx(network, path, config.method or "", recipe.faithful)
     parameters = sum(p.numel() for p in network.parameters())
-    manifest = _manifest(config, path, recipe.faithful, {"parameters": parameters, "onnx_vs_torch": difference})
+    measured = {"parameters": parameters, "onnx_vs_torch": difference}
+    manifest = _manifest(config, path, finished_epochs(checkpoint), measured)
     write_text(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     write_text(path.with_suffix(".md"), _card(manifest))
     return manifest
 
 
-def _manifest(config: TrainConfig, path: Path, faithful: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _manifest(config: TrainConfig, path: Path, epochs: int, measured: dict[str, Any]) -> dict[str, Any]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     settings = plain(config)
     return {
         "model_id": f"method-{config.method}-{digest[:8]}",
         "onnx_sha256": digest,
         "method": config.method,
-        "faithful": faithful,
+        "faithful": recipe_of(config.method or "").faithful,
         "reference": method(config.method or "").reference,
         "training": {
             "date": datetime.date.today().isoformat(),
+            "epochs": epochs,
             "licence": config.data.licence,
             "splits": {
                 name: {part: entry[part] for part in ("train", "select", "test")}
@@ -79,18 +81,20 @@ def _manifest(config: TrainConfig, path: Path, faithful: str, metrics: dict[str,
             },
             "config": {key: settings[key] for key in ("seed", "patches", "augmentation", "optim")},
         },
-        "metrics": metrics,
+        "metrics": measured,
     }
 
 
 def _card(manifest: dict[str, Any]) -> str:
     """Markdown text of the card."""
     metrics, training = manifest["metrics"], manifest["training"]
+    optim = training["config"]["optim"]
     parts = [
         f"# Weights of the fusion method {manifest['method']}: {manifest['model_id']}",
         f"{manifest['reference']}: {manifest['faithful']}. Made on {training['date']} by `vi-fusion export`; every "
         f"figure here comes from the manifest beside it. {metrics['parameters']:,} parameters, ONNX Runtime within "
-        f"{metrics['onnx_vs_torch']:.1g} of torch, as a share of the largest value.",
+        f"{metrics['onnx_vs_torch']:.1g} of torch, as a share of the largest value. Trained for "
+        f"{training['epochs']} of {optim['epochs']} epochs of {optim['steps']} steps.",
         "These are not its authors' weights, and its images are not the published ones. docs/methods.md has its "
         "figures and how it was trained.",
         "## Data and splits\n\n" + splits_table(training["splits"]),
