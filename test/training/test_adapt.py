@@ -1,5 +1,6 @@
 """``vi-fusion adapt``: what it learns from, what it refuses, and that only what is better is kept."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -26,13 +27,14 @@ from vi_fusion_ros.sources.synthetic import SyntheticScene  # noqa: E402
 from vi_fusion_ros.training.adapt import run as adaptation  # noqa: E402
 from vi_fusion_ros.training.adapt.recordings import open_recordings  # noqa: E402
 from vi_fusion_ros.training.adapt.release import release  # noqa: E402
-from vi_fusion_ros.training.adapt.task import AdaptTask  # noqa: E402
+from vi_fusion_ros.training.adapt.task import AdaptTask, _AdaptBatches  # noqa: E402
 from vi_fusion_ros.training.adapt.verdict import judge  # noqa: E402
 from vi_fusion_ros.training.config import OptimConfig  # noqa: E402
 from vi_fusion_ros.training.data import Splits  # noqa: E402
 from vi_fusion_ros.training.datasets.base import DatasetError  # noqa: E402
 from vi_fusion_ros.training.datasets.paired import PairedFolders  # noqa: E402
 from vi_fusion_ros.training.datasets.rosbag import RosbagDataset  # noqa: E402
+from vi_fusion_ros.training.release.onnx_export import export_onnx  # noqa: E402
 from vi_fusion_ros.training.warm_start import start_from  # noqa: E402
 from vi_fusion_ros.types import Frame, FramePair  # noqa: E402
 
@@ -166,24 +168,21 @@ def task_of(opened, tmp_path):
 def test_what_perception_has_to_keep_is_kept_at_the_start_and_predictions_are_not(opened, tmp_path):
     task, _ = task_of(opened, tmp_path)
     task.network.perception.eval()
-    batches = adaptation_batches(task)
-    terms = task._perception_terms(batches.patches)
+    terms = task._perception_terms(windows_of(task))
     assert terms["keep"].item() < 1e-9
     for camera in ("visible", "thermal"):
         assert terms[f"predict_from_{camera}"].item() > 1e-3
 
 
-def adaptation_batches(task):
-    from vi_fusion_ros.training.task import _Batches
-
-    return _Batches(task.config, task.splits, 1, 0)[0]
+def windows_of(task):
+    return _AdaptBatches(task.config, task.splits.train, 1, 0)[0].windows
 
 
 def test_a_camera_alone_learns_to_predict_the_other_and_the_teacher_stays(opened, tmp_path):
     task, teacher = task_of(opened, tmp_path)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     frozen = [p.clone() for p in task.network.perception.visible_branch.frozen_part(4)[0].parameters()]
-    images = adaptation_batches(task).patches
+    images = windows_of(task)
     optimiser = torch.optim.AdamW([p for p in task.network.perception.parameters() if p.requires_grad], 1e-4)
     losses = []
     for _ in range(12):
@@ -211,18 +210,19 @@ def test_the_same_network_is_no_better(opened):
     assert found["words"]["same"] == 1
     assert len(found["reasons"]) == 1
     assert found["reasons"][0].startswith("only 0 of 2")
+    assert found["words"]["reasons"] == ["with either camera alone, labels are no nearer to those of both"]
 
 
 def test_a_worse_picture_is_refused(opened):
-    reasons = " ".join(verdict(shipped(), spoiled("fusion"), opened)["reasons"])
-    assert "Qabf is worse by" in reasons
-    assert "drifted" not in reasons
+    found = verdict(shipped(), spoiled("fusion"), opened)
+    assert "Qabf is worse by" in " ".join(found["reasons"])
+    assert found["words"]["moved"] == 0
 
 
-def test_drifted_labels_are_refused(opened):
-    reasons = " ".join(verdict(spoiled("fusion"), spoiled("perception"), opened)["reasons"])
-    assert "the labels have drifted" in reasons
-    assert "worse" not in reasons
+def test_drifted_labels_are_refused_apart_from_the_picture(opened):
+    found = verdict(spoiled("fusion"), spoiled("perception"), opened)
+    assert "the labels have drifted" in " ".join(found["words"]["reasons"])
+    assert found["reasons"] == []
 
 
 def test_what_is_better_is_released_and_the_node_s_pipeline_runs_it(opened, tmp_path):
@@ -254,6 +254,34 @@ def test_an_adaptation_that_is_no_better_keeps_nothing_and_says_why(recording, t
     write(tmp_path / "other", street(60))
     assert main(["adapt", str(tmp_path / "other"), "-o", str(tmp_path / "out")]) == 2
     assert "of another model, rig or recordings" in capsys.readouterr().err
+
+
+def initializers(path):
+    import onnx
+    from onnx import numpy_helper
+
+    return {item.name: numpy_helper.to_array(item) for item in onnx.load(str(path)).graph.initializer}
+
+
+def test_a_model_with_a_poor_picture_is_adapted_and_its_words_stay(recording, tmp_path):
+    start = tmp_path / "start.onnx"
+    export_onnx(spoiled("fusion"), start)
+    base = json.loads(default_model().with_suffix(".json").read_text())
+    base["onnx_sha256"] = hashlib.sha256(start.read_bytes()).hexdigest()
+    start.with_suffix(".json").write_text(json.dumps(base))
+    optim = OptimConfig(lr=2e-3, backbone_lr=0.0, epochs=2, steps=12, warmup=2, ema=0.5, freeze_norm=0.0)
+    ended = adaptation.adapt([PairedFolders(recording)], start, tmp_path / "out", None, optim)
+    assert ended.verdict["reasons"] == []
+    assert ended.verdict["words"]["reasons"], "perception learned nothing at a rate of 0"
+    assert ended.model == tmp_path / "out" / "adapted.onnx"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "adapted.json", "adapted.md", "adapted.onnx", "verdict.json"
+    ]  # fmt: skip
+    before, after = initializers(start), initializers(ended.model)
+    same = {name: np.allclose(before[name], after[name], atol=1e-6) for name in before}
+    assert all(same[name] for name in before if name.startswith("perception."))
+    assert not all(same[name] for name in before if name.startswith("fusion."))
+    assert load_engine(ended.model, threads=1).manifest.training["adapted_from"]["onnx_sha256"] == base["onnx_sha256"]
 
 
 _KILLED = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ NO_SUCH_PAGE = Reply(404, "text/plain", b"no such page")
 
 
 class LocalPage:
-    """Answers requests until it is told to end; what it answers is its subclass's.
+    """Answers requests until interrupted; what it answers is its subclass's.
 
     Its address holds a secret, and requests that name another host are refused: other pages in the same browser, and
     other users of the machine, can neither read nor write here.
@@ -51,15 +50,11 @@ class LocalPage:
         return f"http://127.0.0.1:{self._server.server_port}/{self._secret}/"
 
     def serve(self) -> None:
-        """Answer until ``end``."""
+        """Answer until interrupted."""
         try:
             self._server.serve_forever(0.1)
         finally:
             self._server.server_close()
-
-    def end(self) -> None:
-        """Stop serving, from one of its threads."""
-        threading.Thread(target=self._server.shutdown).start()
 
     def get(self, path: str) -> Reply:
         """The reply for a path below the secret."""

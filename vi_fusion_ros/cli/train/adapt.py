@@ -52,9 +52,15 @@ def run(args: argparse.Namespace) -> int:
             float("nan") if row[key] is None else row[key] for key in ("before", "after", "difference")
         )
         print(f"{name:<20}{before:9.3f}{after:9.3f}  {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
-    print(f"labels as before: {ended.verdict['words']['same']:.1%}")
+    words = ended.verdict["words"]
+    for mode in ("visible_only", "thermal_only"):
+        near = f"{words[mode]['before']:.3f} before, {words[mode]['after']:.3f} after"
+        print(f"{mode.replace('_', ' ')}: probabilities differ from those of both cameras by {near}")
+    print(f"with both cameras, {words['same']:.1%} of the labels are as before")
     if ended.model is None:
         print(f"nothing is kept: {'; '.join(ended.verdict['reasons'])}")
         return 1
+    if words["reasons"]:
+        print(f"perception stays as it was: {'; '.join(words['reasons'])}")
     print(f"{ended.model}: better, and kept")
     return 0

@@ -41,7 +41,7 @@ _AUGMENTATION = AugmentConfig(
     low_light=0.05, exposure=0.15, haze=0.0, contrast=0.2, polarity=0.0, noise=0.1, blur=0.05, smear=0.05, cast=0.05,
     stripes=0.05, dead=0.0, missing_visible=0.05, missing_thermal=0.05,
 )  # fmt: skip
-_OPTIM = OptimConfig(lr=1e-3, backbone_lr=0.05, epochs=10, steps=25, warmup=25, ema=0.98, freeze_norm=0.0)
+_OPTIM = OptimConfig(lr=1e-3, backbone_lr=0.02, epochs=8, steps=25, warmup=25, ema=0.98, freeze_norm=0.0)
 
 
 class Adaptation(NamedTuple):
@@ -96,6 +96,8 @@ def adapt(
     network.load_state_dict(checkpoint_weights(_trained(config, recordings, teacher, run))[1])
     verdict = judge(teacher.eval(), network.eval(), manifest, [recording.aside for recording in recordings])
     if not verdict["reasons"]:
+        if verdict["words"]["reasons"]:  # the two parts share no weight
+            network.perception.load_state_dict(teacher.perception.state_dict())
         release(network, folder / MODEL, base, recordings, verdict)
     verdict = {"kept": not verdict["reasons"], "about": about, **verdict}
     write_json(folder / "verdict.json", verdict)

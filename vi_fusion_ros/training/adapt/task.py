@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from vi_fusion_ros.model.network import FusionNet, halved
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, halved
 from vi_fusion_ros.training.batches.augment import Augmented
+from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.batches.patches import PatchBatches, PatchConfig
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.labels import LABELS
@@ -16,6 +19,38 @@ from vi_fusion_ros.training.predict import blackened
 from vi_fusion_ros.training.task import Batch, FusionTask
 
 _KEEP, _PREDICT = 4.0, 0.5  # weights
+_WINDOWS, _WINDOW = 2, 384  # a step; pixels
+
+
+class AdaptBatch(NamedTuple):
+    """What a step learns from."""
+
+    patches: Augmented
+    windows: Augmented
+
+
+class _AdaptBatches(Dataset[AdaptBatch]):
+    """The batches of one epoch."""
+
+    def __init__(self, config: TrainConfig, sets: dict[str, PackedPairs], steps: int, epoch: int) -> None:
+        weights = {name: entry.weight for name, entry in config.data.sets.items()}
+        common = (config.augmentation, steps, config.seed, epoch)
+        self._patches = PatchBatches(sets, weights, config.patches, *common)
+        self._windows = PatchBatches(sets, weights, _windows(sets), *common)
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, number: int) -> AdaptBatch:
+        return AdaptBatch(self._patches[number], self._windows[number])
+
+
+def _windows(sets: dict[str, PackedPairs]) -> PatchConfig:
+    """Perception judges whole frames: the decoder's patches would teach it too little of what surrounds an object."""
+    least = min(min(frames[i].shape[:2]) for frames in sets.values() for i in range(len(frames)))
+    side = min(least, _WINDOW) // SIZE_MULTIPLE * SIZE_MULTIPLE
+    return PatchConfig(patches=_WINDOWS, size=side, scale=(0.9, 1.1), flatten=0.0)
 
 
 class _Seen(NamedTuple):
@@ -58,11 +93,15 @@ class AdaptTask(FusionTask):
         self.network.perception.drop.eval()
         self._teacher[0].to(self.device)
 
-    def training_step(self, batch: Batch, number: int) -> Tensor:
+    def train_dataloader(self) -> DataLoader[AdaptBatch]:  # type: ignore[override]
+        """The batches of this epoch, a pure function of seed and epoch."""
+        steps = self.config.optim.steps * self.trainer.world_size
+        return DataLoader(_AdaptBatches(self.config, self.splits.train, steps, self.current_epoch), batch_size=None)
+
+    def training_step(self, batch: AdaptBatch, number: int) -> Tensor:  # type: ignore[override]
         """Fusion losses, and what perception keeps and predicts."""
-        fusion = super().training_step(batch, number)
-        assert batch.patches is not None
-        terms = self._perception_terms(batch.patches)
+        fusion = super().training_step(Batch(None, None, batch.patches), number)
+        terms = self._perception_terms(batch.windows)
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, on_step=True, batch_size=1)
         return fusion + torch.stack(list(terms.values())).sum()
 

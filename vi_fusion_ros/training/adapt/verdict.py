@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def judge(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequence[PackedPairs]) -> dict[str, Any]:
-    """Figures of both networks, and the reasons for which the new one is not kept.
+    """Figures of both networks, and the reasons for which a part of the new one is not kept.
 
     Args:
         before: the network that was started from, in eval mode.
@@ -45,11 +45,12 @@ def judge(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequenc
 
     Returns:
         ``fusion``: by metric ``before``, ``after``, ``difference`` and its ``ci95``, over blocks of neighbours;
-        ``words``: what the labels do; ``reasons``: sentences, empty where the adapted network is to be kept.
+        ``reasons``: sentences, empty where the adapted decoder is to be kept; ``words``: what the labels do, with
+        ``reasons`` of their own: where there are some, perception is to stay as it was. The two share no weight.
     """
     fusion = _fusion(before, after, sets)
     words = _words(before, after, manifest, sets)
-    return {"fusion": fusion, "words": words, "reasons": _reasons(fusion, words)}
+    return {"fusion": fusion, "reasons": _fusion_reasons(fusion), "words": {**words, "reasons": _word_reasons(words)}}
 
 
 def _fusion(before: FusionNet, after: FusionNet, sets: Sequence[PackedPairs]) -> dict[str, dict[str, Any]]:
@@ -117,7 +118,7 @@ def _words(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequen
     return words
 
 
-def _reasons(fusion: dict[str, dict[str, Any]], words: dict[str, Any]) -> list[str]:
+def _fusion_reasons(fusion: dict[str, dict[str, Any]]) -> list[str]:
     better = [name for name in BETTER if fusion[name]["ci95"][0] > 0]
     worse = [name for name in NOT_WORSE if fusion[name]["ci95"][1] < 0]
     reasons = []
@@ -126,16 +127,22 @@ def _reasons(fusion: dict[str, dict[str, Any]], words: dict[str, Any]) -> list[s
         reasons.append(
             f"only {len(better)} of {_ENOUGH} metrics needed are better by more than their interval ({said})"
         )
-    reasons += [f"{name} is worse by {-fusion[name]['difference']:.3f}, more than its interval" for name in worse]
+    return reasons + [f"{name} is worse by {-fusion[name]['difference']:.3f}, more than its interval" for name in worse]
+
+
+def _word_reasons(words: dict[str, Any]) -> list[str]:
+    alone = list(MODES)[1:]
+    reasons = [
+        f"with {mode.replace('_', ' ')}, labels are further from those of both cameras "
+        f"({words[mode]['before']:.3f} before, {words[mode]['after']:.3f} after)"
+        for mode in alone
+        if words[mode]["ci95"][0] > 0
+    ]
+    if not any(words[mode]["ci95"][1] < 0 for mode in alone):
+        reasons.append("with either camera alone, labels are no nearer to those of both")
     if words["same"] < _SAME_WORDS or words["moved"] > _MOST_MOVED:
         reasons.append(
             f"the labels have drifted: {words['same']:.0%} of them are as before, and probabilities moved by "
             f"{words['moved']:.3f}; expected {_SAME_WORDS:.0%} and at most {_MOST_MOVED}"
         )
-    reasons += [
-        f"with {mode.replace('_', ' ')}, labels are further from those of both cameras "
-        f"({words[mode]['before']:.3f} before, {words[mode]['after']:.3f} after)"
-        for mode in list(MODES)[1:]
-        if words[mode]["ci95"][0] > 0
-    ]
     return reasons
