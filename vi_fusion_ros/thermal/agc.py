@@ -99,12 +99,24 @@ class ToneMapper:
         _check(image)
         if image.dtype == np.uint8:
             return cast("npt.NDArray[np.uint8]", image)
-        levels = self._fixed if self._method == "range" else self._levels
-        if levels is None:
-            raise ValueError("tone mapping has no levels yet; observe an image first")
+        levels = self.levels(image)
         if self._curve is not None and image.dtype == np.uint16:
             return np.take(self._curve.astype(np.uint8), image, mode="clip")  # "clip" skips a check of each index
         return _stretch(image, *levels)
+
+    def levels(self, image: Image) -> tuple[float, float]:
+        """The counts of ``image`` between which it is mapped, low then high; 0 and 255 for uint8.
+
+        Raises:
+            ValueError: as ``render``.
+        """
+        _check(image)
+        if image.dtype == np.uint8:
+            return 0.0, 255.0
+        levels = self._fixed if self._method == "range" else self._levels
+        if levels is None:
+            raise ValueError("tone mapping has no levels yet; observe an image first")
+        return levels
 
     def reset(self) -> None:
         """Forget the scene, as at a cut or a jump in time."""
