@@ -37,6 +37,7 @@ class _Thermal:
     grey: Grey
     mask: Mask
     overlap: float
+    levels: tuple[float, float]
 
 
 class FusionPipeline:
@@ -135,6 +136,7 @@ class FusionPipeline:
             },
             thermal_grey=None if thermal is None else thermal.grey,
             objects=objects,
+            thermal_levels=None if thermal is None else thermal.levels,
         )
 
     def _framed(self, pair: FramePair) -> FramePair:
@@ -178,9 +180,11 @@ class FusionPipeline:
         self.thermal_tones.observe(image)  # the whole scene, not only what the visible camera sees of it
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
-            return _Thermal(image, self.thermal_tones.render(image), mask, cv2.countNonZero(mask) / mask.size)
-        registered, mask, overlap = registration.apply(image, (visible.shape[1], visible.shape[0]))
-        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap)
+            registered, overlap = image, cv2.countNonZero(mask) / mask.size
+        else:
+            registered, mask, overlap = registration.apply(image, (visible.shape[1], visible.shape[0]))
+        levels = self.thermal_tones.levels(registered)
+        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels)
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
         reference = visible if visible is not None else thermal

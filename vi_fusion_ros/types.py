@@ -135,6 +135,8 @@ class FusionResult:
         illumination_probability: of that class, 0 to 1.
         timings_ms: milliseconds by stage: ``register``, ``infer``, ``compose``.
         thermal_grey: ``thermal_registered`` as the network saw it, tone mapped, (H, W) uint8; None where nobody knows.
+        thermal_levels: counts of ``thermal_registered`` between which tone mapping works, low then high; None without
+            thermal.
         objects: in pixels of ``pair.reference.image``, the surest first; none where the model gives no boxes.
     """
 
@@ -150,6 +152,7 @@ class FusionResult:
     timings_ms: dict[str, float] = field(default_factory=dict)
     thermal_grey: npt.NDArray[np.uint8] | None = None
     objects: tuple[DetectedObject, ...] = ()
+    thermal_levels: tuple[float, float] | None = None
 
     @property
     def thermal_attention(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ from vi_fusion_ros.msg import FusedClassification
 from vi_fusion_ros.node import qos, vision
 from vi_fusion_ros.node.messages import to_classification, to_header
 from vi_fusion_ros.node.teardown import take_down
+from vi_fusion_ros.overlay_modes import overlay_in
 from vi_fusion_ros.thermal import Radiometry
+from vi_fusion_ros.thermal_color import thermal_color
 from vi_fusion_ros.types import FusionResult
 from vi_fusion_ros.types import Image as Pixels
 
@@ -44,11 +46,15 @@ class _Folder(NamedTuple):
 
     image: Publisher
     camera_info: Publisher
-    old: Publisher
+    old: Publisher | None
+
+    @property
+    def images(self) -> tuple[Publisher, ...]:
+        return (self.image,) if self.old is None else (self.image, self.old)
 
     @property
     def all(self) -> tuple[Publisher, ...]:
-        return tuple(self)
+        return (*self.images, self.camera_info)
 
 
 class ResultPublishers:
@@ -90,6 +96,7 @@ class ResultPublishers:
             self.offer_kelvin(kelvin)
             self._attention = self._folder("attention")
             self._overlay = self._folder("overlay")
+            self._thermal_color = self._folder("thermal_color")
             self._offer_vision()
             self.set_model(manifest)
         except BaseException:
@@ -136,7 +143,11 @@ class ResultPublishers:
                     self._node.destroy_publisher(publisher)
 
     def publish(
-        self, result: FusionResult, camera_info: CameraInfo | None, radiometry: Radiometry | None, jpeg_quality: int
+        self,
+        result: FusionResult,
+        camera_info: CameraInfo | None,
+        radiometry: Radiometry | None,
+        settings: Mapping[str, Any],
     ) -> bool:
         """Publish a result. A topic that fails is reported; the others get theirs.
 
@@ -144,7 +155,7 @@ class ResultPublishers:
             result: what to publish.
             camera_info: of the frame that the result is drawn in, None where there is none.
             radiometry: of the thermal image of this result, None where it is not known.
-            jpeg_quality: of ``~/fused/image/compressed``, 1 to 100.
+            settings: the node's parameters by name; those of ``output.*`` are used.
 
         Returns:
             False where somebody listens and no topic could be published.
@@ -154,7 +165,7 @@ class ResultPublishers:
         outcomes: list[bool | None] = []
 
         def show(folder: _Folder, make: Callable[[], Pixels]) -> None:
-            outcomes.append(self._offer((folder.image, folder.old), lambda: _image(header, make())))
+            outcomes.append(self._offer(folder.images, lambda: _image(header, make())))
             if info is not None:
                 outcomes.append(self._offer((folder.camera_info,), lambda: info))
 
@@ -165,7 +176,7 @@ class ResultPublishers:
         outcomes.append(
             self._offer(
                 self._compressed,
-                lambda: fill_compressed(CompressedImage(header=header), result.fused, jpeg_quality),
+                lambda: fill_compressed(CompressedImage(header=header), result.fused, settings["output.jpeg_quality"]),
             )
         )
         registered, mask = result.thermal_registered, result.mask
@@ -179,7 +190,11 @@ class ResultPublishers:
         if mask is not None:
             show(self._mask, lambda: mask)
         show(self._attention, lambda: drawing.attention_grey(result))
-        show(self._overlay, lambda: drawing.overlay(result))
+        palette = settings["output.thermal_palette"]
+        mode = settings["output.overlay_mode"]
+        show(self._overlay, lambda: overlay_in(mode, result, palette, radiometry))
+        if registered is not None:
+            show(self._thermal_color, lambda: thermal_color(result, palette, radiometry))
         return True in outcomes or False not in outcomes
 
     def _offer(self, publishers: Iterable[Publisher], make: Callable[[], Any]) -> bool | None:
@@ -207,7 +222,7 @@ class ResultPublishers:
         return _Folder(
             self._publisher(Image, f"~/{name}/image"),
             self._publisher(CameraInfo, f"~/{name}/camera_info"),
-            self._publisher(Image, _OLD_NAMES[name]),
+            self._publisher(Image, _OLD_NAMES[name]) if name in _OLD_NAMES else None,
         )
 
     def _publisher(self, message: Any, topic: str, profile: QoSProfile = qos.OUT) -> Publisher:

@@ -335,7 +335,7 @@ class Session:
         result = self._pipeline.process(pair)
         fused = time.monotonic_ns()
         published = self._publishers.publish(
-            result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings["output.jpeg_quality"]
+            result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings
         )
         if not published:
             return

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.thermal.local_range import LocalRange
 from vi_fusion_ros.types import Image
 
 _PERCENTILES = (0.5, 99.5)
@@ -18,16 +19,17 @@ _PLATEAU = 3.0  # a level counts at most this many times its even share
 
 
 class ToneMapper:
-    """Maps thermal images to uint8: linear between two levels, clipped beyond them; or by plateau equalisation.
+    """Maps thermal images to uint8: linear between two levels, clipped beyond them; or with more contrast than that.
 
     8-bit images pass as they are: the camera has tone mapped them already. The levels of uint16 and float32 images are
     either fixed or follow the 0.5 and 99.5 % percentiles of the scene, smoothed over the frames so that the picture
     does not flicker; the first frame after ``reset()`` sets them at once.
 
     Args:
-        method: ``percentile``, ``range``, or ``plateau``: between the percentiles' levels as often-seen levels need
-            it, none more than three times its even share, so that a plain sky does not take all of the contrast. It
-            works on uint16; float32 images are mapped as by ``percentile``.
+        method: ``percentile``, ``range``, ``plateau`` or ``local``. ``plateau``: between the percentiles' levels as
+            often-seen levels need it, none more than three times its even share, so that a plain sky does not take all
+            of the contrast. It works on uint16; float32 images are mapped as by ``percentile``. ``local``: linear
+            between levels of each part of the image (``local_range``); ``render`` follows them, once a frame.
         value_range: low and high level of ``range``, in the image's own units (counts, or kelvin for float32).
             Integer images use the levels rounded to whole counts.
         min_span: least distance of the levels that follow the scene, in the image's own units: a blank scene is not
@@ -40,8 +42,8 @@ class ToneMapper:
     def __init__(
         self, method: str = "percentile", value_range: tuple[float, float] = (0.0, 65535.0), min_span: float = 0.0
     ) -> None:
-        if method not in ("percentile", "range", "plateau"):
-            raise ValueError(f"tone mapping '{method}' is unknown; expected percentile, range or plateau")
+        if method not in ("percentile", "range", "plateau", "local"):
+            raise ValueError(f"tone mapping '{method}' is unknown; expected percentile, range, plateau or local")
         if not (math.isfinite(min_span) and min_span >= 0):
             raise ValueError(f"tone mapping min_span {min_span} is wrong; expected 0 or more")
         low, high = value_range
@@ -51,6 +53,7 @@ class ToneMapper:
         self._fixed = (float(low), float(high))
         self._min_span = min_span
         self._levels: tuple[float, float] | None = None
+        self._local = LocalRange(_SMOOTHING)
         self._curve: npt.NDArray[np.float32] | None = None  # of plateau equalisation: 65536 grey levels
 
     def __call__(self, image: Image) -> npt.NDArray[np.uint8]:
@@ -99,17 +102,32 @@ class ToneMapper:
         _check(image)
         if image.dtype == np.uint8:
             return cast("npt.NDArray[np.uint8]", image)
-        levels = self._fixed if self._method == "range" else self._levels
-        if levels is None:
-            raise ValueError("tone mapping has no levels yet; observe an image first")
+        levels = self.levels(image)
+        if self._method == "local":
+            return self._local.render(image, levels, self._min_span)
         if self._curve is not None and image.dtype == np.uint16:
             return np.take(self._curve.astype(np.uint8), image, mode="clip")  # "clip" skips a check of each index
         return _stretch(image, *levels)
+
+    def levels(self, image: Image) -> tuple[float, float]:
+        """The counts of ``image`` between which it is mapped, low then high; 0 and 255 for uint8.
+
+        Raises:
+            ValueError: as ``render``.
+        """
+        _check(image)
+        if image.dtype == np.uint8:
+            return 0.0, 255.0
+        levels = self._fixed if self._method == "range" else self._levels
+        if levels is None:
+            raise ValueError("tone mapping has no levels yet; observe an image first")
+        return levels
 
     def reset(self) -> None:
         """Forget the scene, as at a cut or a jump in time."""
         self._levels = None
         self._curve = None
+        self._local.reset()
 
 
 def _widened(levels: tuple[float, float], least: float) -> tuple[float, float]:

@@ -67,7 +67,7 @@ def measure(runs: int) -> dict[str, Any]:
         "warp_homography": lambda: flat.apply(frame, _VISIBLE),
         "warp_distortion_and_homography": lambda: bent.apply(frame, _VISIBLE),
     }
-    for method in ("range", "percentile", "plateau"):
+    for method in ("range", "percentile", "plateau", "local"):
         mapper = ToneMapper(method, (29000.0, 30000.0), Radiometry(0.01).span(1.0))
         stages[f"tone_{method}"] = lambda mapper=mapper: mapper(frame)  # type: ignore[misc]
     monitor, takes = StreamMonitor(), itertools.cycle((frame, frame + np.uint16(1)))
