@@ -7,6 +7,7 @@ import pytest
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.registration.estimate.coarse import most_structured
 from vi_fusion_ros.registration.estimate.matching import ImagePair
 from vi_fusion_ros.registration.estimate.scene import calibrate
 from vi_fusion_ros.registration.planar import MODELS, corner_error, equal_width, fit, transform
@@ -124,6 +125,14 @@ def test_a_visible_image_that_shows_a_quarter_of_what_the_thermal_one_does():
     ]
     found = calibrate(pairs)
     assert corner_error(np.linalg.inv(found.H_thermal_to_visible), np.linalg.inv(seen), SIZE) < 1
+
+
+def test_the_wide_search_looks_at_pairs_of_all_parts_that_show_something():
+    pairs = [ImagePair.of(*street(seed), str(seed)) for seed in range(6)]
+    for dark in (0, 2, 5):
+        pairs[dark] = ImagePair(pairs[dark].visible, np.zeros_like(pairs[dark].thermal), str(dark))
+    assert [pair.name for pair in most_structured(pairs, 3)] == ["1", "3", "4"]
+    assert [pair.name for pair in most_structured(pairs, 9)] == list("012345")
 
 
 def test_two_answers_that_are_equally_good_are_none():

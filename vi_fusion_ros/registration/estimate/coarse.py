@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -49,6 +50,8 @@ _SAME = 0.2  # poses further apart than that, of the side of what the cameras ha
 
 Real = npt.NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
+A = TypeVar("A")
+B = TypeVar("B")
 Channels = tuple[Real, Real, Real]  # real and imaginary part, power
 
 
@@ -116,11 +119,15 @@ def search_wide(pairs: Sequence[ImagePair], count: int) -> list[Pose]:
         count: how many poses, at most.
     """
     alike = math.sqrt(_alike(pairs))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = [pose for poses in pool.map(lambda scale: _at_scale(pairs, float(scale)), _SCALES) for pose in poses]
-        proposed = _different(found, pairs, _PROPOSED)
-        sharpened = list(pool.map(lambda pose: _sharpened(pairs, pose), proposed))
+    found = list(itertools.chain.from_iterable(each(partial(_at_scale, pairs), _SCALES.tolist())))
+    sharpened = each(partial(_sharpened, pairs), _different(found, pairs, _PROPOSED))
     return [replace(pose, score=pose.score / alike) for pose in _different(sharpened, pairs, count)]
+
+
+def each(function: Callable[[A], B], some: Iterable[A]) -> list[B]:
+    """What a function gives for each, in their order, on all cores: OpenCV and NumPy work outside of Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(function, some))
 
 
 def _alike(pairs: Sequence[ImagePair]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from vi_fusion_ros.registration.estimate.coarse import (
     WIDE_SCALES,
     Upright,
     apart,
+    each,
     most_structured,
     search_wide,
     upright,
@@ -151,8 +153,8 @@ def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
         answer.model,
         _uncertainty(groups, answer.visible_to_thermal, *upright_sizes, answer.model),
         np.array(_held_back(pairs, answer)),
-        np.array([similarity(pair, final) for pair in pairs]),
-        np.array([similarity(pair, start) for pair in pairs]),
+        np.array(each(partial(similarity, visible_to_thermal=final), pairs)),
+        np.array(each(partial(similarity, visible_to_thermal=start), pairs)),
         tuple(_report(pair, one, answer.visible_to_thermal) for pair, one in zip(pairs, found, strict=True)),
         answer.searched,
     )
@@ -199,7 +201,7 @@ def _found(pairs: Sequence[ImagePair]) -> _Answer:
 
 
 def _near(pairs: Sequence[ImagePair]) -> _Answer | None:
-    rough = _most_liked(pairs, [_alone(pair) for pair in pairs[:: -(-len(pairs) // _SEARCHED)]])
+    rough = _most_liked(pairs, each(_alone, pairs[:: -(-len(pairs) // _SEARCHED)]))
     try:
         return _refined(Upright.as_they_are(pairs, rough), rough, _NEAR)
     except ValueError:
@@ -240,7 +242,7 @@ def _refined(frame: Upright, rough: Matrix, searched: str) -> _Answer:
     pairs, size = frame.pairs, frame.pairs[0].visible_size
     found: list[Correspondences] = []
     for patches in (*_COARSE[1:], *_FINE):
-        found = [match(pair, rough, patches) for pair in pairs]
+        found = each(partial(match, visible_to_thermal=rough, patches=patches), pairs)
         if not any(one.weights.any() for one in found):
             raise ValueError("the images share too little structure: nothing in one was found in the other")
         rough = _fit(_group(found), rough, size, "homography", "fine")[0]
