@@ -68,7 +68,12 @@ class Browser:
             self._ask("Input.dispatchKeyEvent", type=kind, key=name, windowsVirtualKeyCode=_KEYS[name])
 
     def screenshot(self) -> bytes:
-        """PNG."""
+        """PNG of what the document shows now: two frames later what it was told to show has been painted."""
+        self._ask(
+            "Runtime.evaluate",
+            expression="new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))",
+            awaitPromise=True,
+        )
         return base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"])
 
     def close(self) -> None:
