@@ -70,8 +70,7 @@ def _ask(args: argparse.Namespace) -> int:
             page.serve()
         except KeyboardInterrupt:
             sys.stderr.write("\n")
-        answers = sum(len(person.answers) for person in study.people.values())
-        print(f"{args.study}: {answers} answers of {len(study.people)} people")
+        print(f"{args.study}: {page.answers()} answers of {len(study.people)} people")
     finally:
         study.close()
     return 0

@@ -72,6 +72,11 @@ class StudyPage(LocalPage):
         except (ValueError, OSError) as error:
             return _json({"error": str(error)})
 
+    def answers(self) -> int:
+        """How many answers all people gave; one that is being kept is waited for."""
+        with self._lock:
+            return sum(len(person.answers) for person in self._study.people.values())
+
     def _progress(self, number: int) -> dict[str, Any]:
         person = self._study.people[number]
         return {"person": number, "done": len(person.answers), "of": len(person.questions)}
