@@ -14,6 +14,7 @@ SHARED = {
     "config": "config",
     "config.criteria": "config/criteria",
     "config.dds": "config/dds",
+    "config.profiles": "config/profiles",
     "config.rigs": "config/rigs",
 }
 

@@ -44,6 +44,11 @@ ARGUMENTS = {
     "backend": ("", "what runs the model; empty: auto (docs/gpu.md)", BACKENDS),
     "engine_precision": ("", "of TensorRT engines; empty: fp16; int8 needs a quantized model", PRECISIONS),
     "engine_cache": ("", "folder of TensorRT engines; empty: in the user's cache folder", None),
+    "profile": (
+        "",
+        "set of parameters for a use, under params_file (docs/profiles.md)",
+        ["", *launch_support.profiles()],
+    ),
     "params_file": (
         PathJoinSubstitution([FindPackageShare("vi_fusion_ros"), "config", "fusion.yaml"]),
         "parameter file; the arguments that are given win over it",
@@ -111,7 +116,7 @@ def fusion_node(context: LaunchContext) -> list[LifecycleNode]:
             arguments=["--ros-args", "--log-level", given["log_level"]],
             # Not SetEnvironmentVariable: that would reach every node that is launched after this one.
             additional_env=launch_support.dds_environment(context.environment) if with_profile else {},
-            parameters=[given["params_file"], parameters],
+            parameters=[*launch_support.parameter_files(given["profile"], given["params_file"]), parameters],
             remappings=[
                 remapping
                 for camera, (image, camera_info) in topics.items()

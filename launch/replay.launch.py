@@ -101,7 +101,8 @@ def play_and_evaluate(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         handlers.append(_on_end(lambda action: _is_node(action, fusion), "fusion_node has ended before the bag"))
     if not launch_support.read(given, "evaluate", launch_support.boolean):
         return [*handlers, _on_end(lambda action: action is play, "the bag cannot be played", _settled(end))]
-    parameters = launch_support.file_parameters(given["params_file"], fusion) or {}
+    files = launch_support.parameter_files(given["profile"], given["params_file"])
+    parameters = launch_support.files_parameters(files, fusion)
     node = launch_actions.evaluation_node(
         {**given, "use_sim_time": "true"}, parameters, given["namespace"], environment
     )

@@ -127,6 +127,25 @@ def test_the_parameter_file_holds_where_no_argument_is_given(launch, tmp_path):
     assert probe.get_parameter("autostart") is False
 
 
+@pytest.mark.parametrize("section", ["/**", "fusion_node"])
+def test_a_profile_lies_under_the_parameter_file_and_under_the_arguments(launch, tmp_path, section):
+    file = tmp_path / "mine.yaml"
+    mine = {"queue_depth": 5, "threads": 3, "autostart": False}
+    file.write_text(yaml.safe_dump({section: {"ros__parameters": mine}}))
+    _, probe = launch("profile:=driving", f"params_file:={file}", "threads:=1")
+    wait_until(lambda: probe.status, "a status")
+    assert probe.get_parameter("queue_depth") == 5
+    assert probe.get_parameter("pairing.max_skew") == 0.02
+    assert probe.get_parameter("threads") == 1
+
+
+def test_a_profile_lies_over_the_defaults(launch):
+    _, probe = launch("profile:=aerial", "autostart:=false")
+    wait_until(lambda: probe.status, "a status")
+    assert probe.get_parameter("thermal.tone_mapping") == "local"
+    assert probe.get_parameter("queue_depth") == 1
+
+
 @pytest.mark.parametrize("topic", ["visible/image", "/cam/rgb/image_raw"])
 def test_the_images_reliability_is_an_argument(launch, topic):
     _, probe = launch("namespace:=front", "image_reliability:=reliable", f"visible_image:={topic}")

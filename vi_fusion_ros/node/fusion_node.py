@@ -20,6 +20,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from vi_fusion_ros.engines.engine import Engine
+from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.engines.select import Say, Wanted, select_engine
 from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.methods.engine import NETWORK, MethodEngine
@@ -28,6 +29,7 @@ from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node import bond, capture, qos, runner, services
 from vi_fusion_ros.node.background_executor import spin_once
 from vi_fusion_ros.node.background_work import BackgroundWork
+from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry import drift_watch, live_rig
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.live_rig import LiveRig
@@ -199,6 +201,8 @@ class FusionNode(LifecycleNode):
             raise
         self._engine = engine
         self._outputs.set_model(engine.manifest)
+        if self._session is not None and self._session.explanations is not None:
+            self._session.explanations.forget_model()
         await self._close_aside(old)
         return f"engine: {engine.description} ({engine.manifest.model_id})"
 
@@ -290,6 +294,9 @@ class FusionNode(LifecycleNode):
             self._fusing,
         )
         self._session.drift = self._drift_watch(self._registrations)
+        self._session.explanations = ExplanationWatch(
+            self._outputs.explanation, self._load_explaining_engine, self._on_explanation_error
+        )
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session, self._registrations)
         unused = declaration.unused_qos(self)
@@ -325,6 +332,10 @@ class FusionNode(LifecycleNode):
         logger = self.get_logger()
         return engine_of(self._settings, logger.info, logger.warning, self.count_error)
 
+    def _load_explaining_engine(self) -> Engine:
+        """Of one thread, on the CPU: it is never in the way of that which fuses."""
+        return load_engine(self._settings["model"] or default_model(), threads=1)
+
     def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
         mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
         if mode == "off":
@@ -346,6 +357,9 @@ class FusionNode(LifecycleNode):
 
     def _on_drift_error(self, error: Exception) -> None:
         self.count_error(f"drift monitor: {error}")
+
+    def _on_explanation_error(self, error: Exception) -> None:
+        self.count_error(f"explanation: {error}")
 
     def _on_rig_error(self, error: Exception) -> None:
         self.count_error(f"registration from {live_rig.SOURCE}: {error}")

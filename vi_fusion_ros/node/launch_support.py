@@ -117,6 +117,36 @@ def file_parameters(path: str, node: str) -> dict[str, Any] | None:
     return {name: value for values in sections for name, value in _flat(values, "")}
 
 
+def profiles() -> list[str]:
+    """Names of the profiles that the package has."""
+    return sorted(path.stem for path in (share_path() / "config" / "profiles").glob("*.yaml"))
+
+
+def parameter_files(profile: str, params_file: str) -> list[str]:
+    """The parameter files of a node, later ones win: the profile over the defaults and under the user's file.
+
+    Args:
+        profile: one of ``profiles()``; empty: none.
+        params_file: the user's, or the package's own with the defaults.
+
+    Raises:
+        ValueError: there is no such profile; one sentence.
+    """
+    if not profile:
+        return [params_file]
+    if profile not in profiles():
+        raise ValueError(f"argument profile is '{profile}'; expected one of {', '.join(profiles())}")
+    folder = share_path() / "config"
+    file = str(folder / "profiles" / f"{profile}.yaml")
+    own = Path(params_file).exists() and Path(params_file).samefile(folder / "fusion.yaml")
+    return [params_file, file] if own else [file, params_file]
+
+
+def files_parameters(paths: Iterable[str], node: str) -> dict[str, Any]:
+    """What several parameter files set for a node, later ones win; as ``file_parameters``."""
+    return {name: value for path in paths for name, value in (file_parameters(path, node) or {}).items()}
+
+
 def _sections(document: Any, name: str) -> Iterator[tuple[str, Any]]:
     if not isinstance(document, Mapping):
         return

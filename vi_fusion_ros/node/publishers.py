@@ -20,7 +20,7 @@ from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.wire_format import image_bytes
-from vi_fusion_ros.msg import FusedClassification
+from vi_fusion_ros.msg import Explanation, FusedClassification
 from vi_fusion_ros.node import qos, vision
 from vi_fusion_ros.node.messages import to_classification, to_header
 from vi_fusion_ros.node.teardown import take_down
@@ -97,6 +97,7 @@ class ResultPublishers:
             self._attention = self._folder("attention")
             self._overlay = self._folder("overlay")
             self._thermal_color = self._folder("thermal_color")
+            self.explanation = self._publisher(Explanation, "~/explanation")
             self._offer_vision()
             self.set_model(manifest)
         except BaseException:

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
+from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry.camera_info import CameraInfos
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.publishers import ResultPublishers
@@ -95,6 +96,8 @@ class Session:
     ) -> None:
         self.drift: DriftWatch | None = None
         """Is offered every pair that was published; closed with the session."""
+        self.explanations: ExplanationWatch | None = None
+        """Is offered every result that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
         self._fusing = fusing
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
@@ -213,14 +216,14 @@ class Session:
 
     def close(self) -> None:
         """Take the subscriptions off the graph, then finish the pair in hand; raises nothing."""
-        take_down((self._disable, self._worker.stop, self._close_drift, self._empty, self._settle), self._report)
+        take_down((self._disable, self._worker.stop, self._close_watches, self._empty, self._settle), self._report)
 
     def _disable(self) -> None:
         self.enabled = False
 
-    def _close_drift(self) -> None:
-        if self.drift is not None:
-            self.drift.close()
+    def _close_watches(self) -> None:
+        watches = [watch for watch in (self.drift, self.explanations) if watch is not None]
+        take_down([watch.close for watch in watches], self._report)
 
     def _empty(self) -> None:
         """Count the images that the worker, whose thread has ended, has not paired."""
@@ -352,6 +355,8 @@ class Session:
         account.published(result, latency_ms, age_s)
         if self.drift is not None:
             self.drift.offer(result.pair)
+        if self.explanations is not None:
+            self.explanations.offer(result)
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""

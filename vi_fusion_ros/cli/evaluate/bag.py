@@ -163,8 +163,16 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         replay = Replay(source, args.visible_topic, args.thermal_topic, stream_codecs(), rig.time_offset_ns, stamps)
         pipeline = make_pipeline(engine, rig, args.parameters)
         evaluator = StreamEvaluator(pipeline, labels, bool(job.report))
+        temperatures = _temperatures(criteria, pipeline.radiometry)
         with ResultBag(job.output, engine.manifest.model_id) if job.output else nullcontext() as output:
-            evaluation = evaluate_bag(source, replay, evaluator, output, job.alone)
+            evaluation = evaluate_bag(
+                source,
+                replay,
+                evaluator,
+                output,
+                job.alone,
+                (lambda fused: temperatures.take(fused, pipeline.radiometry)) if temperatures else None,
+            )
     fusion = fusion_of(evaluation, job.jobs)
     result = {
         "bag": job.bag.name,
@@ -172,6 +180,8 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         "rig": rig.source,
         **summary(replay.intake, evaluation, fusion, source.broken),
     }
+    if temperatures:
+        result["temperatures"] = temperatures.summary()
     if criteria:
         from vi_fusion_ros.evaluation.streams.criteria import judge
 
@@ -198,6 +208,15 @@ def _criteria(args: argparse.Namespace, labels: tuple[str, ...]) -> list[Any]:
     criteria = read_criteria(args.criteria)
     check_labels(criteria, labels)
     return criteria
+
+
+def _temperatures(criteria: list[Any], radiometry: Any) -> Any:
+    """What gathers the temperatures that criteria ask for; false where none does."""
+    from vi_fusion_ros.evaluation.streams.criteria import check_radiometry
+    from vi_fusion_ros.evaluation.streams.region_temperatures import RegionTemperatures
+
+    check_radiometry(criteria, radiometry)
+    return RegionTemperatures(criterion.region for criterion in criteria if criterion.region)
 
 
 def _together(jobs: list[Job], results: list[dict[str, Any] | str]) -> dict[str, Any] | str:

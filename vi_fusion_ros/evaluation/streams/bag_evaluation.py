@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,10 +13,16 @@ from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.evaluation.streams.bag_output import ResultBag
 from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluation, StreamEvaluator
 from vi_fusion_ros.sync.pair_stream import StreamProblem
+from vi_fusion_ros.types import FusionResult
 
 
 def evaluate_bag(
-    source: BagSource, replay: Replay, evaluator: StreamEvaluator, output: ResultBag | None, progress: bool = False
+    source: BagSource,
+    replay: Replay,
+    evaluator: StreamEvaluator,
+    output: ResultBag | None,
+    progress: bool = False,
+    watch: Callable[[FusionResult], None] | None = None,
 ) -> StreamEvaluation:
     """Fuse every pair of a bag, once.
 
@@ -25,6 +32,7 @@ def evaluate_bag(
         evaluator: takes the pairs.
         output: takes the results.
         progress: show a bar, on a terminal.
+        watch: called with each result too.
 
     Raises:
         BagError: the bag has no pair that can be used; one sentence that says what it has.
@@ -39,6 +47,8 @@ def evaluate_bag(
             continue
         if output is not None:
             output.write(result)
+        if watch is not None:
+            watch(result)
     evaluator.evaluation.wall_s = time.perf_counter() - start
     if not evaluator.evaluation.stamps_ns:
         raise BagError(replay.intake.why_nothing(source.broken))

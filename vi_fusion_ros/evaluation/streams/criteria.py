@@ -10,18 +10,22 @@ from typing import Any
 
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS
 from vi_fusion_ros.evaluation.metrics.fusion import METRICS
+from vi_fusion_ros.evaluation.streams.region_temperatures import Region
 from vi_fusion_ros.evaluation.streams.stream_evaluation import STAGES
 from vi_fusion_ros.sync.pairing import Drop
+from vi_fusion_ros.thermal import Radiometry
 from vi_fusion_ros.yaml_files import is_finite_number, read_yaml, shown
 
 _PERCENTILES = ("p50", "p95", "p99")
 _PAIRING = ("visible_rate_hz", "thermal_rate_hz", "mean_abs_skew_ms", "max_abs_skew_ms")
-_KEYS = {"name", "measure", "at_least", "at_most", "expected"}
+_KEYS = {"name", "measure", "at_least", "at_most", "expected", "region"}
+_TEMPERATURES = ("temperature_c.min", "temperature_c.mean", "temperature_c.max")
 _WITHOUT_LABEL = (
     "pairs", "pair_rate_hz", *_PAIRING, "problems", "overlap", "invalid", "drops",
     *(f"drops.{drop.value}" for drop in Drop),
     *(f"latency_ms.{stage}.{p}" for stage in STAGES for p in _PERCENTILES),
     *(f"fusion.{metric}" for metric in METRICS),
+    *_TEMPERATURES,
 )  # fmt: skip
 
 
@@ -36,6 +40,7 @@ class Criterion:
         at_most: upper bound, inclusive.
         expected: of ``timeline.LABEL``: intervals [from, to) in which the label is there, in seconds from the stamp
             of the first pair.
+        region: of ``temperature_c``: x, y, width and height, pixels of the visible image.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Criterion:
     at_least: float | None
     at_most: float | None
     expected: tuple[tuple[float, float], ...] = ()
+    region: Region | None = None
 
 
 def read_criteria(path: Path) -> list[Criterion]:
@@ -81,7 +87,32 @@ def _criterion(where: str, entry: Any) -> Criterion:
     if ("expected" in entry) != (kind == "timeline"):
         raise ValueError(f"{where}: expected intervals belong to timeline.LABEL, and to nothing else")
     intervals = _intervals(where, entry.get("expected", []))
-    return Criterion(name, measure, bounds.get("at_least"), bounds.get("at_most"), intervals)
+    if ("region" in entry) != (kind == "temperature_c"):
+        raise ValueError(f"{where}: a region belongs to temperature_c, which needs one, and to nothing else")
+    region = _region(where, entry["region"]) if "region" in entry else None
+    return Criterion(name, measure, bounds.get("at_least"), bounds.get("at_most"), intervals, region)
+
+
+def _region(where: str, given: Any) -> Region:
+    whole = isinstance(given, list) and len(given) == 4 and all(type(number) is int for number in given)
+    if not (whole and min(given[:2]) >= 0 and min(given[2:]) >= 1):
+        raise ValueError(f"{where}: the region is {shown(given)}; expected [x, y, width, height], whole pixels")
+    x, y, width, height = given
+    return x, y, width, height
+
+
+def check_radiometry(criteria: list[Criterion], radiometry: Radiometry | None) -> None:
+    """Refuse criteria about temperatures where nobody says what a count is.
+
+    Raises:
+        ValueError: one sentence.
+    """
+    asked = next((criterion for criterion in criteria if criterion.region), None)
+    if asked is not None and radiometry is None:
+        raise ValueError(
+            f"--criteria: {asked.measure} needs the radiometry of the thermal camera; expected it in --rig or as "
+            "thermal.radiometry in --parameters"
+        )
 
 
 def _intervals(where: str, given: Any) -> tuple[tuple[float, float], ...]:
@@ -150,6 +181,8 @@ def _measure(criterion: Criterion, result: dict[str, Any]) -> float | None:
         return result["labels"][rest]["present_share"]  # type: ignore[no-any-return]
     if kind == "timeline":
         return _agreement(criterion, rest, result)
+    if kind == "temperature_c":
+        return next(row[rest] for row in result["temperatures"] if tuple(row["region"]) == criterion.region)  # type: ignore[no-any-return]
     if kind == "pair_rate_hz":
         stamps = result["timeline"]["stamp_ns"]
         span_s = (max(stamps) - min(stamps)) / 1e9
