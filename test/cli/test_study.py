@@ -113,7 +113,8 @@ def test_two_people_choose_with_the_keyboard(serve, browser, tmp_path):
             at_question(browser, question)
             assert len(answers(tmp_path, number)) == question - 1
             prefer(browser, wanted)
-        browser.wait_for("document.getElementById('title').textContent.startsWith('Thank you')")
+        browser.wait_for("!document.getElementById('gate').hidden")
+        assert browser.run("document.getElementById('title').textContent").startswith("Thank you")
         assert answers(tmp_path, number) == [wanted] * 3
     assert browser.faults == []
     code, out, _ = served.end()
