@@ -249,14 +249,14 @@ def _player_parameters(options: argparse.Namespace, report: Path) -> dict[str, A
 
 
 def _print_summary(summary: dict[str, Any], out: Path) -> None:
-    total = summary["latency_ms"]["total"]
+    total = summary["latency_ms"].get("total")  # none where it was interrupted before the node spoke of a result
+    latency = f"median {total['p50']:.1f} ms, p99 {total['p99']:.1f} ms" if total else "not known yet"
     dropped = ", ".join(f"{count} {reason}" for reason, count in summary["dropped"].items()) or "none"
     labels = ", ".join(f"{label} in {count}" for label, count in summary["labels_seen"].items()) or "none"
     sys.stdout.write(
         f"\n{summary['published']} of {summary['pairs']} pairs published at {summary['fps']:.1f} Hz; "
         f"dropped: {dropped}\n"
-        f"latency in the node: median {total['p50']:.1f} ms, p99 {total['p99']:.1f} ms; "
-        f"mean skew {summary['mean_skew_ms']:.2f} ms\n"
+        f"latency in the node: {latency}; mean skew {summary['mean_skew_ms']:.2f} ms\n"
         f"labels seen (results): {labels}\n"
         f"look at {out}/mosaic.png and {out}/fused.mp4; the bag is {out}/fused.mcap, the figures {out}/summary.json\n"
     )
