@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -12,18 +13,19 @@ _TIMEOUT_S = 30.0
 
 
 class Reply(NamedTuple):
-    """What is answered to a request."""
+    """What is answered to a request; after the last one serving ends."""
 
     status: int
     kind: str
     body: bytes
+    last: bool = False
 
 
 NO_SUCH_PAGE = Reply(404, "text/plain", b"no such page")
 
 
 class LocalPage:
-    """Answers requests until interrupted; what it answers is its subclass's.
+    """Answers requests until a reply is the last one, or interrupted; what it answers is its subclass's.
 
     Its address holds a secret, and requests that name another host are refused: other pages in the same browser, and
     other users of the machine, can neither read nor write here.
@@ -50,11 +52,15 @@ class LocalPage:
         return f"http://127.0.0.1:{self._server.server_port}/{self._secret}/"
 
     def serve(self) -> None:
-        """Answer until interrupted."""
+        """Answer until the last reply is sent."""
         try:
             self._server.serve_forever(0.1)
         finally:
             self._server.server_close()
+
+    def end(self) -> None:
+        """Stop serving, from one of its threads."""
+        threading.Thread(target=self._server.shutdown).start()
 
     def get(self, path: str) -> Reply:
         """The reply for a path below the secret."""
@@ -91,7 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif not length.isdigit() or int(length) > _MOST_BYTES:
             self._send(Reply(413, "text/plain", b"too long"))
         else:
-            self._send(self._page.post(path, self.rfile.read(int(length))))
+            reply = self._page.post(path, self.rfile.read(int(length)))
+            self._send(reply)
+            if reply.last:
+                self._page.end()
 
     def log_message(self, *args: Any) -> None:
         """Nothing: the terminal is for the sentences."""
