@@ -117,7 +117,7 @@ class Replay:
         for record, stamp_ns in self._by_stamp():
             kind = self._types[record.topic]
             codec = codecs[record.topic]
-            read = partial(codec.read or partial(_by_definition, kind), record.data)
+            read = partial(reader_of(kind, codec), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
             camera = self._topics[record.topic]
             outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns, stamp_ns)
@@ -177,9 +177,9 @@ class Replay:
         return stamp_ns or NO_STAMP
 
 
-def reader_of(kind: str, codecs: Mapping[str, Codec]) -> Callable[[bytes | memoryview], Any]:
+def reader_of(kind: str, codec: Codec) -> Callable[[bytes | memoryview], Any]:
     """What makes a message of its serialised form: the codec's way, or the way of the type's definition."""
-    return codecs[kind].read or partial(_by_definition, kind)
+    return codec.read or partial(_by_definition, kind)
 
 
 def _of_topic(codec: Codec) -> Codec:

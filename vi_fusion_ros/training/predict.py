@@ -114,8 +114,14 @@ def predict_objects(network: FusionNet, pixels: Pixels) -> npt.NDArray[np.float3
 
 def padded_tensors(pixels: Pixels) -> tuple[Tensor, Tensor]:
     """(H, W, 4) uint8 to visible (1, 3, H', W') and thermal (1, 1, H', W'), padded by their last row and column."""
-    down, right = (-size % SIZE_MULTIPLE for size in pixels.shape[:2])
-    return to_tensors(np.pad(pixels, ((0, down), (0, right), (0, 0)), "edge")[None])
+    height, width = pixels.shape[:2]
+    right, down = padded_size((width, height))
+    return to_tensors(np.pad(pixels, ((0, down - height), (0, right - width), (0, 0)), "edge")[None])
+
+
+def padded_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the network's inputs for a frame of this width and height."""
+    return (size[0] + -size[0] % SIZE_MULTIPLE, size[1] + -size[1] % SIZE_MULTIPLE)
 
 
 def blackened(visible: Tensor, thermal: Tensor, modality: str) -> tuple[Tensor, Tensor]:

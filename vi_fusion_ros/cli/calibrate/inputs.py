@@ -211,7 +211,7 @@ def _bag_frames(path: Path, topic: str) -> Iterator[tuple[float, Image]]:
         if kind not in codecs:
             images = sorted(name for name, type_ in source.topics.items() if type_ in codecs)
             raise BagError(f"{path} has no images on {topic}; its image topics are: {', '.join(images) or 'none'}")
-        read = reader_of(kind, codecs)
+        read = reader_of(kind, codecs[kind])
         for record in source.records([topic]):
             try:
                 message = read(record.data)

@@ -21,7 +21,13 @@ from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
-from vi_fusion_ros.training.predict import mirrored_and_scaled, padded_tensors, predict_objects, predict_sets
+from vi_fusion_ros.training.predict import (
+    mirrored_and_scaled,
+    padded_size,
+    padded_tensors,
+    predict_objects,
+    predict_sets,
+)
 from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.release.card import model_card
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
@@ -143,8 +149,7 @@ def object_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any
         for index, sample in enumerate(frames.samples):
             if sample.camera == "both" and sample.boxes and sample.complete and not sample.ignored:
                 size = (frames[index].shape[1], frames[index].shape[0])
-                padded = (size[0] + -size[0] % SIZE_MULTIPLE, size[1] + -size[1] % SIZE_MULTIPLE)
-                objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size, padded)
+                objects = decode(predict_objects(network, frames[index]), LABELS, neutral, size, padded_size(size))
                 logit = [_logit(o.probability) for o in objects]
                 rows = [(LABELS.index(o.label), s, *o.box) for o, s in zip(objects, logit, strict=True)]
                 found.append(np.array(rows, np.float64).reshape(-1, 6))
