@@ -1,5 +1,6 @@
 """Every encoding and transport through a fusion node over DDS, through a bag and as a file; makes docs/encodings.md."""
 
+import functools
 import itertools
 import json
 import os
@@ -84,10 +85,8 @@ def by_node(cases, tmp_path_factory) -> dict[int, float]:
         for transports, pairs in cases.items():
             use_transports(probe, transports)
             publishers = [publisher(probe, *entry) for entry in zip(("visible", "thermal"), transports, strict=True)]
-            for pair, stamp_ns in zip(pairs, stamps, strict=False):
-                for case, (publish, kind) in zip(pair, publishers, strict=True):
-                    publish(fill(kind(), case, stamp_ns))
-                probe.wait_for_result(stamp_ns)
+            for pair in pairs:
+                probe.send_until_result(functools.partial(send, pair, publishers), stamps)
                 captured = capture(probe)
                 for case, name in zip(pair, ("visible", "thermal"), strict=True):
                     (path,) = captured.glob(f"{name}.*")
@@ -98,6 +97,11 @@ def by_node(cases, tmp_path_factory) -> dict[int, float]:
     finally:
         node.stop()
         probe.close()
+
+
+def send(pair, publishers, stamp_ns: int) -> None:
+    for case, (publish, kind) in zip(pair, publishers, strict=True):
+        publish(fill(kind(), case, stamp_ns))
 
 
 def use_transports(probe: Probe, transports: tuple[str, str]) -> None:

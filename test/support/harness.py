@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -182,15 +183,27 @@ class Probe:
         self.send("visible", stamp_ns)
         self.send("thermal", stamp_ns + skew_ns)
 
-    def wait_for_result(self, stamp_ns: int) -> FusedClassification:
+    def wait_for_result(self, stamp_ns: int, deadline_s: float = DEADLINE_S) -> FusedClassification:
         """Wait for the classification with this visible (or lone thermal) stamp."""
         stamp = to_time(stamp_ns)
 
         def found() -> list[FusedClassification]:
             return [m for m in list(self.received["classification"]) if m.header.stamp == stamp]
 
-        wait_until(found, f"a classification stamped {stamp_ns}")
+        wait_until(found, f"a classification stamped {stamp_ns}", deadline_s)
         return found()[0]
+
+    def send_until_result(self, send: Callable[[int], None], stamps: Iterator[int]) -> FusedClassification:
+        """Call ``send`` with one stamp after the other until the fusion node answers one.
+
+        A subscription that is counted need not hear yet: images sent before both sides have found each other are lost.
+        """
+        tries = 5
+        for stamp_ns in itertools.islice(stamps, tries):
+            send(stamp_ns)
+            with contextlib.suppress(AssertionError):
+                return self.wait_for_result(stamp_ns, DEADLINE_S / tries)
+        raise AssertionError(f"no classification of any of {tries} pairs within {DEADLINE_S:g} s")
 
     def call(self, service_type: type, service: str, request: object) -> object:
         """Call a service of the fusion node and return its response."""
