@@ -37,6 +37,7 @@ class SetConfig:
         select: what early stopping, tuning and the choice of the recipe look at.
         test: what only the final report looks at.
         weight: how often its frames are drawn, in relation to the other sets.
+        pseudo_boxes: whether its training frames without boxes get those of a detector (``training.pseudo_labels``).
     """
 
     path: Path
@@ -46,6 +47,7 @@ class SetConfig:
     select: Ranges = ()
     test: Ranges = ()
     weight: float = 1.0
+    pseudo_boxes: bool = False
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "select": self.select, "test": self.test}

@@ -13,6 +13,7 @@ from vi_fusion_ros.training.datasets.archives import unpack
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset
 from vi_fusion_ros.training.datasets.layouts import LAYOUTS, guess_layout
 from vi_fusion_ros.training.datasets.single_camera import SingleCamera
+from vi_fusion_ros.training.pseudo_labels.boxes import add_boxes
 
 Part = Literal["train", "select", "test"]
 
@@ -47,9 +48,20 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def frames_of(config: DataConfig, part: Part) -> dict[str, PackedPairs]:
-    """One part of every set of full frames that has one, packed."""
+    """One part of every set of full frames that has one, packed. Only training parts get boxes of a detector.
+
+    Raises:
+        DatasetError: as for ``part_of``; or a set needs the detector, which is not there.
+    """
     parts = {name: part_of(config, entry, part) for name, entry in config.sets.items()}
-    return {name: PackedPairs(dataset, config.cache) for name, dataset in parts.items() if dataset is not None}
+    frames = {name: PackedPairs(dataset, config.cache) for name, dataset in parts.items() if dataset is not None}
+    for name, packed in frames.items():
+        if part == "train" and config.sets[name].pseudo_boxes:
+            try:
+                add_boxes(packed)
+            except ModuleNotFoundError as error:
+                raise DatasetError(f"{config.sets[name].path}: {error}") from error
+    return frames
 
 
 def of_both_cameras(sets: dict[str, PackedPairs]) -> dict[str, PackedPairs]:

@@ -29,14 +29,18 @@ class PackedPairs:
         cache: folder for the packed pixels, made when missing; a file there is used again while the dataset's files
             keep their size and time.
 
+    Attributes:
+        path: its files in the cache, without their suffixes.
+        samples: what is known about each pair.
+
     Raises:
         DatasetError: no pair could be read.
     """
 
     def __init__(self, dataset: PairDataset, cache: Path) -> None:
         dataset.require()
-        stem = cache / _key(dataset)
-        pixels, index = stem.with_suffix(".bin"), stem.with_suffix(".json")
+        self.path = cache / _key(dataset)
+        pixels, index = self.path.with_suffix(".bin"), self.path.with_suffix(".json")
         if not index.exists():
             cache.mkdir(parents=True, exist_ok=True)
             _pack(dataset, pixels, index)

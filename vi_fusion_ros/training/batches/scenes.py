@@ -313,15 +313,15 @@ class _Scene:
         )
         known = np.array([label in sample.known for label in LABELS], np.float32)
         target = np.zeros(len(LABELS), np.float32)
-        boxed = bool(sample.boxes) or (sample.known == frozenset(LABELS) and not sample.present)
+        boxed = np.array([any(box.label == label for box in sample.boxes) for label in LABELS])
         present = np.array([label in sample.present for label in LABELS])
-        absent_everywhere = known.astype(bool) & (boxed & sample.complete | ~present)
-        objects = ObjectMap(size, absent_everywhere)
-        if not boxed:
-            # Presence without a place: as true of a window as of the frame only where the window is most of it.
-            target[present] = 1
-            if h * w < 0.6 * pixels.shape[0] * pixels.shape[1]:
-                known[present] = 0
+        objects = ObjectMap(size, known.astype(bool) & (boxed & sample.complete | ~present))
+        # Presence without a place: as true of a window as of the frame only where the window is most of it.
+        target[present & ~boxed] = 1
+        if h * w < 0.6 * pixels.shape[0] * pixels.shape[1]:
+            known[present & ~boxed] = 0
+        if not sample.complete:  # a window without a box may show an object all the same
+            known[present & boxed] = 0
         fx, fy = small[1] / w, small[0] / h
         for box in sample.boxes:
             index = LABELS.index(box.label)
