@@ -38,6 +38,7 @@ class _Thermal:
     mask: Mask
     overlap: float
     levels: tuple[float, float]
+    depth_fault: str = ""
 
 
 class FusionPipeline:
@@ -100,6 +101,9 @@ class FusionPipeline:
     def process(self, pair: FramePair) -> FusionResult:
         """Fuse a pair, or one frame alone.
 
+        Where the pair has depth, each pixel is registered at its own distance; where that cannot be used, at the rig's
+        plane, and ``depth_fault`` of the result says why.
+
         Where a frame is missing the network sees zeros, the fused image is the other frame itself, and the attention is
         0 or 1 throughout. Where the registered thermal image has no data the fused image is the visible one.
 
@@ -110,7 +114,7 @@ class FusionPipeline:
         pair = self._framed(pair)
         registration = self._follow()
         visible = None if pair.visible is None else self._visible8(pair.visible)
-        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration)
+        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration, pair.depth)
         registered = time.perf_counter()
         output = self._infer(visible, None if thermal is None else thermal.grey)
         inferred = time.perf_counter()
@@ -137,6 +141,7 @@ class FusionPipeline:
             thermal_grey=None if thermal is None else thermal.grey,
             objects=objects,
             thermal_levels=None if thermal is None else thermal.levels,
+            depth_fault="" if thermal is None else thermal.depth_fault,
         )
 
     def _framed(self, pair: FramePair) -> FramePair:
@@ -171,20 +176,34 @@ class FusionPipeline:
             image = self._visible_tones(image)
         return denoised(image) if self._denoise else image
 
-    def _register(self, frame: Frame, visible: Image | None, registration: Registration) -> _Thermal:
+    def _register(
+        self, frame: Frame, visible: Image | None, registration: Registration, depth: Image | None
+    ) -> _Thermal:
         image = frame.image
         if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
             image = _luma(image)  # a grey image in a colour video
         if self._thermal_camera is not None:
             image = self._thermal_camera.prepare(image)
         self.thermal_tones.observe(image)  # the whole scene, not only what the visible camera sees of it
+        fault = ""
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
             registered, overlap = image, cv2.countNonZero(mask) / mask.size
         else:
-            registered, mask, overlap = registration.apply(image, (visible.shape[1], visible.shape[0]))
+            size = (visible.shape[1], visible.shape[0])
+            at_depth, fault = (None, "") if depth is None else self._register_at_depth(image, depth, size, registration)
+            registered, mask, overlap = at_depth or registration.apply(image, size)
         levels = self.thermal_tones.levels(registered)
-        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels)
+        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels, fault)
+
+    def _register_at_depth(
+        self, image: Image, depth: Image, size: tuple[int, int], registration: Registration
+    ) -> tuple[tuple[Image, Mask, float] | None, str]:
+        """The registered image with mask and overlap, or None and why the depth image cannot be used."""
+        try:
+            return registration.apply_at_depth(image, self.framings["visible"](depth), size), ""
+        except ValueError as error:
+            return None, str(error)
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
         reference = visible if visible is not None else thermal

@@ -49,12 +49,15 @@ class FramePair:
     Attributes:
         skew_ns: thermal minus visible stamp after the sensors' time offsets, nanoseconds; 0 unless both are there.
         sync_wait_ms: how long the frame that came first waited for its partner, milliseconds.
+        depth: along the visible camera's axis, of each pixel of the visible image as received: (H, W) uint16
+            millimetres or float32 metres; None: not known.
     """
 
     visible: Frame | None
     thermal: Frame | None
     skew_ns: int = 0
     sync_wait_ms: float = 0.0
+    depth: Image | None = None
 
     def __post_init__(self) -> None:
         if self.visible is None and self.thermal is None:
@@ -138,6 +141,7 @@ class FusionResult:
         thermal_levels: counts of ``thermal_registered`` between which tone mapping works, low then high; None without
             thermal.
         objects: in pixels of ``pair.reference.image``, the surest first; none where the model gives no boxes.
+        depth_fault: why ``pair.depth`` was not used, one sentence; empty where it was, or where there is none.
     """
 
     pair: FramePair
@@ -153,6 +157,7 @@ class FusionResult:
     thermal_grey: npt.NDArray[np.uint8] | None = None
     objects: tuple[DetectedObject, ...] = ()
     thermal_levels: tuple[float, float] | None = None
+    depth_fault: str = ""
 
     @property
     def thermal_attention(self) -> float:

@@ -17,6 +17,7 @@ from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
 from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry.camera_info import CameraInfos
+from vi_fusion_ros.node.geometry.depth_source import DepthSource
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
@@ -33,7 +34,7 @@ from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
-from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
+from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult, Image
 
 
 class _Account:
@@ -96,6 +97,8 @@ class Session:
     ) -> None:
         self.drift: DriftWatch | None = None
         """Is offered every pair that was published; closed with the session."""
+        self.depth: DepthSource | None = None
+        """Where the parameters name a source of depth."""
         self.explanations: ExplanationWatch | None = None
         """Is offered every result that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
@@ -240,6 +243,8 @@ class Session:
         try:
             for camera in CAMERAS:
                 self._subscribe(intake, camera)
+            if self._settings["depth.source"] != "none":
+                self._subscribe_to_depth(intake)
         except BaseException:
             intake.stop()
             raise
@@ -252,6 +257,21 @@ class Session:
         self.topics[camera] = self._node.resolve_topic_name(topic)
         intake.subscribe(kind, topic, partial(self._on_image, camera))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
+
+    def _subscribe_to_depth(self, intake: ImageSubscriptions) -> None:
+        transport = self._settings["depth.image_transport"]
+        kind, topic = image_topic("depth", transport)
+        stamps = stamp_sources(self._settings)["visible"]
+        self.depth = DepthSource(self._node.resolve_topic_name(topic), transport, stamps)
+        intake.subscribe(kind, topic, partial(self._on_depth, self.depth))
+
+    def _on_depth(self, depth: DepthSource, wire: bytes) -> None:
+        try:
+            depth.take(wire, time.monotonic_ns(), self._node.get_clock().now().nanoseconds)
+        except encodings.ImageError as error:
+            self._report(f"{depth.topic}: {error}")
+        except Exception as error:
+            self._on_error(error)
 
     def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
         self.on_camera_info(camera, message)
@@ -333,9 +353,15 @@ class Session:
         if visible is not None and thermal is not None and not self.registered:
             account.dropped("unregistered")
             thermal = None
-        pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
+        skew_ns, depth, depth_fault = 0, None, ""
+        if visible is not None and thermal is not None:
+            skew_ns = job.skew_ns
+            depth, depth_fault = self._depth_of(visible)
+        pair = FramePair(visible, thermal, skew_ns, job.sync_wait_ns / 1e6, depth)
         decoded = time.monotonic_ns()
         result = self._pipeline.process(pair)
+        if pair.visible is not None and pair.thermal is not None:
+            self._tell_depth(depth_fault or result.depth_fault)
         fused = time.monotonic_ns()
         published = self._publishers.publish(
             result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings
@@ -357,6 +383,25 @@ class Session:
             self.drift.offer(result.pair)
         if self.explanations is not None:
             self.explanations.offer(result)
+
+    def _depth_of(self, visible: Frame) -> tuple[Image | None, str]:
+        """The depth image of a visible one; or None and why, where there should be one."""
+        if self.depth is None:
+            return None, ""
+        try:
+            return self.depth.of(visible.stamp_ns, self._settings["depth.max_age"]), ""
+        except ValueError as error:
+            return None, str(error)
+
+    def _tell_depth(self, fault: str) -> None:
+        """Say where the registration goes from each pixel's distance to the plane, and back."""
+        if self.depth is None or fault == self.depth.fault:
+            return
+        self.depth.fault = fault
+        if fault:
+            self._node.get_logger().warning(f"registered at the plane: {fault}")
+        else:
+            self._node.get_logger().info(f"registered at the distances of {self.depth.topic}")
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""

@@ -30,7 +30,7 @@ _WIDEST = 5.0  # tangent of the angle from the thermal axis that is looked at: 7
 _SPARSE = 2  # every second row and column goes into the buffer of what is nearest
 _HIDDEN_CELLS = 2.0  # cells by which a nearer surface has to be shifted against what it is to hide
 _SPECK_PX = 5  # a single wrong distance hides nothing
-_ROUNDING = 1e-3  # pixels: float32
+_EDGE = 0.5 + 1e-3  # pixels: one reaches half a pixel beyond its centre; float32
 
 
 def metres(depth: Image) -> Floats:
@@ -76,7 +76,7 @@ class DepthMaps:
                 "or camera_info"
             )
         self._thermal_size, self._visible_size = thermal_size, visible_size
-        self._plane_x, self._plane_y = (np.asarray(axis, np.float32) for axis in plane[:2])
+        self._plane = [np.asarray(axis, np.float32) for axis in plane[:2]]
         self._plane_inside = plane[2]
         rays = _visible_rays(rig, visible_size) @ extrinsics.rotation  # R^T r for each r
         self._rays = np.ascontiguousarray(rays.transpose(2, 0, 1), np.float32)
@@ -110,41 +110,44 @@ class DepthMaps:
                 f"the depth image has {width}x{height} pixels; expected {expected}, registered to the visible image"
             )
         x, y, closeness = (np.empty(distance.shape, np.float32) for _ in range(3))
+        inside = np.empty(distance.shape, np.bool_)
         for first in range(0, height, _BLOCK_ROWS):
             rows = slice(first, first + _BLOCK_ROWS)
-            x[rows], y[rows], closeness[rows] = self._project(distance[rows], rows)
-        known = distance > 0
-        inside = self._inside(x, y) & (closeness > 0)
-        inside &= ~self._hidden(x, y, np.where(inside, closeness, np.float32(0)))
-        inside = np.where(known, inside, self._plane_inside)
-        sides = zip((x, y), (self._plane_x, self._plane_y), self._thermal_size, strict=True)
-        x, y = (
-            np.where(inside, np.clip(np.where(known, own, plane), 0, side - 1), np.float32(OUTSIDE))
-            for own, plane, side in sides
-        )
+            x[rows], y[rows], inside[rows], closeness[rows] = self._project(distance[rows], rows)
+        hidden = self._hidden(x, y, closeness)
+        x[hidden] = y[hidden] = OUTSIDE
+        inside[hidden] = False
         return x, y, inside
 
-    def _project(self, distance: Floats, rows: slice) -> tuple[Floats, Floats, Floats]:
-        """Thermal pixels, and 1 / distance along the thermal axis; that is 0 where nothing is seen or known."""
+    def _project(self, distance: Floats, rows: slice) -> tuple[Floats, Floats, Flags, Floats]:
+        """As ``__call__`` for some rows, without what hides what; and 1 / distance along the thermal axis.
+
+        The latter is 0 where the distance is not known, or the pixel's point not in the thermal image.
+        """
+        known = distance > 0
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            diopters = 1 / distance
+            inverse_depth = 1 / distance
             across, down, ahead = (
-                ray[rows] - diopters * shift for ray, shift in zip(self._rays, self._shift, strict=True)
+                ray[rows] - inverse_depth * shift for ray, shift in zip(self._rays, self._shift, strict=True)
             )
             over = 1 / ahead
             across *= over
             down *= over
-            seen = (ahead > 0) & (distance > 0) & (across * across + down * down <= self._reach**2)
-            closeness = np.where(seen, diopters * over, np.float32(0))
-            across, down = np.where(seen, across, np.float32(0)), np.where(seen, down, np.float32(0))
-        bent = (np.asarray(axis, np.float32) for axis in distorted(self._distortion, across, down))
-        x, y = (axis * focal + centre for axis, focal, centre in zip(bent, self._focal, self._centre, strict=True))
-        return x, y, closeness
-
-    def _inside(self, x: Floats, y: Floats) -> Flags:
-        width, height = self._thermal_size
-        edge = 0.5 + _ROUNDING
-        return (x >= -edge) & (x <= width - 1 + edge) & (y >= -edge) & (y <= height - 1 + edge)
+            inside = known & (ahead > 0) & (across * across + down * down <= self._reach**2)
+            inverse_depth *= over
+            bent = distorted(self._distortion, across, down)
+            places = []
+            for axis, plane, focal, centre, side in zip(
+                bent, self._plane, self._focal, self._centre, self._thermal_size, strict=True
+            ):
+                axis *= focal
+                axis += centre
+                inside &= (axis >= -_EDGE) & (axis <= side - 1 + _EDGE)
+                np.clip(axis, 0, side - 1, out=axis)
+                places.append((axis, plane[rows]))
+        x, y = (np.where(inside, own, np.where(known, np.float32(OUTSIDE), plane)) for own, plane in places)
+        closeness = np.where(inside, inverse_depth, np.float32(0))
+        return x, y, np.where(known, inside, self._plane_inside[rows]), closeness
 
     def _hidden(self, x: Floats, y: Floats, closeness: Floats) -> Flags:
         """Which pixels lie behind others, seen from the thermal camera; closeness is 0 where nothing is known.
@@ -164,7 +167,7 @@ class DepthMaps:
         np.maximum.at(nearest, cells, closeness[few][known])
         half = np.float32(0.5)  # the centre of a cell, as cv2.remap rounds
         in_front = cv2.remap(nearest.reshape(lines, columns), at_x - half, at_y - half, cv2.INTER_NEAREST)
-        hidden = (in_front > closeness + np.float32(self._nearer)).astype(np.uint8)
+        hidden = ((in_front > closeness + np.float32(self._nearer)) & (closeness > 0)).astype(np.uint8)
         return np.asarray(cv2.medianBlur(hidden, _SPECK_PX), np.bool_)
 
 
