@@ -39,6 +39,8 @@ class _Thermal:
     overlap: float
     levels: tuple[float, float]
     depth_fault: str = ""
+    distance: Image | None = None
+    rays: Image | None = None
 
 
 class FusionPipeline:
@@ -114,7 +116,7 @@ class FusionPipeline:
         pair = self._framed(pair)
         registration = self._follow()
         visible = None if pair.visible is None else self._visible8(pair.visible)
-        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration, pair.depth)
+        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration, pair)
         registered = time.perf_counter()
         output = self._infer(visible, None if thermal is None else thermal.grey)
         inferred = time.perf_counter()
@@ -142,6 +144,8 @@ class FusionPipeline:
             objects=objects,
             thermal_levels=None if thermal is None else thermal.levels,
             depth_fault="" if thermal is None else thermal.depth_fault,
+            distance=None if thermal is None else thermal.distance,
+            rays=None if thermal is None else thermal.rays,
         )
 
     def _framed(self, pair: FramePair) -> FramePair:
@@ -176,34 +180,40 @@ class FusionPipeline:
             image = self._visible_tones(image)
         return denoised(image) if self._denoise else image
 
-    def _register(
-        self, frame: Frame, visible: Image | None, registration: Registration, depth: Image | None
-    ) -> _Thermal:
+    def _register(self, frame: Frame, visible: Image | None, registration: Registration, pair: FramePair) -> _Thermal:
         image = frame.image
         if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
             image = _luma(image)  # a grey image in a colour video
         if self._thermal_camera is not None:
             image = self._thermal_camera.prepare(image)
         self.thermal_tones.observe(image)  # the whole scene, not only what the visible camera sees of it
-        fault = ""
+        fault, distance, rays = "", None, None
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
             registered, overlap = image, cv2.countNonZero(mask) / mask.size
         else:
             size = (visible.shape[1], visible.shape[0])
-            at_depth, fault = (None, "") if depth is None else self._register_at_depth(image, depth, size, registration)
+            at_depth = None
+            try:
+                distance, depth = self._distances(pair, size, registration)
+                if depth is not None:
+                    at_depth = registration.apply_at_depth(image, depth, size)
+                    rays = registration.rays((image.shape[1], image.shape[0]), size)
+            except ValueError as error:
+                fault, distance = str(error), None
             registered, mask, overlap = at_depth or registration.apply(image, size)
         levels = self.thermal_tones.levels(registered)
-        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels, fault)
+        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels, fault, distance, rays)
 
-    def _register_at_depth(
-        self, image: Image, depth: Image, size: tuple[int, int], registration: Registration
-    ) -> tuple[tuple[Image, Mask, float] | None, str]:
-        """The registered image with mask and overlap, or None and why the depth image cannot be used."""
-        try:
-            return registration.apply_at_depth(image, self.framings["visible"](depth), size), ""
-        except ValueError as error:
-            return None, str(error)
+    def _distances(
+        self, pair: FramePair, size: tuple[int, int], registration: Registration
+    ) -> tuple[Image | None, Image | None]:
+        """Of the pixels of the framed visible image: as measured, and to register by; None where the pair has none."""
+        framing = self.framings["visible"]
+        if pair.points is not None:
+            return registration.distances(pair.points @ framing.turn.T.astype(np.float32), size)
+        depth = None if pair.depth is None else framing(pair.depth)
+        return depth, depth
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
         reference = visible if visible is not None else thermal

@@ -79,6 +79,7 @@ def test_the_policy_is_what_the_node_does(graph):
     asked = allowed("topic", "subscribe")
     others = {f"/{camera}/image{suffix}" for camera in ("visible", "thermal") for suffix in transport_suffixes()[2:]}
     others |= {f"/depth/image/{transport}" for transport in schema()["depth.image_transport"]["enum"][1:]}
+    others.add("/depth/points")
     assert others <= asked  # in place of the compressed ones, by parameter
     assert asked - others - NOT_EVERYWHERE == subscribes - NOT_EVERYWHERE
     assert allowed("service", "reply") - NOT_EVERYWHERE == serves - NOT_EVERYWHERE

@@ -5,14 +5,21 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+from geometry_msgs.msg import TransformStamped
 from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from vi_fusion_ros.images.encodings import decode_image, fill_image
+from vi_fusion_ros.images.point_clouds import INTENSITY_FIELDS, coordinates
+from vi_fusion_ros.node.geometry.depth_source import PointClouds
+from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.messages import to_time
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
+from vi_fusion_ros.sync.stamp_source import StampSource
+from vi_fusion_ros.types import Frame, FramePair
 
 pytestmark = pytest.mark.ros
 
@@ -105,4 +112,89 @@ def test_depth_over_dds_and_what_is_wrong_with_it(model, tmp_path):
         probe.close()
     assert "registered at the plane: no depth image" in node.output
     assert f"registered at the distances of {TOPIC}" in node.output
+    assert "Traceback" not in node.output
+
+
+def cloud_of(points, stamp_ns=0, frame_id="lidar"):
+    """Points (n, 3) as a message."""
+    data = np.c_[points, np.zeros(len(points))].astype(np.float32)
+    fields = [PointField(name=name, offset=at, datatype=PointField.FLOAT32, count=1) for name, at in INTENSITY_FIELDS]
+    cloud = PointCloud2(height=1, width=len(data), fields=fields, point_step=16, row_step=16 * len(data))
+    cloud.data.frombytes(data.tobytes())
+    cloud.header.stamp, cloud.header.frame_id = to_time(stamp_ns), frame_id
+    return cloud
+
+
+def test_clouds_are_brought_into_the_visible_frame():
+    transforms, turn = Transforms(), np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    source = PointClouds("/depth/points", StampSource("header"), transforms, lambda _visible: turn)
+    visible = Frame(np.zeros((4, 4), np.uint8), 1000, "camera")
+    pair, points = FramePair(visible, visible), np.array([[1.0, 2, 3], [4, 5, 6]])
+    with pytest.raises(ValueError, match="no point cloud on /depth/points yet"):
+        source.added(pair, visible, 0.1)
+    source.take(serialize_message(cloud_of(points)), 0, 0)
+    with pytest.raises(ValueError, match="no transform from lidar to camera on /tf_static or /tf, which /depth/points"):
+        source.added(pair, visible, 0.1)
+    stamped = TransformStamped()
+    stamped.header.frame_id, stamped.child_frame_id = "camera", "lidar"
+    stamped.transform.translation.x = 0.5
+    transforms.add([stamped])
+    np.testing.assert_allclose(source.added(pair, visible, 0.1).points, [[-2, 1.5, 3], [-5, 4.5, 6]])
+    with pytest.raises(ValueError, match=r"within 0\.1 s of the visible one \(parameter depth.max_age\)"):
+        source.added(pair, Frame(visible.image, 2 * 10**8, "camera"), 0.1)
+
+
+def test_a_cloud_over_dds_and_the_thermal_points(model, tmp_path):
+    path = tmp_path / "rig.yaml"
+    rig = rig_of(str(path))
+    rig.save(path)
+    domain = next_domain()
+    probe = Probe(domain, topics={"thermal_registered": Image, "thermal_points": PointCloud2})
+    clouds = probe.node.create_publisher(PointCloud2, "depth/points", QoSProfile(depth=10))
+    parameters = {"model": str(model), "rig": str(path), "depth.source": "points", "status_rate": 20.0}
+    node = NodeProcess("vi_fusion_ros.node.fusion_node", domain, parameters)
+    stamps = (START_NS + number * 10**9 for number in itertools.count())
+    rays = Registration(rig).rays(SIZE, SIZE)
+    points = (rays * 2)[::2, ::2].reshape(-1, 3)
+    at_depth, mask, _ = Registration(rig).apply_at_depth(scene("thermal"), np.full(SIZE[::-1], 2, np.float32), SIZE)
+
+    def told(sentence, cloud):
+        def condition():
+            stamp = next(stamps)
+            cloud.header.stamp = to_time(stamp)
+            clouds.publish(cloud)
+            probe.send_pair(stamp)
+            probe.wait_for_result(stamp)
+            return sentence in probe.status.registration
+
+        wait_until(condition, sentence)
+
+    try:
+        probe.wait_active()
+        wait_until(lambda: clouds.get_subscription_count() == 1, "the subscription to depth")
+        for topic in ("thermal_registered", "thermal_points"):
+            wait_until(lambda topic=topic: probe.node.count_subscribers(f"/fusion_node/{topic}"), "the subscription")
+        frame_id = "visible_optical_frame"
+        told("none of the 1 points lies in the visible image", cloud_of([[0, 0, -1.0]], frame_id=frame_id))
+        told("the point cloud has no finite point", cloud_of([[np.nan] * 3], frame_id=frame_id))
+        told("the point cloud has no fields x, y and z", PointCloud2(header=cloud_of(points, frame_id=frame_id).header))
+        told("no transform from lidar to visible_optical_frame", cloud_of(points))
+        probe.received["thermal_points"].clear()
+        told(", at the distances of /depth/points", cloud_of(points, frame_id=frame_id))
+        wait_until(lambda: probe.received["thermal_points"], "thermal points")
+        got = probe.received["thermal_points"][-1]
+    finally:
+        node.stop()
+        probe.close()
+    assert got.header.frame_id == frame_id
+    seen = np.zeros(SIZE[::-1], np.bool_)
+    seen[::2, ::2] = mask[::2, ::2] > 0
+    assert (got.width, got.height, [field.name for field in got.fields]) == (
+        seen.sum(),
+        1,
+        ["x", "y", "z", "intensity"],
+    )
+    np.testing.assert_allclose(coordinates(got), (rays * 2)[seen], atol=1e-4)
+    counts = np.frombuffer(got.data, np.float32).reshape(-1, 4)[1:, 3]  # the first pixel is never the same twice
+    np.testing.assert_allclose(counts, at_depth[seen][1:], atol=1)
     assert "Traceback" not in node.output

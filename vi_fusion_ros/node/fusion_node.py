@@ -274,7 +274,10 @@ class FusionNode(LifecycleNode):
         self._registrations, self._engine = RegistrationManager(rig), engine
         self._pipeline = self._new_pipeline(engine, self._registrations)
         kelvin = camera.radiometry is not None
-        self._outputs = ResultPublishers(self, engine.manifest, settings["output.compressed"], kelvin, self.count_error)
+        points = settings["depth.source"] != "none"
+        self._outputs = ResultPublishers(
+            self, engine.manifest, settings["output.compressed"], kelvin, points, self.count_error
+        )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:

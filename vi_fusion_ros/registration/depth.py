@@ -54,6 +54,14 @@ def metres(depth: Image) -> Floats:
     return distance
 
 
+def without_lenses(rig: Rig) -> str:
+    """That a rig lacks what depth needs, and what to do."""
+    return (
+        f"rig {rig.source} has no intrinsics and extrinsics, which depth needs; use that of calibrate target, or "
+        "camera_info"
+    )
+
+
 class DepthMaps:
     """Where each visible pixel lies in the thermal image, by its distance. Not thread-safe.
 
@@ -71,14 +79,15 @@ class DepthMaps:
     def __init__(self, rig: Rig, thermal_size: Size, visible_size: Size, plane: tuple[Matrix, Matrix, Flags]) -> None:
         thermal, visible, extrinsics = rig.thermal_camera, rig.visible_camera, rig.extrinsics
         if thermal is None or visible is None or extrinsics is None or rig.thermal_size is None:
-            raise ValueError(
-                f"rig {rig.source} has no intrinsics and extrinsics, which depth needs; use that of calibrate target, "
-                "or camera_info"
-            )
+            raise ValueError(without_lenses(rig))
         self._thermal_size, self._visible_size = thermal_size, visible_size
         self._plane = [np.asarray(axis, np.float32) for axis in plane[:2]]
         self._plane_inside = plane[2]
-        rays = _visible_rays(rig, visible_size) @ extrinsics.rotation  # R^T r for each r
+        visible_rays = _visible_rays(rig, visible_size)
+        self.visible_rays = visible_rays.astype(np.float32)
+        """(H, W, 3): the direction that each visible pixel looks in, 1 along the axis; read-only."""
+        self.visible_rays.flags.writeable = False
+        rays = visible_rays @ extrinsics.rotation  # R^T r for each r
         self._rays = np.ascontiguousarray(rays.transpose(2, 0, 1), np.float32)
         self._shift = [float(value) for value in extrinsics.rotation.T @ extrinsics.translation_m]
         matrix = scaling(rig.thermal_size, thermal_size) @ thermal.matrix

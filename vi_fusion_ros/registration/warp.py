@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.depth import OUTSIDE, DepthMaps, metres
+from vi_fusion_ros.registration import cloud
+from vi_fusion_ros.registration.depth import OUTSIDE, DepthMaps, Floats, metres, without_lenses
 from vi_fusion_ros.registration.lenses import distorted, monotonic_radius, pixels
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
 from vi_fusion_ros.types import Image
@@ -108,15 +109,45 @@ class Registration:
         Raises:
             ValueError: the rig has no lenses or extrinsics, or the depth image cannot be used; ``apply`` does then.
         """
-        geometry = self.prepare((thermal.shape[1], thermal.shape[0]), visible_size)
-        if self._depth_maps is None or self._depth_maps[0] is not geometry:
-            self._depth_maps = geometry, _depth_maps(self.rig, geometry.thermal_size, geometry.visible_size)
-        x, y, inside = self._depth_maps[1](metres(depth))
+        x, y, inside = self._depth((thermal.shape[1], thermal.shape[0]), visible_size)(metres(depth))
         registered = np.asarray(cv2.remap(thermal, x, y, cv2.INTER_LINEAR))
         if registered.dtype == np.float32:
             registered[~inside] = math.nan
             inside = np.isfinite(registered)
         return registered, *_sealed(_mask(inside))
+
+    def distances(self, points: Floats, visible_size: Size) -> tuple[Floats, Floats]:
+        """Depth images of a point cloud, for ``apply_at_depth``.
+
+        Args:
+            points: (n, 3) float32, metres in the visible camera's frame.
+            visible_size: (width, height) of the visible image, pixels.
+
+        Returns:
+            Metres along the axis, (height, width) float32, 0 where not known: as measured, and with the gaps between
+            points filled.
+
+        Raises:
+            ValueError: the rig has no lens of the visible camera, or no point lies in the image; one sentence.
+        """
+        lens, size = self.rig.visible_camera, self.rig.visible_size
+        if lens is None or size is None:
+            raise ValueError(without_lenses(self.rig))
+        return cloud.distances(points, Camera(scaling(size, visible_size) @ lens.matrix, lens.distortion), visible_size)
+
+    def rays(self, thermal_size: Size, visible_size: Size) -> Floats:
+        """The direction that each visible pixel looks in, (height, width, 3) float32, 1 along the axis; read-only.
+
+        Raises:
+            ValueError: as ``apply_at_depth``.
+        """
+        return self._depth(thermal_size, visible_size).visible_rays
+
+    def _depth(self, thermal_size: Size, visible_size: Size) -> DepthMaps:
+        geometry = self.prepare(thermal_size, visible_size)
+        if self._depth_maps is None or self._depth_maps[0] is not geometry:
+            self._depth_maps = geometry, _depth_maps(self.rig, geometry.thermal_size, geometry.visible_size)
+        return self._depth_maps[1]
 
 
 def _warp(thermal: Image, geometry: _Geometry) -> Image:
