@@ -38,6 +38,9 @@ class _Thermal:
     mask: Mask
     overlap: float
     levels: tuple[float, float]
+    depth_fault: str = ""
+    distance: Image | None = None
+    rays: Image | None = None
 
 
 class FusionPipeline:
@@ -100,6 +103,9 @@ class FusionPipeline:
     def process(self, pair: FramePair) -> FusionResult:
         """Fuse a pair, or one frame alone.
 
+        Where the pair has depth, each pixel is registered at its own distance; where that cannot be used, at the rig's
+        plane, and ``depth_fault`` of the result says why.
+
         Where a frame is missing the network sees zeros, the fused image is the other frame itself, and the attention is
         0 or 1 throughout. Where the registered thermal image has no data the fused image is the visible one.
 
@@ -110,7 +116,7 @@ class FusionPipeline:
         pair = self._framed(pair)
         registration = self._follow()
         visible = None if pair.visible is None else self._visible8(pair.visible)
-        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration)
+        thermal = None if pair.thermal is None else self._register(pair.thermal, visible, registration, pair)
         registered = time.perf_counter()
         output = self._infer(visible, None if thermal is None else thermal.grey)
         inferred = time.perf_counter()
@@ -137,6 +143,9 @@ class FusionPipeline:
             thermal_grey=None if thermal is None else thermal.grey,
             objects=objects,
             thermal_levels=None if thermal is None else thermal.levels,
+            depth_fault="" if thermal is None else thermal.depth_fault,
+            distance=None if thermal is None else thermal.distance,
+            rays=None if thermal is None else thermal.rays,
         )
 
     def _framed(self, pair: FramePair) -> FramePair:
@@ -171,20 +180,40 @@ class FusionPipeline:
             image = self._visible_tones(image)
         return denoised(image) if self._denoise else image
 
-    def _register(self, frame: Frame, visible: Image | None, registration: Registration) -> _Thermal:
+    def _register(self, frame: Frame, visible: Image | None, registration: Registration, pair: FramePair) -> _Thermal:
         image = frame.image
         if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
             image = _luma(image)  # a grey image in a colour video
         if self._thermal_camera is not None:
             image = self._thermal_camera.prepare(image)
         self.thermal_tones.observe(image)  # the whole scene, not only what the visible camera sees of it
+        fault, distance, rays = "", None, None
         if visible is None:
             mask = np.isfinite(image).astype(np.uint8) * np.uint8(255)
             registered, overlap = image, cv2.countNonZero(mask) / mask.size
         else:
-            registered, mask, overlap = registration.apply(image, (visible.shape[1], visible.shape[0]))
+            size = (visible.shape[1], visible.shape[0])
+            at_depth = None
+            try:
+                distance, depth = self._distances(pair, size, registration)
+                if depth is not None:
+                    at_depth = registration.apply_at_depth(image, depth, size)
+                    rays = registration.rays((image.shape[1], image.shape[0]), size)
+            except ValueError as error:
+                fault, distance = str(error), None
+            registered, mask, overlap = at_depth or registration.apply(image, size)
         levels = self.thermal_tones.levels(registered)
-        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels)
+        return _Thermal(registered, self.thermal_tones.render(registered), mask, overlap, levels, fault, distance, rays)
+
+    def _distances(
+        self, pair: FramePair, size: tuple[int, int], registration: Registration
+    ) -> tuple[Image | None, Image | None]:
+        """Of the pixels of the framed visible image: as measured, and to register by; None where the pair has none."""
+        framing = self.framings["visible"]
+        if pair.points is not None:
+            return registration.distances(pair.points @ framing.turn.T.astype(np.float32), size)
+        depth = None if pair.depth is None else framing(pair.depth)
+        return depth, depth
 
     def _infer(self, visible: Image | None, thermal: Grey | None) -> EngineOutput:
         reference = visible if visible is not None else thermal

@@ -49,12 +49,18 @@ class FramePair:
     Attributes:
         skew_ns: thermal minus visible stamp after the sensors' time offsets, nanoseconds; 0 unless both are there.
         sync_wait_ms: how long the frame that came first waited for its partner, milliseconds.
+        depth: along the visible camera's axis, of each pixel of the visible image as received: (H, W) uint16
+            millimetres or float32 metres; None: not known.
+        points: in place of ``depth``, a cloud in the visible camera's frame (x right, y down, z ahead), (n, 3) float32
+            metres; None: there is none.
     """
 
     visible: Frame | None
     thermal: Frame | None
     skew_ns: int = 0
     sync_wait_ms: float = 0.0
+    depth: Image | None = None
+    points: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.visible is None and self.thermal is None:
@@ -138,6 +144,10 @@ class FusionResult:
         thermal_levels: counts of ``thermal_registered`` between which tone mapping works, low then high; None without
             thermal.
         objects: in pixels of ``pair.reference.image``, the surest first; none where the model gives no boxes.
+        depth_fault: why depth or points of the pair were not used, one sentence; empty where they were, or are none.
+        distance: measured, of each pixel of ``pair.reference.image``, (H, W) uint16 millimetres or float32 metres, 0
+            where it is not known; None where no depth was used.
+        rays: with ``distance``, the direction of each pixel, (H, W, 3) float32, 1 along the axis; read-only.
     """
 
     pair: FramePair
@@ -153,6 +163,9 @@ class FusionResult:
     thermal_grey: npt.NDArray[np.uint8] | None = None
     objects: tuple[DetectedObject, ...] = ()
     thermal_levels: tuple[float, float] | None = None
+    depth_fault: str = ""
+    distance: Image | None = None
+    rays: npt.NDArray[np.float32] | None = None
 
     @property
     def thermal_attention(self) -> float:

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 from harness import NodeProcess, Probe, next_domain, wait_until
 
 from vi_fusion_ros.msg import LabelScore
-from vi_fusion_ros.node.parameters.schema import transport_suffixes
+from vi_fusion_ros.node.parameters.schema import schema, transport_suffixes
 from vi_fusion_ros.resources import share_path
 
 pytestmark = pytest.mark.ros
@@ -68,7 +68,7 @@ def graph_of(parameters):
 @pytest.fixture(scope="module")
 def graph():
     everything = {"visible.compressed": True, "thermal.compressed": True, "output.compressed": True}
-    everything["thermal.radiometry"] = "tlinear_0.01"
+    everything |= {"thermal.radiometry": "tlinear_0.01", "depth.source": "image"}
     plain, rest = graph_of({}), graph_of({**everything, "use_sim_time": True})
     return [{**a, **b} for a, b in zip(plain, rest, strict=True)]
 
@@ -78,6 +78,8 @@ def test_the_policy_is_what_the_node_does(graph):
     assert allowed("topic", "publish") - NOT_EVERYWHERE == publishes - NOT_EVERYWHERE
     asked = allowed("topic", "subscribe")
     others = {f"/{camera}/image{suffix}" for camera in ("visible", "thermal") for suffix in transport_suffixes()[2:]}
+    others |= {f"/depth/image/{transport}" for transport in schema()["depth.image_transport"]["enum"][1:]}
+    others.add("/depth/points")
     assert others <= asked  # in place of the compressed ones, by parameter
     assert asked - others - NOT_EVERYWHERE == subscribes - NOT_EVERYWHERE
     assert allowed("service", "reply") - NOT_EVERYWHERE == serves - NOT_EVERYWHERE

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from vi_fusion_ros.node.fusion_node import FusionNode
-from vi_fusion_ros.node.geometry import live_rig
+from vi_fusion_ros.node.geometry import live_rig, tf_subscriptions
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.tools.soak_checks import balance
@@ -287,7 +287,7 @@ def test_a_live_rig_that_cannot_be_made_leaves_nothing(monkeypatch, step):
 
         return call
 
-    monkeypatch.setattr(live_rig, "require_packages", lambda: Image)  # any message will do
+    monkeypatch.setattr(tf_subscriptions, "tf_message", lambda _what: Image)  # any message will do
     monkeypatch.setattr(node, "create_subscription", failing(node.create_subscription))
     monkeypatch.setattr(node, "create_timer", failing(node.create_timer))
     monkeypatch.setattr(Worker, "start", failing(Worker.start))

@@ -8,6 +8,7 @@ from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.node.parameters import schema
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline, feather, load_pipeline
 from vi_fusion_ros.registration import RegistrationManager, Rig
+from vi_fusion_ros.registration.rig import Camera, Extrinsics
 from vi_fusion_ros.resources import default_model
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Frame, FramePair, Mode
@@ -363,3 +364,39 @@ def test_load_pipeline_takes_model_rig_and_settings(model, tmp_path):
         load_pipeline(model, tmp_path / "missing.yaml")
     with pytest.raises(ValueError, match=r"missing\.onnx"):
         load_pipeline(tmp_path / "missing.onnx")
+
+
+def test_each_pixel_at_its_own_distance_and_the_plane_where_that_cannot_be(make):
+    lens = Camera(np.array([[100.0, 0, 64], [0, 100, 48], [0, 0, 1]]), np.zeros(5))
+    extrinsics = Extrinsics(np.eye(3), np.array([0.2, 0.0, 0.0]))
+    rig = Rig(np.eye(3), SIZE[::-1], SIZE[::-1], "rig.yaml", lens, lens, extrinsics).at(10.0)
+    visible, thermal = color(), grey()
+    depth = np.full(SIZE, 2000, np.uint16)
+    depth[:, :20] = 0
+    at_plane = make(rig)(visible, thermal)
+    result = make(rig).process(pair(visible, thermal, depth=depth))
+    assert result.depth_fault == ""
+    np.testing.assert_array_equal(result.thermal_registered[:, 30:], thermal[:, 20:-10])  # 10 px at 2 m
+    np.testing.assert_array_equal(result.thermal_registered[:, :20], at_plane.thermal_registered[:, :20])
+    for wrong, sentence in ((depth[1:], "128x95 pixels; expected 128x96"), (depth * 0, "no distance above 0")):
+        result = make(rig).process(pair(visible, thermal, depth=wrong))
+        np.testing.assert_array_equal(result.thermal_registered, at_plane.thermal_registered)
+        assert sentence in result.depth_fault
+    result = make().process(pair(visible, thermal, depth=depth))
+    assert "rig identity has no intrinsics and extrinsics, which depth needs" in result.depth_fault
+    assert result.thermal_registered is thermal
+
+
+def test_depth_is_framed_as_the_visible_image_is(model):
+    lens = Camera(np.array([[100.0, 0, 64], [0, 100, 48], [0, 0, 1]]), np.zeros(5))
+    extrinsics = Extrinsics(np.eye(3), np.array([0.2, 0.0, 0.0]))
+    rig = Rig(np.eye(3), SIZE[::-1], SIZE[::-1], "rig.yaml", lens, lens, extrinsics).at(10.0)
+    pipeline = build_pipeline(load_engine(model, 1), rig, {"visible.rotate": 180})
+    visible, thermal = color(), grey()
+    depth = np.full(SIZE, 2000, np.uint16)
+    depth[:, -20:] = 0  # turned, it is on the left
+    result = pipeline.process(pair(visible, thermal, depth=depth))
+    np.testing.assert_array_equal(result.thermal_registered[:, 30:], thermal[:, 20:-10])
+    np.testing.assert_array_equal(result.thermal_registered[:, 2:20], thermal[:, :18])
+    tall = pipeline.process(pair(visible, thermal, depth=depth.T.copy()))
+    assert "96x128 pixels; expected 128x96" in tall.depth_fault

@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import rig_renderer as world
+import yaml
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.estimate.boards import Board, detect
 from vi_fusion_ros.registration.estimate.target import View, calibrate, find
+from vi_fusion_ros.registration.lens_file import load_lens
 
 CHECKERS = Board("checkerboard", 9, 6, 0.04)
 CIRCLES = Board("circles", 4, 9, 0.03)
@@ -125,7 +127,8 @@ def test_the_command(images, tmp_path, capsys):
             cv2.imwrite(str(tmp_path / camera / f"{name}.png"), image)
     call = ["calibrate", "target", "--visible", tmp_path / "visible", "--thermal", tmp_path / "thermal", "--board",
             "checkerboard", "--grid", "9x6", "--square", 0.04, "--plane-distance", world.PLANE_M, "--out",
-            tmp_path / "rig.yaml", "--json", tmp_path / "r.json", "--pictures", tmp_path / "pictures"]  # fmt: skip
+            tmp_path / "rig.yaml", "--json", tmp_path / "r.json", "--pictures", tmp_path / "pictures",
+            "--visible-info", written_info(tmp_path / "info.yaml", world.VISIBLE, world.VISIBLE_SIZE)]  # fmt: skip
     call = [str(argument) for argument in call]
     (tmp_path / "rig.yaml").write_text(
         "version: 1\nH_thermal_to_visible: [[1.6, 0, 0], [0, 1.5, 0], [0, 0, 1]]\nthermal_size: [400, 320]\n"
@@ -135,6 +138,7 @@ def test_the_command(images, tmp_path, capsys):
     assert "transfer error" in capsys.readouterr().out
     rig = Rig.load(tmp_path / "rig.yaml")
     assert world.transfer_error(rig) < 1
+    np.testing.assert_array_equal(rig.visible_camera.matrix, world.VISIBLE.matrix)
     assert (rig.time_offset_ms, rig.notes, rig.made["views"]) == (12.5, "kept", 10)
     assert len(json.loads((tmp_path / "r.json").read_text())["views"]) == 10
     assert len(list((tmp_path / "pictures").iterdir())) >= 5
@@ -142,3 +146,69 @@ def test_the_command(images, tmp_path, capsys):
     assert main(call) == 2
     assert "stays: its rig fits as well or better" in capsys.readouterr().err
     assert (tmp_path / "rig.yaml").read_bytes() == before
+
+
+def written_info(path, camera, size, **changes):
+    """A file as camera_calibration writes it."""
+    content = {
+        "image_width": size[0],
+        "image_height": size[1],
+        "camera_name": "camera",
+        "camera_matrix": {"rows": 3, "cols": 3, "data": camera.matrix.ravel().tolist()},
+        "distortion_model": "plumb_bob",
+        "distortion_coefficients": {"rows": 1, "cols": 5, "data": camera.distortion.tolist()},
+        **changes,
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("known", [(world.THERMAL, world.VISIBLE), (None, world.VISIBLE)], ids=["both", "visible"])
+def test_known_lenses_stay_and_the_rest_is_found(views, known):
+    found = calibrate(views[:8], CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, world.PLANE_M, known)
+    assert found.rig.visible_camera is world.VISIBLE
+    assert known[0] is None or found.rig.thermal_camera is world.THERMAL
+    assert world.transfer_error(found.rig) < (0.3 if known[0] else 0.6)
+    np.testing.assert_allclose(found.rig.extrinsics.translation_m, world.EXTRINSICS.translation_m, atol=0.004)
+
+
+def test_a_rational_lens_is_held_fixed_with_all_its_coefficients(views):
+    rational = dataclasses.replace(world.VISIBLE, distortion=np.append(world.VISIBLE.distortion, [0.0, 0, 0]))
+    found = calibrate(views[:8], CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, world.PLANE_M, (None, rational))
+    assert found.rig.visible_camera.distortion.shape == (8,)
+    assert world.transfer_error(found.rig) < 0.6
+
+
+def test_intrinsics_that_the_views_contradict(views):
+    longer = dataclasses.replace(world.THERMAL, matrix=world.THERMAL.matrix @ np.diag([1.1, 1.1, 1]))
+    with pytest.raises(ValueError, match=r"contradict the given intrinsics of the thermal camera.*\(given: 451 px\)"):
+        calibrate(views, CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, world.PLANE_M, (longer, None))
+
+
+def test_camera_info_files(tmp_path):
+    path = written_info(tmp_path / "thermal.yaml", world.THERMAL, world.THERMAL_SIZE)
+    lens = load_lens(path, world.THERMAL_SIZE)
+    np.testing.assert_array_equal(lens.matrix, world.THERMAL.matrix)
+    np.testing.assert_array_equal(lens.distortion, world.THERMAL.distortion)
+    path.write_text("{width: 400, height: 320, distortion_model: plumb_bob, d: [], k: [9, 0, 4, 0, 9, 3, 0, 0, 1]}")
+    assert not load_lens(path, (400, 320)).distortion.any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"image_width": 640}, "for images of 640x320, these have 400x320; give the intrinsics of this resolution"),
+        ({"distortion_model": "equidistant"}, "distortion_model is 'equidistant'; expected plumb_bob"),
+        ({"camera_matrix": {"data": [0] * 9}}, "no camera matrix"),
+        ({"camera_matrix": {"data": [1, 2]}}, "has 2 numbers; expected 9"),
+        ({"camera_matrix": "x"}, "camera_matrix is missing or has something"),
+        ({"distortion_coefficients": {"data": [0.1]}}, "1 distortion coefficients"),
+    ],
+)
+def test_camera_info_files_that_cannot_be_used(tmp_path, changes, sentence):
+    path = written_info(tmp_path / "info.yaml", world.THERMAL, world.THERMAL_SIZE, **changes)
+    with pytest.raises(ValueError, match=f"camera_info file {path}: .*{sentence}"):
+        load_lens(path, world.THERMAL_SIZE)
+    path.write_text("[1]")
+    with pytest.raises(ValueError, match="expected keys and values"):
+        load_lens(path, world.THERMAL_SIZE)

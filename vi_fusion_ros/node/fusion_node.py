@@ -38,7 +38,7 @@ from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
-from vi_fusion_ros.node.status.diagnostics import NOT_REGISTERED, Diagnostics, Expectations
+from vi_fusion_ros.node.status.diagnostics import AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import GraphChecks
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
@@ -274,7 +274,10 @@ class FusionNode(LifecycleNode):
         self._registrations, self._engine = RegistrationManager(rig), engine
         self._pipeline = self._new_pipeline(engine, self._registrations)
         kelvin = camera.radiometry is not None
-        self._outputs = ResultPublishers(self, engine.manifest, settings["output.compressed"], kelvin, self.count_error)
+        points = settings["depth.source"] != "none"
+        self._outputs = ResultPublishers(
+            self, engine.manifest, settings["output.compressed"], kelvin, points, self.count_error
+        )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
     def _activate(self) -> None:
@@ -339,6 +342,10 @@ class FusionNode(LifecycleNode):
     def _drift_watch(self, registrations: RegistrationManager) -> DriftWatch | None:
         mode, rate_hz = self._settings["drift.mode"], self._settings["drift.rate"]
         if mode == "off":
+            return None
+        if self._settings["depth.source"] != "none":
+            # It looks at the plane, from which what is nearer or farther is off without any drift.
+            self.get_logger().info("the drift monitor is off: it knows nothing of depth")
             return None
         return DriftWatch(registrations, mode, rate_hz, self._fusing, self._on_drift_error)
 
@@ -441,7 +448,10 @@ class FusionNode(LifecycleNode):
             return ""
         if self._session is not None and not self._session.registered and self._live_rig is not None:
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
-        return self._registrations.current().rig.source
+        source, depth = self._registrations.current().rig.source, self._session and self._session.depth
+        if depth:
+            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f", at the distances of {depth.topic}")
+        return source
 
     def destroy_node(self) -> None:
         """Stop fusing and end every thread, then take the node off the graph."""

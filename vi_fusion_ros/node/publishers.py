@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import array
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from vi_fusion_ros import drawing
 from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.images.compressed import fill_compressed
+from vi_fusion_ros.images.point_clouds import FLOAT32, INTENSITY_FIELDS
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import Explanation, FusedClassification
 from vi_fusion_ros.node import qos, vision
 from vi_fusion_ros.node.messages import to_classification, to_header
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.overlay_modes import overlay_in
+from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.thermal import Radiometry
 from vi_fusion_ros.thermal_color import thermal_color
-from vi_fusion_ros.types import FusionResult
+from vi_fusion_ros.thermal_points import thermal_points
+from vi_fusion_ros.types import FramePair, FusionResult
 from vi_fusion_ros.types import Image as Pixels
 
 _OLD_NAMES = {
@@ -65,6 +71,7 @@ class ResultPublishers:
         manifest: of the loaded model.
         compressed: whether to offer ``~/fused/image/compressed`` too.
         kelvin: whether to offer ``~/temperature``.
+        points: whether to offer ``~/thermal_points``.
         report: called with one sentence when a subscriber's QoS is incompatible or a topic cannot be published.
 
     Raises:
@@ -77,6 +84,7 @@ class ResultPublishers:
         manifest: Manifest,
         compressed: bool,
         kelvin: bool,
+        points: bool,
         report: Callable[[str], None],
     ) -> None:
         self._node = node
@@ -98,6 +106,7 @@ class ResultPublishers:
             self._overlay = self._folder("overlay")
             self._thermal_color = self._folder("thermal_color")
             self.explanation = self._publisher(Explanation, "~/explanation")
+            self._points = [self._publisher(PointCloud2, "~/thermal_points")] if points else []
             self._offer_vision()
             self.set_model(manifest)
         except BaseException:
@@ -149,6 +158,7 @@ class ResultPublishers:
         camera_info: CameraInfo | None,
         radiometry: Radiometry | None,
         settings: Mapping[str, Any],
+        turn: Callable[[FramePair], Matrix],
     ) -> bool:
         """Publish a result. A topic that fails is reported; the others get theirs.
 
@@ -157,6 +167,7 @@ class ResultPublishers:
             camera_info: of the frame that the result is drawn in, None where there is none.
             radiometry: of the thermal image of this result, None where it is not known.
             settings: the node's parameters by name; those of ``output.*`` are used.
+            turn: gives the rotation from the frame that ``frame_id`` names to that of the result's image, (3, 3).
 
         Returns:
             False where somebody listens and no topic could be published.
@@ -196,6 +207,8 @@ class ResultPublishers:
         show(self._overlay, lambda: overlay_in(mode, result, palette, radiometry))
         if registered is not None:
             show(self._thermal_color, lambda: thermal_color(result, palette, radiometry))
+        if result.distance is not None:
+            outcomes.append(self._offer(self._points, lambda: _cloud(header, result, radiometry, turn(result.pair))))
         return True in outcomes or False not in outcomes
 
     def _offer(self, publishers: Iterable[Publisher], make: Callable[[], Any]) -> bool | None:
@@ -241,6 +254,25 @@ class ResultPublishers:
 
 def _image(header: Header, image: Pixels) -> bytes:
     return image_bytes((header.stamp.sec, header.stamp.nanosec), header.frame_id, image)
+
+
+def _cloud(header: Header, result: FusionResult, radiometry: Radiometry | None, turn: Matrix) -> PointCloud2:
+    points = thermal_points(result, radiometry)
+    points[:, :3] = points[:, :3] @ turn.astype(np.float32)  # rows: this undoes turn
+    step = points.itemsize * points.shape[1]
+    fields = [PointField(name=name, offset=offset, datatype=FLOAT32, count=1) for name, offset in INTENSITY_FIELDS]
+    message = PointCloud2(
+        header=header,
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=sys.byteorder == "big",
+        point_step=step,
+        row_step=step * len(points),
+        is_dense=bool(np.isfinite(points[:, 3]).all()),
+    )
+    message.data = array.array("B", points.tobytes())  # the only type that rclpy takes without looking at each byte
+    return message
 
 
 def _in_kelvin(registered: Pixels, mask: Pixels | None, radiometry: Radiometry) -> Pixels:

@@ -11,13 +11,16 @@ from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
 from vi_fusion_ros.node.explanation_watch import ExplanationWatch
-from vi_fusion_ros.node.geometry.camera_info import CameraInfos
+from vi_fusion_ros.node.geometry.camera_info import CameraInfos, is_rectified, rectification
+from vi_fusion_ros.node.geometry.depth_source import DepthImages, DepthSource, PointClouds
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
+from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms
+from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
@@ -27,6 +30,7 @@ from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
 from vi_fusion_ros.sync.stamp_source import stamp_sources
@@ -96,6 +100,9 @@ class Session:
     ) -> None:
         self.drift: DriftWatch | None = None
         """Is offered every pair that was published; closed with the session."""
+        self._forget_transforms: list[Callable[[], object]] = []
+        self.depth: DepthSource | None = None
+        """Where the parameters name a source of depth."""
         self.explanations: ExplanationWatch | None = None
         """Is offered every result that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
@@ -168,6 +175,7 @@ class Session:
         elif not enabled and self._intake is not None:
             intake, self._intake = self._intake, None
             intake.stop()
+            self._end_transforms()
             self._flush.set()
             self._worker.wake()
 
@@ -240,10 +248,17 @@ class Session:
         try:
             for camera in CAMERAS:
                 self._subscribe(intake, camera)
+            if self._settings["depth.source"] != "none":
+                self._subscribe_to_depth(intake)
         except BaseException:
             intake.stop()
+            self._end_transforms()
             raise
         return intake
+
+    def _end_transforms(self) -> None:
+        forget, self._forget_transforms = self._forget_transforms, []
+        take_down(forget, self._report)
 
     def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
         transport = image_transport(self._settings, camera)
@@ -252,6 +267,36 @@ class Session:
         self.topics[camera] = self._node.resolve_topic_name(topic)
         intake.subscribe(kind, topic, partial(self._on_image, camera))
         intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
+
+    def _subscribe_to_depth(self, intake: ImageSubscriptions) -> None:
+        stamps = stamp_sources(self._settings)["visible"]
+        if self._settings["depth.source"] == "points":
+            transforms = Transforms()
+            kind, topic = PointCloud2, "depth/points"
+            self.depth = PointClouds(self._node.resolve_topic_name(topic), stamps, transforms, self._rectified)
+            self._listen_to_transforms(transforms)
+        else:
+            transport = self._settings["depth.image_transport"]
+            kind, topic = image_topic("depth", transport)
+            self.depth = DepthImages(self._node.resolve_topic_name(topic), transport, stamps)
+        intake.subscribe(kind, topic, partial(self._on_depth, self.depth))
+
+    def _listen_to_transforms(self, transforms: Transforms) -> None:
+        def on_transforms(message: Any) -> None:
+            transforms.add(message.transforms)
+
+        try:
+            subscribe_to_transforms(self._node, on_transforms, self._forget_transforms, "depth.source points")
+        except ValueError as error:  # a cloud in the visible camera's own frame needs none
+            self._node.get_logger().warning(str(error))
+
+    def _on_depth(self, depth: DepthSource, wire: bytes) -> None:
+        try:
+            depth.take(wire, time.monotonic_ns(), self._node.get_clock().now().nanoseconds)
+        except encodings.ImageError as error:
+            self._report(f"{depth.topic}: {error}")
+        except Exception as error:
+            self._on_error(error)
 
     def _on_camera_info(self, camera: Camera, message: CameraInfo) -> None:
         self.on_camera_info(camera, message)
@@ -334,11 +379,14 @@ class Session:
             account.dropped("unregistered")
             thermal = None
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
+        pair, depth_fault = self._with_depth(pair)
         decoded = time.monotonic_ns()
         result = self._pipeline.process(pair)
+        if pair.visible is not None and pair.thermal is not None:
+            self._tell_depth(depth_fault or result.depth_fault)
         fused = time.monotonic_ns()
         published = self._publishers.publish(
-            result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings
+            result, self._camera_info(result.pair), self._pipeline.radiometry, self._settings, self._turn
         )
         if not published:
             return
@@ -357,6 +405,37 @@ class Session:
             self.drift.offer(result.pair)
         if self.explanations is not None:
             self.explanations.offer(result)
+
+    def _with_depth(self, pair: FramePair) -> tuple[FramePair, str]:
+        """The pair with depth; or as it is, and why, where there should be some."""
+        if self.depth is None or pair.visible is None or pair.thermal is None:
+            return pair, ""
+        try:
+            return self.depth.added(pair, pair.visible, self._settings["depth.max_age"]), ""
+        except ValueError as error:
+            return pair, str(error)
+
+    def _turn(self, pair: FramePair) -> Matrix:
+        """From the frame that ``frame_id`` of the visible image names to that of the framed image, (3, 3)."""
+        info = self._camera_info(pair)
+        turn = self._pipeline.framings["visible"].turn
+        return turn if info is None else rectification(info, is_rectified(self.topics["visible"])) @ turn
+
+    def _rectified(self, visible: Frame) -> Matrix:
+        """From the frame that ``frame_id`` of a visible image names to that of the image as received, (3, 3)."""
+        framing = self._pipeline.framings["visible"]
+        framed = replace(visible, image=framing(visible.image))
+        return framing.turn.T @ self._turn(FramePair(framed, None))
+
+    def _tell_depth(self, fault: str) -> None:
+        """Say where the registration goes from each pixel's distance to the plane, and back."""
+        if self.depth is None or fault == self.depth.fault:
+            return
+        self.depth.fault = fault
+        if fault:
+            self._node.get_logger().warning(f"registered at the plane: {fault}")
+        else:
+            self._node.get_logger().info(f"registered at the distances of {self.depth.topic}")
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""

@@ -41,8 +41,8 @@ def image_transport(settings: Mapping[str, Any], camera: Camera) -> str:
     return "compressed" if transport == "raw" and settings[f"{camera}.compressed"] else transport
 
 
-def image_topic(camera: Camera, transport: str) -> tuple[Any, str]:
-    """Type and relative name of a camera's image topic.
+def image_topic(camera: str, transport: str) -> tuple[Any, str]:
+    """Type and relative name of the image topic of a camera, or of ``depth``.
 
     Raises:
         ValueError: what the transport needs is not installed; one sentence.
@@ -59,7 +59,7 @@ def codec_of(transport: str) -> Codec:
     return _IMAGE if transport == "raw" else _COMPRESSED
 
 
-def _video_type(camera: Camera, transport: str) -> Any:
+def _video_type(camera: str, transport: str) -> Any:
     needs = f"{camera}.image_transport {transport} needs"
     if not video.installed():
         raise ValueError(f"{needs} the Python package av: pip install av")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -32,20 +33,28 @@ def bent(camera: Camera | None, points: Points) -> Points:
     return np.stack(pixels(camera.matrix, *distorted(camera.distortion, *rays[:, :2].T)), -1)
 
 
-def distorted(coefficients: Matrix, x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
+def distorted(coefficients: Matrix, x: Any, y: Any) -> tuple[Any, Any]:
     """Where a lens puts rays (x, y, 1), in the same units; ``cv2.projectPoints`` does the same in ten times the time.
 
     Args:
         coefficients: (4,), (5,) or (8,), in OpenCV's order: k1, k2, p1, p2, k3, k4, k5, k6.
-        x: any shape, to the right.
+        x: any shape, to the right, float64 or float32, which the result has, too.
         y: the same shape, down.
     """
-    k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(np.asarray(coefficients, np.float64), (0, 8 - len(coefficients)))
+    # Python's numbers leave float32 as it is.
+    k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(np.asarray(coefficients, np.float64), (0, 8 - len(coefficients))).tolist()
     r2, xy2 = x * x + y * y, 2 * x * y
     radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
     if k4 or k5 or k6:
         radial = radial / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
     return x * radial + p1 * xy2 + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + p2 * xy2
+
+
+def monotonic_radius(camera: Camera, radii: Matrix) -> float:
+    """The first of rising distances from the axis (n,), those of rays with z = 1, at which the lens folds back."""
+    moved, _ = distorted(camera.distortion, radii, np.zeros_like(radii))
+    falling = np.flatnonzero(np.diff(moved) <= 0)
+    return float(radii[falling[0]]) if len(falling) else math.inf
 
 
 def pixels(matrix: Matrix, x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.lenses import distorted, pixels
+from vi_fusion_ros.registration import cloud
+from vi_fusion_ros.registration.depth import OUTSIDE, DepthMaps, Floats, metres, without_lenses
+from vi_fusion_ros.registration.lenses import distorted, monotonic_radius, pixels
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
 from vi_fusion_ros.types import Image
 
 Mask = npt.NDArray[np.uint8]
 
-_OUTSIDE = -2.0  # a source coordinate more than one pixel outside: nothing of the image is mixed in
 _ROUNDING = 1e-6  # pixels
 _DENSE = 0.6  # thermal pixels between neighbours in the visible image
 
@@ -42,6 +43,7 @@ class Registration:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self._geometry: _Geometry | None = None
+        self._depth_maps: tuple[_Geometry, DepthMaps] | None = None
 
     @property
     def sizes(self) -> tuple[Size, Size] | None:
@@ -90,8 +92,62 @@ class Registration:
         finite = np.isfinite(registered)
         if np.count_nonzero(finite) == round(geometry.overlap * finite.size):
             return registered, geometry.mask, geometry.overlap
-        mask = finite.astype(np.uint8) * np.uint8(255)
-        return registered, *_sealed(mask)
+        return registered, *_sealed(_mask(finite))
+
+    def apply_at_depth(self, thermal: Image, depth: Image, visible_size: Size) -> tuple[Image, Mask, float]:
+        """Register a thermal image, each visible pixel at its own distance; where that is not known as ``apply`` does.
+
+        Args:
+            thermal: as for ``apply``.
+            depth: (height, width) of the visible image, pixel by pixel along its axis, uint16 millimetres or float32
+                metres. 0, negative, NaN and infinity: not known.
+            visible_size: (width, height) of the visible image, pixels.
+
+        Returns:
+            As ``apply``. What is hidden from the thermal camera by something nearer is outside the mask.
+
+        Raises:
+            ValueError: the rig has no lenses or extrinsics, or the depth image cannot be used; ``apply`` does then.
+        """
+        x, y, inside = self._depth((thermal.shape[1], thermal.shape[0]), visible_size)(metres(depth))
+        registered = np.asarray(cv2.remap(thermal, x, y, cv2.INTER_LINEAR))
+        if registered.dtype == np.float32:
+            registered[~inside] = math.nan
+            inside = np.isfinite(registered)
+        return registered, *_sealed(_mask(inside))
+
+    def distances(self, points: Floats, visible_size: Size) -> tuple[Floats, Floats]:
+        """Depth images of a point cloud, for ``apply_at_depth``.
+
+        Args:
+            points: (n, 3) float32, metres in the visible camera's frame.
+            visible_size: (width, height) of the visible image, pixels.
+
+        Returns:
+            Metres along the axis, (height, width) float32, 0 where not known: as measured, and with the gaps between
+            points filled.
+
+        Raises:
+            ValueError: the rig has no lens of the visible camera, or no point lies in the image; one sentence.
+        """
+        lens, size = self.rig.visible_camera, self.rig.visible_size
+        if lens is None or size is None:
+            raise ValueError(without_lenses(self.rig))
+        return cloud.distances(points, Camera(scaling(size, visible_size) @ lens.matrix, lens.distortion), visible_size)
+
+    def rays(self, thermal_size: Size, visible_size: Size) -> Floats:
+        """The direction that each visible pixel looks in, (height, width, 3) float32, 1 along the axis; read-only.
+
+        Raises:
+            ValueError: as ``apply_at_depth``.
+        """
+        return self._depth(thermal_size, visible_size).visible_rays
+
+    def _depth(self, thermal_size: Size, visible_size: Size) -> DepthMaps:
+        geometry = self.prepare(thermal_size, visible_size)
+        if self._depth_maps is None or self._depth_maps[0] is not geometry:
+            self._depth_maps = geometry, _depth_maps(self.rig, geometry.thermal_size, geometry.visible_size)
+        return self._depth_maps[1]
 
 
 def _warp(thermal: Image, geometry: _Geometry) -> Image:
@@ -116,7 +172,7 @@ def _geometry(rig: Rig, thermal_size: Size, visible_size: Size) -> _Geometry:
         mask, overlap = _sealed(np.full((height, width), 255, np.uint8))
         return _Geometry(thermal_size, visible_size, None, mask, overlap)
     x, y, inside = _source_coordinates(rig, homography, thermal_size, visible_size)
-    mask, overlap = _sealed(inside.astype(np.uint8) * np.uint8(255))
+    mask, overlap = _sealed(_mask(inside))
     halved = _oversampled(x, y, inside)
     if halved:
         # OpenCV remaps 16 bit at 5 ns a pixel and doubles at 0.3: where visible pixels lie this dense in the thermal
@@ -174,8 +230,8 @@ def _source_coordinates(
         x, y = _distorted(rig.thermal_camera, scaling(rig.thermal_size, thermal_size), x, y, front)
     edge = 0.5 + _ROUNDING  # a pixel reaches half a pixel beyond its centre
     inside = front & (x >= -edge) & (x <= thermal_w - 1 + edge) & (y >= -edge) & (y <= thermal_h - 1 + edge)
-    x = np.where(inside, np.clip(x, 0, thermal_w - 1), _OUTSIDE)
-    y = np.where(inside, np.clip(y, 0, thermal_h - 1), _OUTSIDE)
+    x = np.where(inside, np.clip(x, 0, thermal_w - 1), OUTSIDE)
+    y = np.where(inside, np.clip(y, 0, thermal_h - 1), OUTSIDE)
     return x, y, inside
 
 
@@ -195,18 +251,21 @@ def _distorted(
     x, y = (x - matrix[0, 2]) / matrix[0, 0], (y - matrix[1, 2]) / matrix[1, 1]
     radius = np.hypot(x, y)
     ordered = np.asarray(np.linspace(0, float(radius[front].max(initial=0)), 500), np.float64)
-    reach = _monotonic_radius(camera, ordered)
+    reach = monotonic_radius(camera, ordered)
     wild = ~front | (radius > reach)
     x[wild] = y[wild] = 0
     x, y = pixels(matrix, *distorted(camera.distortion, x, y))
-    x[wild] = y[wild] = _OUTSIDE
+    x[wild] = y[wild] = OUTSIDE
     return x, y
 
 
-def _monotonic_radius(camera: Camera, radii: Matrix) -> float:
-    bent, _ = distorted(camera.distortion, radii, np.zeros_like(radii))
-    falling = np.flatnonzero(np.diff(bent) <= 0)
-    return float(radii[falling[0]]) if len(falling) else math.inf
+def _depth_maps(rig: Rig, thermal_size: Size, visible_size: Size) -> DepthMaps:
+    plane = _source_coordinates(rig, rig.homography(thermal_size, visible_size), thermal_size, visible_size)
+    return DepthMaps(rig, thermal_size, visible_size, plane)
+
+
+def _mask(inside: npt.NDArray[np.bool_]) -> Mask:
+    return inside.astype(np.uint8) * np.uint8(255)
 
 
 def _sealed(mask: Mask) -> tuple[Mask, float]:

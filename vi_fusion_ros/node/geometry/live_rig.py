@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.images.framing import Framing
 from vi_fusion_ros.node.geometry.camera_info import is_rectified, lens_of, rectification
+from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms, tf_message
 from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
@@ -30,7 +30,6 @@ DEFAULT_PLANE_M = 10.0
 
 _PERIOD_S = 0.2
 _SAME_PX = 1 / 32  # visible pixels at the corners: the resolution of the maps; what changes less is noise of TF
-_KEEP_TF = 100  # messages; many nodes publish to /tf_static, each once
 
 
 class LiveRig:
@@ -63,7 +62,6 @@ class LiveRig:
         framings: Mapping[Camera, Framing] | None = None,
     ) -> None:
         self._turns = {camera: (framings or {}).get(camera, Framing()).turn for camera in CAMERAS}
-        message_type = require_packages()
         self._node, self._topics, self._plane_distance_m = node, topics, plane_distance_m
         self._registrations, self._on_applied = registrations, on_applied
         self._infos: dict[Camera, CameraInfo] = {}
@@ -73,11 +71,8 @@ class LiveRig:
         self._missing = self._unusable = ""
         self._worker: Worker[Rig] = Worker(self._apply, lambda: None, on_error, depth=1)
         self._undo: list[Callable[[], object]] = [self._worker.stop]
-        static = QoSProfile(depth=_KEEP_TF, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         try:
-            for topic, profile in (("/tf_static", static), ("/tf", QoSProfile(depth=_KEEP_TF))):
-                subscription = node.create_subscription(message_type, topic, self._on_transforms, profile)
-                self._undo.append(partial(node.destroy_subscription, subscription))
+            subscribe_to_transforms(node, self._on_transforms, self._undo, f"rig {SOURCE}")
             # Not at once: transforms come many at a time, and all of /tf. Simulated time may stand still.
             timer = node.create_timer(_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
             self._undo.append(partial(node.destroy_timer, timer))
@@ -178,19 +173,13 @@ class LiveRig:
         return str(error)
 
 
-def require_packages() -> Any:
-    """The class TFMessage.
+def require_packages() -> None:
+    """See that there is what it needs.
 
     Raises:
         ValueError: the package tf2_msgs is missing.
     """
-    try:
-        from tf2_msgs.msg import TFMessage
-    except ImportError:
-        raise ValueError(
-            f"rig {SOURCE} needs the package tf2_msgs; install it (apt: ros-$ROS_DISTRO-tf2-msgs), or name a rig file"
-        ) from None
-    return TFMessage
+    tf_message(f"rig {SOURCE}")
 
 
 def alike(one: Rig, other: Rig) -> bool:

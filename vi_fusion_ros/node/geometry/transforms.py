@@ -5,6 +5,7 @@ tf2_ros keeps a history, needs a compiled package and threads; two cameras on on
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,9 +17,10 @@ _DEEPEST = 100  # links from a frame to its root; more is a loop
 
 
 class Transforms:
-    """A tree of frames. Not thread-safe."""
+    """A tree of frames. Thread-safe."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._links: dict[str, tuple[str, Matrix]] = {}
 
     def add(self, transforms: Iterable[Any]) -> None:
@@ -26,11 +28,13 @@ class Transforms:
         for stamped in transforms:
             matrix = _matrix(stamped.transform)
             if matrix is not None:
-                self._links[_name(stamped.child_frame_id)] = _name(stamped.header.frame_id), matrix
+                with self._lock:
+                    self._links[_name(stamped.child_frame_id)] = _name(stamped.header.frame_id), matrix
 
     def between(self, target: str, source: str) -> Extrinsics | None:
         """What takes coordinates in the frame ``source`` to those in ``target``; None where no chain links them."""
-        up, down = self._to_ancestors(_name(source)), self._to_ancestors(_name(target))
+        with self._lock:
+            up, down = self._to_ancestors(_name(source)), self._to_ancestors(_name(target))
         for ancestor, matrix in up.items():
             if ancestor in down:
                 moved = np.linalg.inv(down[ancestor]) @ matrix

@@ -32,6 +32,9 @@ _DRIFT_WARNINGS = ("unsure", "drifted", "corrected")
 NOT_REGISTERED = "none: "
 """How ``registration`` of a status begins where there is none; then comes why."""
 
+AT_PLANE = ", at the plane: "
+"""What stands in ``registration`` of a status between the source and why depth is not used, where it should be."""
+
 _HEALTH_WORDS = {
     "silent": "no images arrive",
     "frozen": "the same image comes again and again",
@@ -214,6 +217,9 @@ class Diagnostics:
     def _registration(self, status: FusionStatus) -> DiagnosticStatus:
         level = DiagnosticStatus.WARN if status.drift_state in _DRIFT_WARNINGS else DiagnosticStatus.OK
         message = _drift_message(status)
+        _, at_plane, why = status.registration.partition(AT_PLANE)
+        if at_plane:
+            level, message = DiagnosticStatus.WARN, f"registered at the plane, without depth: {why}"
         if status.registration.startswith(NOT_REGISTERED):
             level, message = DiagnosticStatus.ERROR, "not registered: " + status.registration[len(NOT_REGISTERED) :]
         return self._status(

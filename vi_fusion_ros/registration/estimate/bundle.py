@@ -56,7 +56,13 @@ class Cameras:
     errors_px: Array
 
 
-def adjust(sightings: Sequence[Sighting], thermal: Camera, visible: Camera, radial: int) -> Cameras:
+Known = tuple[Camera | None, Camera | None]
+"""Lenses that stay as they are, thermal and visible; None: found from the views."""
+
+
+def adjust(
+    sightings: Sequence[Sighting], thermal: Camera, visible: Camera, radial: int, known: Known = (None, None)
+) -> Cameras:
     """The lenses and extrinsics with the least sum of squared reprojection errors in both images.
 
     Args:
@@ -64,19 +70,22 @@ def adjust(sightings: Sequence[Sighting], thermal: Camera, visible: Camera, radi
         thermal: a lens to start from, with five coefficients.
         visible: the same.
         radial: 2 or 3 radial coefficients; with 2 the third stays 0.
+        known: lenses that are held fixed, of any model; they stand in for those to start from.
     """
     free = np.ones(_SHARED, bool)
     free[[8, 8 + _INTRINSICS]] = radial == 3
-    shared, poses = _start(sightings, thermal, visible)
+    for number, lens in enumerate(known):
+        free[number * _INTRINSICS : (number + 1) * _INTRINSICS] &= lens is None
+    shared, poses = _start(sightings, known[0] or thermal, known[1] or visible)
     shared[[8, 8 + _INTRINSICS]] *= radial == 3
-    off = _residuals(sightings, shared, poses)
+    off = _residuals(sightings, shared, poses, known)
     damping = 1e-3
     for _ in range(_ITERATIONS):
-        parts = [_part(sighting, shared, pose) for sighting, pose in zip(sightings, poses, strict=True)]
+        parts = [_part(sighting, shared, pose, known) for sighting, pose in zip(sightings, poses, strict=True)]
         while damping < 1e9:
             step, pose_steps = _step(parts, free, damping)
             tried = shared + step, poses + pose_steps
-            new = _residuals(sightings, *tried)
+            new = _residuals(sightings, *tried, known)
             if new.sum() < off.sum():
                 break
             damping *= 10
@@ -87,7 +96,7 @@ def adjust(sightings: Sequence[Sighting], thermal: Camera, visible: Camera, radi
         if gain < _ENOUGH:
             break
     counts = np.array([len(sighting.flat) for sighting in sightings])
-    lenses = [_camera(shared[first : first + _INTRINSICS]) for first in (0, _INTRINSICS)]
+    lenses = _lenses(shared, known)
     extrinsics = Extrinsics(cv2.Rodrigues(shared[-6:-3])[0], shared[-3:].copy())
     return Cameras(lenses[0], lenses[1], extrinsics, np.sqrt(off / counts[:, None]))
 
@@ -112,12 +121,18 @@ def _start(sightings: Sequence[Sighting], thermal: Camera, visible: Camera) -> t
 
 def _flat(camera: Camera) -> Array:
     k = camera.matrix
-    return np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2], *camera.distortion[:4], camera.distortion[4]])
+    k1_to_k3 = np.pad(camera.distortion, (0, 1))[:5]  # those beyond are of lenses that are held fixed
+    return np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2], *k1_to_k3])
 
 
 def _camera(values: Array) -> Camera:
     fx, fy, cx, cy = values[:4]
     return Camera(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), values[4:9].copy())
+
+
+def _lenses(shared: Array, known: Known) -> tuple[Camera, Camera]:
+    thermal, visible = (_camera(shared[first : first + _INTRINSICS]) for first in (0, _INTRINSICS))
+    return known[0] or thermal, known[1] or visible
 
 
 def _projected(flat: Points, moved: Array, lens: Camera) -> tuple[Points, Array]:
@@ -137,9 +152,9 @@ def _carried(shared: Array, placed: Array) -> tuple[Array, Array, Array]:
     )
 
 
-def _residuals(sightings: Sequence[Sighting], shared: Array, poses: Array) -> Array:
+def _residuals(sightings: Sequence[Sighting], shared: Array, poses: Array, known: Known) -> Array:
     """Sum of squares of each sighting in the thermal and the visible image, (n, 2)."""
-    lenses = _camera(shared[:_INTRINSICS]), _camera(shared[_INTRINSICS : 2 * _INTRINSICS])
+    lenses = _lenses(shared, known)
     sums = []
     for sighting, placed in zip(sightings, poses, strict=True):
         moved = placed, _carried(shared, placed)[0]
@@ -151,9 +166,9 @@ def _residuals(sightings: Sequence[Sighting], shared: Array, poses: Array) -> Ar
     return np.array(sums)
 
 
-def _part(sighting: Sighting, shared: Array, placed: Array) -> tuple[Array, ...]:
+def _part(sighting: Sighting, shared: Array, placed: Array, known: Known) -> tuple[Array, ...]:
     """A sighting's share of the normal equations: shared x shared, shared x pose, pose x pose, and right sides."""
-    lenses = _camera(shared[:_INTRINSICS]), _camera(shared[_INTRINSICS : 2 * _INTRINSICS])
+    lenses = _lenses(shared, known)
     carried, by_pose, by_extrinsics = _carried(shared, placed)
     thermal, thermal_slope = _projected(sighting.flat, placed, lenses[0])
     visible, visible_slope = _projected(sighting.flat, carried, lenses[1])

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, turned
-from vi_fusion_ros.registration.estimate.bundle import Cameras, Sighting, adjust, pose
+from vi_fusion_ros.registration.estimate.bundle import Cameras, Known, Sighting, adjust, pose
 from vi_fusion_ros.registration.lenses import to_visible
-from vi_fusion_ros.registration.planar import corners
+from vi_fusion_ros.registration.planar import Points, corners
 from vi_fusion_ros.registration.rig import Camera, Rig, Size
 from vi_fusion_ros.types import Image
 
@@ -23,6 +23,8 @@ _LEAST_SHARED = 6  # points of a view that both cameras see
 _MOST_OFF = 3.0  # a view is rejected where its error is that many times the median's ...
 _SMALL_ERROR_PX = 0.3  # ... and above this
 _MOST_REJECTED = 0.4  # share of the views
+_CONTRADICTS = 1.5  # times the error of a lens of their own at which views contradict a given one
+_NO_ERROR_PX = 0.01  # corners are not found better, not even in a rendered image
 _LOOSE = 0.1  # a focal length with a larger relative standard deviation is not determined
 _FOLDS = 5
 _WIN = 0.99  # the third has to lower the error of held-back views to this share
@@ -110,7 +112,12 @@ def find(board: Board, images: Iterable[tuple[str, Image, Image]]) -> list[View]
 
 
 def calibrate(
-    views: Views, board: Board, thermal_size: Size, visible_size: Size, plane_distance_m: float
+    views: Views,
+    board: Board,
+    thermal_size: Size,
+    visible_size: Size,
+    plane_distance_m: float,
+    known: Known = (None, None),
 ) -> TargetCalibration:
     """Lenses and extrinsics together, from the views of the board that both cameras have; bad views are rejected.
 
@@ -122,20 +129,22 @@ def calibrate(
         thermal_size: (width, height).
         visible_size: (width, height).
         plane_distance_m: of the plane that the rig's homography is for.
+        known: thermal and visible lens that are held fixed; None: found here.
 
     Raises:
-        ValueError: too few views, or views that leave the lenses open.
+        ValueError: too few views, or views that leave the lenses open, or that contradict a known one.
     """
     good = [view for view in views if len(_sighting(view, board).flat) >= _LEAST_SHARED]
     thermal, visible = (sum(getattr(view, camera) is not None for view in views) for camera in CAMERAS)
     _check_enough(good, f"{thermal} of {len(views)} thermal and {visible} visible images have it")
-    lenses = [
-        _lens(name, [_sighting(view, board) for view in good], size)
-        for name, size in zip(CAMERAS, (thermal_size, visible_size), strict=True)
-    ]
+    seen = [_sighting(view, board) for view in good]
+    thermal_lens, visible_lens = (
+        _lens(name, seen, size) if given is None else _uncontradicted(name, given, seen, size)
+        for name, size, given in zip(CAMERAS, (thermal_size, visible_size), known, strict=True)
+    )
     most, rejected = round(_MOST_REJECTED * len(good)), dict[str, str]()
     while True:
-        cameras = adjust([_sighting(view, board) for view in good], lenses[0], lenses[1], radial=2)
+        cameras = adjust([_sighting(view, board) for view in good], thermal_lens, visible_lens, 2, known)
         worst = _worst(cameras.errors_px)
         if worst is None or len(rejected) == most:
             break
@@ -143,8 +152,8 @@ def calibrate(
         good = [view for number, view in enumerate(good) if number != worst[0]]
         _check_enough(good, f"{len(rejected)} more were rejected")
     sightings = [_sighting(view, board) for view in good]
-    radial, folds, held_back = _lens_model(sightings, cameras)
-    cameras = adjust(sightings, cameras.thermal, cameras.visible, radial)
+    radial, folds, held_back = _lens_model(sightings, cameras, known)
+    cameras = adjust(sightings, cameras.thermal, cameras.visible, radial, known)
     fitted = np.array([_transfer_px(cameras, sighting) for sighting in sightings])
     sizes = (thermal_size, visible_size)
     rig = _rig(cameras, sizes, plane_distance_m)
@@ -182,6 +191,32 @@ def _sighting(view: View, board: Board) -> Sighting:
     return Sighting(board.points_m[ids], view.thermal.points[thermal], view.visible.points[visible])
 
 
+def _uncontradicted(name: str, known: Camera, sightings: Sequence[Sighting], size: Size) -> Camera:
+    """The known lens, unless one found from the views fits these much better."""
+    try:
+        own = _lens(name, sightings, size)
+    except ValueError:  # the views leave it open, so they contradict none
+        return known
+    given, found = (
+        float(np.median([_reprojection_px(lens, s.flat, getattr(s, name)) for s in sightings])) for lens in (known, own)
+    )
+    if given > _CONTRADICTS * found + _NO_ERROR_PX:
+        raise ValueError(
+            f"the views contradict the given intrinsics of the {name} camera: their reprojection error is {given:.2f} "
+            f"px with them and {found:.2f} px with a lens of {own.matrix[0, 0]:.0f} px focal length found from the "
+            f"views (given: {known.matrix[0, 0]:.0f} px); is the file of this camera, lens and resolution?"
+        )
+    return known
+
+
+def _reprojection_px(lens: Camera, flat: Points, seen: Points) -> float:
+    placed = pose(lens, flat, seen)
+    if placed is None:
+        return float("inf")
+    pixels = cv2.projectPoints(flat, placed[:3], placed[3:], lens.matrix, lens.distortion)[0]
+    return _rms(pixels.reshape(-1, 2) - seen)
+
+
 def _lens(name: str, sightings: Sequence[Sighting], size: Size) -> Camera:
     """A camera alone."""
     flat = [sighting.flat.astype(np.float32) for sighting in sightings]
@@ -213,20 +248,25 @@ def _worst(errors_px: npt.NDArray[np.float64]) -> tuple[int, str] | None:
     )
 
 
-def _lens_model(sightings: Sequence[Sighting], cameras: Cameras) -> tuple[int, list[Cameras], npt.NDArray[np.float64]]:
+def _lens_model(
+    sightings: Sequence[Sighting], cameras: Cameras, known: Known
+) -> tuple[int, list[Cameras], npt.NDArray[np.float64]]:
     """How many radial coefficients win on views held back, what each fold gives, and these views' transfer errors."""
-    two, three = (_held_back(sightings, cameras, radial) for radial in (2, 3))
+    two = _held_back(sightings, cameras, 2, known)
+    if None not in known:
+        return (2, *two)
+    three = _held_back(sightings, cameras, 3, known)
     return (3, *three) if np.median(three[1]) < _WIN * np.median(two[1]) else (2, *two)
 
 
 def _held_back(
-    sightings: Sequence[Sighting], cameras: Cameras, radial: int
+    sightings: Sequence[Sighting], cameras: Cameras, radial: int, known: Known
 ) -> tuple[list[Cameras], npt.NDArray[np.float64]]:
     """Calibrations without a fold each, and the transfer error of each view by the one that lacks it."""
     folds, errors = [], np.zeros(len(sightings))
     for first in range(_FOLDS):
         rest = [sighting for number, sighting in enumerate(sightings) if number % _FOLDS != first]
-        without = adjust(rest, cameras.thermal, cameras.visible, radial)
+        without = adjust(rest, cameras.thermal, cameras.visible, radial, known)
         errors[first::_FOLDS] = [_transfer_px(without, sighting) for sighting in sightings[first::_FOLDS]]
         folds.append(without)
     return folds, errors
