@@ -113,6 +113,36 @@ def test_slower_cameras_may_pause_longer(rate_hz, kinds):
     assert run.kinds == kinds
 
 
+@pytest.mark.parametrize(("rate_hz", "kinds"), [(30.0, {"mode", "health"}), (10.0, set())])
+def test_losses_may_silence_a_slow_camera(rate_hz, kinds):
+    run = Run()
+    run.watch = Watch(run.violations, rate_hz)
+    run.watch.cameras_back(run.now)
+    run.watch.fault(run.now, "drop", ["thermal"])
+    run.outputs(2)
+    run.outputs(1, Mode.VISIBLE_ONLY)
+    run.watch.status(run.now, {"visible": "ok", "thermal": "silent"}, {})
+    run.outputs(1)
+    assert run.kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "health"), [("drop", {"visible": "black", "thermal": "silent"}), ("", OK), ("jitter", OK)]
+)
+def test_losses_of_a_slow_camera_excuse_nothing_else(kind, health):
+    run = Run()
+    run.watch = Watch(run.violations, 10.0)
+    run.watch.cameras_back(run.now)
+    run.watch.fault(run.now, "drop", ["thermal"])
+    run.outputs(1, Mode.VISIBLE_ONLY)
+    run.watch.fault(run.now, kind, ["thermal"])
+    run.outputs(2)
+    run.outputs(1, Mode.VISIBLE_ONLY)
+    run.watch.status(run.now, health, {})
+    run.outputs(1, Mode.VISIBLE_ONLY)
+    assert run.kinds == ({"health"} if kind == "drop" else {"mode"})
+
+
 @pytest.mark.parametrize(("age", "shift"), [(5.0, 0.0), (0.05, 3600.0), (-1.0, 0.0)])
 def test_stale_output(age, shift):
     run = Run()

@@ -3,7 +3,8 @@
 Times are seconds on the observer's monotonic clock. For ``SETTLE_S`` after the truth has changed nothing is judged:
 faults take a stated time to be believed, and so does recovery. What is seen is judged ``GRACE_S`` later, for the truth
 comes by another topic and may be overtaken. Where everything stood still for so long that the node may well call its
-cameras silent, which is a pause and judged as such, modes have time to settle again.
+cameras silent, which is a pause and judged as such, modes have time to settle again. Where cameras are so slow that
+losing every other image may well silence one for the node's timeout, its health and the mode are not judged meanwhile.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Watch:
     def __init__(self, violations: Violations, rate_hz: float = 30.0) -> None:
         self._violations = violations
         self._longest_pause_s = _SILENT_S + _LOST_IN_A_ROW / rate_hz
+        self._losses_may_silence = _SILENT_S * rate_hz < _LOST_IN_A_ROW
         self._kind = ""
         self._cameras: frozenset[str] = frozenset()
         self._known = False  # whether the cameras run at all
@@ -127,7 +129,7 @@ class Watch:
 
     def _judge_output(self, now_s: float, ros_now_s: float, stamp_s: float, mode: Mode) -> None:
         self._judge_stamp(ros_now_s, stamp_s)
-        if not self._settled(now_s):
+        if not self._settled(now_s) or self._maybe_silent:
             return
         self.judged["outputs"] += 1
         if not self._usable:
@@ -140,6 +142,8 @@ class Watch:
             return
         self.judged["status"] += 1
         for camera, word in health.items():
+            if camera in self._maybe_silent:
+                continue
             expected = _HEALTH.get(self._kind, "ok") if camera in self._cameras else "ok"
             if word != expected:
                 self._violations.add("health", f"{camera} is called {word} instead of {expected} ({self._told()})")
@@ -147,6 +151,11 @@ class Watch:
     @property
     def _usable(self) -> bool:
         return not (self._kind in DISABLING and len(self._cameras) == 2)
+
+    @property
+    def _maybe_silent(self) -> frozenset[str]:
+        """Cameras that the node may rightly call silent now and then, and well again."""
+        return self._cameras if self._kind == "drop" and self._losses_may_silence else frozenset()
 
     def _expected_mode(self) -> Mode:
         if self._kind not in DISABLING or not self._cameras:
