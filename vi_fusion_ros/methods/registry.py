@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from vi_fusion_ros.methods.atre import atre
 from vi_fusion_ros.methods.base import FusionMethod
 from vi_fusion_ros.methods.cnn import cnn
 from vi_fusion_ros.methods.csr import csr
 from vi_fusion_ros.methods.deepfuse import autoencoder, deepfuse
 from vi_fusion_ros.methods.fusiondn import fusiondn
+from vi_fusion_ros.methods.gan import gan
 from vi_fusion_ros.methods.gtf import gtf
 from vi_fusion_ros.methods.ifcnn import ifcnn
 from vi_fusion_ros.methods.laplacian import laplacian
@@ -169,6 +171,30 @@ METHODS = {
             vif_net,
             _trained("vif-net"),
             _own("vif-net"),
+        ),
+        FusionMethod(
+            "atre",
+            "warm objects by their transition region",
+            "after Meher, Agrawal, Panda, Dora, Abraham, Eng. Sci. Technol. Int. J. 29",
+            2022,
+            "region",
+            "reconstruction from the literature it builds on",
+            "",
+            False,
+            atre,
+        ),
+        FusionMethod(
+            "gan",
+            "unpaired enhancement, adversarial fusion",
+            "after Sulthana, Joseph, AIP Conference Proceedings 3037",
+            2024,
+            "network",
+            "reconstruction, own weights",
+            "",
+            False,
+            gan,
+            _trained("gan"),
+            _own("gan"),
         ),
         FusionMethod(
             "swin",

@@ -13,6 +13,7 @@ from vi_fusion_ros.model.network import luma
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.losses import FusionWeights, fusion_loss
 from vi_fusion_ros.training.methods.fusiondn import TASKS, FusionDn, fusion_terms, sources
+from vi_fusion_ros.training.methods.gan import GanFusion, content_loss
 from vi_fusion_ros.training.methods.losses import blurred_again, exposure_loss, two_focal_planes
 from vi_fusion_ros.training.methods.networks import DeepFuse, Ifcnn, LiteFeatures, Siamese
 from vi_fusion_ros.training.methods.swin import SwinFusion
@@ -116,6 +117,14 @@ def _swin(
     return {"fusion": torch.stack(list(terms.values())).sum()}
 
 
+def _gan(
+    network: nn.Module, _features: nn.Module | None, batch: Augmented, _generator: torch.Generator
+) -> dict[str, Tensor]:
+    """What it keeps of thermal intensity and visible detail; ``adversarial`` trains against judges, too."""
+    visible, thermal = luma(batch.clean_visible), batch.clean_thermal
+    return {"content": content_loss(network(visible, thermal).float(), visible, thermal)}
+
+
 def imagenet_features() -> nn.Module:
     """EfficientNet-Lite0, frozen, in eval mode.
 
@@ -132,6 +141,7 @@ RECIPES = {
     "ifcnn": Recipe(Ifcnn, _ifcnn, True, "published network, own weights"),
     "deepfuse": Recipe(DeepFuse, _deepfuse, False, "published network and loss, own weights"),
     "fusiondn": Recipe(FusionDn, _fusiondn, True, "published network and losses, own weights and quality measure"),
+    "gan": Recipe(GanFusion, _gan, False, "reconstruction, own weights"),
     "swin": Recipe(SwinFusion, _swin, False, "baseline, own weights"),
     "vif-net": Recipe(VifNet, _vif_net, False, "published network and loss, own weights"),
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import Splits
+from vi_fusion_ros.training.methods.adversarial import AdversarialTask
 from vi_fusion_ros.training.methods.consolidation import ConsolidatedTask
 from vi_fusion_ros.training.methods.task import MethodTask
 
-_OWN = {"fusiondn": ConsolidatedTask}
+_OWN = {"fusiondn": ConsolidatedTask, "gan": AdversarialTask}
 
 
 def task_of(config: TrainConfig, splits: Splits) -> MethodTask:
