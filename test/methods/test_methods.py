@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from methods_support import stripes_and_square, within_one_level
 
-from vi_fusion_ros.methods import csr, tikhonov
+from vi_fusion_ros.methods import atre, csr, tikhonov
 from vi_fusion_ros.methods.base import FusionMethod
 from vi_fusion_ros.methods.registry import METHODS, chosen, method
 
-QUICK = ["gtf", "laplacian", "max", "average"]
+QUICK = ["gtf", "atre", "laplacian", "max", "average"]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,18 @@ def test_csr_gives_the_published_image_with_the_authors_dictionary(published):
     dictionary = next(value for name, value in held.items() if not name.startswith("__")).astype(float)
     fused = csr.fuse(*published.sources("csr_s01"), dictionary, "focus")
     assert within_one_level(fused, published.image("csr_multifocus/csr_s01.png")) >= 0.999
+
+
+def test_warm_objects_are_what_their_transition_region_surrounds(pair):
+    visible, thermal = pair
+    objects = atre.warm_objects(thermal, atre.descriptor(thermal))
+    square = np.zeros_like(objects)
+    square[20:40, 10:30] = 1
+    assert (objects != square).mean() < 0.01
+    fused = atre.atre(visible, thermal)
+    assert (fused[24:36, 14:26] == 230).all(), "the object is the thermal image's"
+    assert (fused[:, 40:] == visible[:, 40:]).all(), "the rest is the visible image's"
+    assert not atre.warm_objects(*(2 * [np.full((9, 9), 7, np.uint8)])).any(), "nothing stands out"
 
 
 def test_sparse_codes_are_sparse_and_rebuild_the_image():

@@ -15,6 +15,7 @@ from vi_fusion_ros.training.batches.patches import PatchConfig  # noqa: E402
 from vi_fusion_ros.training.batches.scenes import SceneConfig  # noqa: E402
 from vi_fusion_ros.training.config import load_config  # noqa: E402
 from vi_fusion_ros.training.methods.losses import exposure_loss, two_focal_planes  # noqa: E402
+from vi_fusion_ros.training.methods.recipes import RECIPES  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 
 
@@ -54,16 +55,17 @@ def test_each_place_is_sharp_in_one_of_two_focal_planes():
 
 
 @pytest.fixture
-def method_config(config):
+def method_config(config, monkeypatch):
     """A run of seconds of a method."""
+    monkeypatch.setattr("vi_fusion_ros.training.methods.task._SELECTION_STEPS", 1)
     return lambda name, **changed: dataclasses.replace(
         config, **{"name": name, "method": name, "scenes": SceneConfig(frames=0), **changed}
     )
 
 
-@pytest.mark.parametrize("name", ["cnn", "ifcnn", "deepfuse"])
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_a_run_gives_a_file_that_the_method_takes(method_config, tmp_path, name, capsys):
-    last = train(method_config(name)).last
+    last = train(method_config(name, patches=PatchConfig(patches=1, size=64))).last
     assert main(["export", str(last), "-o", f"{tmp_path}/{name}.onnx"]) == 0
     manifest = json.loads((tmp_path / f"{name}.json").read_text())
     assert manifest["method"] == name
@@ -75,6 +77,9 @@ def test_a_run_gives_a_file_that_the_method_takes(method_config, tmp_path, name,
     assert "| street | 1–9 | 9–17 | 17–25 |" in card
     entry = method(name).with_weights(tmp_path / f"{name}.onnx")
     assert "own weights" in entry.faithful
+    parameters = manifest["metrics"]["parameters"]
+    if name == "fusiondn":
+        assert (tmp_path / f"{name}.onnx").stat().st_size < 2.1 * parameters, "two bytes a weight"
     rng = np.random.default_rng(0)
     assert entry.fuse(*rng.integers(0, 256, (2, 40, 56), np.uint8)).shape == (40, 56)
 
@@ -85,13 +90,13 @@ def test_a_run_repeats_itself(method_config, tmp_path):
 
 
 def test_methods_that_are_not_trained_here_are_one_sentence(method_config):
-    with pytest.raises(ValueError, match="method is 'gtf'; expected one that is trained here: cnn, ifcnn, deepfuse"):
+    with pytest.raises(ValueError, match="method is 'gtf'; expected one that is trained here: cnn, ifcnn, deepfuse, "):
         train(method_config("gtf"))
     with pytest.raises(ValueError, match="patches is 0; expected some: a method's network is trained on patches"):
         train(method_config("deepfuse", patches=PatchConfig(patches=0)))
 
 
-@pytest.mark.parametrize("name", ["cnn", "ifcnn", "deepfuse"])
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_the_recipes_take_training_parts_of_pairs_alone(repo_root, name):
     config = load_config(repo_root / "config" / "training" / "methods" / f"{name}.yaml")
     ours = load_config(repo_root / "config" / "training" / "default.yaml").data.sets

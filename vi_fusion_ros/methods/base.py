@@ -26,7 +26,7 @@ class FusionMethod:
         title: for people.
         reference: publication.
         year: of the publication.
-        kind: ``pixel``, ``multi-scale``, ``optimisation``, ``sparse`` or ``network``.
+        kind: ``pixel``, ``multi-scale``, ``optimisation``, ``sparse``, ``region`` or ``network``.
         faithful: ``published``; ``published rule with another dictionary``; ``baseline`` where there is none to follow.
             Of a network, its weights say it.
         needs: PyPI package that it needs besides the core ones, or "".

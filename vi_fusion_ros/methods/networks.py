@@ -71,3 +71,8 @@ def open_network(path: Path) -> Network:
 def plane(image: npt.NDArray[Any], channels: int = 1) -> Tensor:
     """A grey image (H, W) as (1, ``channels``, H, W) float32, the same in every channel."""
     return np.broadcast_to(image.astype(np.float32), (1, channels, *image.shape)).copy()
+
+
+def unit_image(network: Network, visible: npt.NDArray[np.uint8], thermal: npt.NDArray[np.uint8]) -> Tensor:
+    """What a network of two grey images from 0 to 1 makes of (H, W) uint8 ones: (H, W) float32."""
+    return network(plane(visible / np.float32(255)), plane(thermal / np.float32(255)))[0][0, 0]

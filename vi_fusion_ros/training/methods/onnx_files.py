@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -14,8 +15,12 @@ from vi_fusion_ros.methods.networks import FAITHFUL, METHODS
 from vi_fusion_ros.training.methods.networks import Ifcnn, LiteFeatures, ResnetFeatures, VggFeatures
 from vi_fusion_ros.training.release.onnx_export import OPSET, ParityError
 
+if TYPE_CHECKING:
+    import onnx
+
 _EXAMPLE = (64, 96)
 _TOLERANCE = 1e-4  # of the largest value
+_SMALL = 256  # values: to halve fewer is not worth a node
 
 
 def write_onnx(network: nn.Module, path: Path, methods: str, faithful: str) -> float:
@@ -58,6 +63,7 @@ def write_onnx(network: nn.Module, path: Path, methods: str, faithful: str) -> f
             dynamo=False,
         )
     model = onnx.load(str(part))
+    _halve(model)
     onnx.helper.set_model_props(model, {METHODS: methods, FAITHFUL: faithful})
     onnx.save(model, str(part))
     worst = _difference(network, part, inputs, channels)
@@ -66,6 +72,32 @@ def write_onnx(network: nn.Module, path: Path, methods: str, faithful: str) -> f
         raise ParityError(f"{path}: ONNX Runtime differs from torch by {worst:.2g}; expected at most {_TOLERANCE:g}")
     part.replace(path)
     return worst
+
+
+def round_to_half(network: nn.Module) -> None:
+    """Round every weight to what half precision holds, so that its file is half as large and gives the same."""
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half().float())
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Store the weights that half precision holds in half precision; they are computed with in single precision."""
+    import onnx
+    from onnx import numpy_helper
+
+    casts = []
+    for held in model.graph.initializer:
+        value = numpy_helper.to_array(held)
+        if value.dtype != np.float32 or value.size < _SMALL or (value.astype(np.float16) != value).any():
+            continue
+        name = held.name
+        held.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [held.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 @torch.no_grad()

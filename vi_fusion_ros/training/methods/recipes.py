@@ -11,11 +11,20 @@ from torch import Tensor, nn
 from vi_fusion_ros.methods.ifcnn import IMAGENET_MEAN, IMAGENET_SPREAD
 from vi_fusion_ros.model.network import luma
 from vi_fusion_ros.training.batches.augment import Augmented
+from vi_fusion_ros.training.losses import FusionWeights, fusion_loss
+from vi_fusion_ros.training.methods.fusiondn import TASKS, FusionDn, fusion_terms, sources
+from vi_fusion_ros.training.methods.gan import GanFusion, content_loss
 from vi_fusion_ros.training.methods.losses import blurred_again, exposure_loss, two_focal_planes
 from vi_fusion_ros.training.methods.networks import DeepFuse, Ifcnn, LiteFeatures, Siamese
+from vi_fusion_ros.training.methods.swin import SwinFusion
+from vi_fusion_ros.training.methods.vif_net import VifNet, mixed_loss
 
 Losses = Callable[[nn.Module, nn.Module | None, Augmented, torch.Generator], dict[str, Tensor]]
 _PERCEPTUAL = 0.1
+_OURS = FusionWeights(
+    intensity=6.0, gradient=4.0, contrast=0.5, fidelity=0.6, edges=0.9, one_sided=0.6, residual=0, smooth_attention=0
+)
+"""As in config/training/fusion.yaml, less what is about attention."""
 
 
 class Recipe(NamedTuple):
@@ -54,7 +63,7 @@ def _cnn(
     sharp_first = (torch.arange(len(image)) % 2 == 0)[:, None, None, None]
     share = network(torch.where(sharp_first, image, blurred), torch.where(sharp_first, blurred, image))
     wanted = sharp_first.float().expand_as(share)
-    return {"sharpness": nn.functional.binary_cross_entropy(share.clamp(1e-6, 1 - 1e-6), wanted)}
+    return {"sharpness": nn.functional.binary_cross_entropy(share.float().clamp(1e-6, 1 - 1e-6), wanted)}
 
 
 def _ifcnn(
@@ -82,6 +91,40 @@ def _deepfuse(
     return {"mef_ssim": exposure_loss(network(first, second), first / 255, second / 255)}
 
 
+def _vif_net(
+    network: nn.Module, _features: nn.Module | None, batch: Augmented, _generator: torch.Generator
+) -> dict[str, Tensor]:
+    """M-SSIM and total variation of visible luma and thermal image."""
+    visible, thermal = luma(batch.clean_visible), batch.clean_thermal
+    return mixed_loss(network(visible, thermal).float(), visible, thermal)
+
+
+def _fusiondn(
+    network: nn.Module, features: nn.Module | None, batch: Augmented, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Its first task alone; ``consolidation`` trains all of them."""
+    first, second = sources(TASKS[0], batch, generator)
+    return fusion_terms(TASKS[0], network(first, second).float(), first, second, features)
+
+
+def _swin(
+    network: nn.Module, _features: nn.Module | None, batch: Augmented, _generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The fusion loss of our network as one term."""
+    visible, thermal = luma(batch.clean_visible), batch.clean_thermal
+    fused = network(visible, thermal).float()
+    terms = fusion_loss(fused, torch.zeros_like(fused), visible, thermal, batch.both, _OURS)
+    return {"fusion": torch.stack(list(terms.values())).sum()}
+
+
+def _gan(
+    network: nn.Module, _features: nn.Module | None, batch: Augmented, _generator: torch.Generator
+) -> dict[str, Tensor]:
+    """What it keeps of thermal intensity and visible detail; ``adversarial`` trains against judges, too."""
+    visible, thermal = luma(batch.clean_visible), batch.clean_thermal
+    return {"content": content_loss(network(visible, thermal).float(), visible, thermal)}
+
+
 def imagenet_features() -> nn.Module:
     """EfficientNet-Lite0, frozen, in eval mode.
 
@@ -97,4 +140,8 @@ RECIPES = {
     "cnn": Recipe(Siamese, _cnn, False, "published network and rule, own weights"),
     "ifcnn": Recipe(Ifcnn, _ifcnn, True, "published network, own weights"),
     "deepfuse": Recipe(DeepFuse, _deepfuse, False, "published network and loss, own weights"),
+    "fusiondn": Recipe(FusionDn, _fusiondn, True, "published network and losses, own weights and quality measure"),
+    "gan": Recipe(GanFusion, _gan, False, "reconstruction, own weights"),
+    "swin": Recipe(SwinFusion, _swin, False, "baseline, own weights"),
+    "vif-net": Recipe(VifNet, _vif_net, False, "published network and loss, own weights"),
 }

@@ -12,7 +12,7 @@ from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.methods.authors import from_authors
-from vi_fusion_ros.training.methods.onnx_files import write_onnx
+from vi_fusion_ros.training.methods.onnx_files import round_to_half, write_onnx
 from vi_fusion_ros.training.methods.recipes import recipe_of
 from vi_fusion_ros.training.release.card import splits_table
 from vi_fusion_ros.training.release.export import write_text
@@ -53,6 +53,7 @@ def export_method(checkpoint: Path, path: Path) -> dict[str, Any]:
     recipe = recipe_of(config.method or "")
     network = recipe.network()
     network.load_state_dict(weights)
+    round_to_half(network)
     difference = write_onnx(network, path, config.method or "", recipe.faithful)
     parameters = sum(p.numel() for p in network.parameters())
     measured = {"parameters": parameters, "onnx_vs_torch": difference}

@@ -41,6 +41,7 @@ class MethodTask(lightning.LightningModule):
         if not config.patches.patches:
             raise ValueError("patches.patches is 0; expected some: a method's network is trained on patches")
         self.network = self.recipe.network()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on processors
         self.save_hyperparameters({"config": plain(config)})
         # In a list, it is no part of the checkpoint.
         self._features = [imagenet_features()] if self.recipe.perceptual else []
