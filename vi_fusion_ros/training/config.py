@@ -99,6 +99,7 @@ class OptimConfig:
         sides_weight: weight of the boxes.
         crops_weight: weight of presence on crops.
         illumination_weight: weight of illumination.
+        teacher_weight: weight of the distance to a teacher's outputs, where there is one.
     """
 
     lr: float = 2e-3
@@ -117,6 +118,7 @@ class OptimConfig:
     sides_weight: float = 0.5
     crops_weight: float = 0.3
     illumination_weight: float = 0.2
+    teacher_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class TrainConfig:
         method: fusion method of the literature whose network is trained in place of ours (docs/methods.md), or null.
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
+        teacher: exported ONNX file of a larger network whose outputs the run learns from, too, or null.
         calibration: JSON of ``leave_one_out`` whose calibration an export takes, or null for the selection parts.
         network: sizes.
         scenes: batches of whole frames for the perception part.
@@ -148,6 +151,7 @@ class TrainConfig:
     method: str | None = None
     runs: Path = Path("runs")
     start_from: Path | None = None
+    teacher: Path | None = None
     calibration: Path | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
