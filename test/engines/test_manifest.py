@@ -37,6 +37,11 @@ def test_the_one_of_the_shipped_model(repo_root):
     assert set(manifest.labels) == {"person", "car", "bicycle"}
 
 
+def test_novelty_is_read(document, tmp_path):
+    assert load(document, tmp_path, novelty=NOVELTY).novelty == NOVELTY
+    assert load(document, tmp_path, novelty={}).novelty == {}
+
+
 def test_keys_of_later_versions_are_ignored(document, tmp_path):
     path = tmp_path / "m.json"
     path.write_text(json.dumps({**document, "colour": "blue"}))
@@ -57,9 +62,24 @@ WRONG = {
         {"both": {"bright": 1, "warm": 0}, "visible_only": 1, "thermal_only": 1},
     ],
 }
+NOVELTY = {
+    "centres": {"a": [1, 2]},
+    "whitening": [[1, 0], [0, 1]],
+    "distance": 2.0,
+    "agreement": {"usual": 0.1, "least": 0.0},
+}
 WRONG_OPTIONS = {
     "outputs": ["fused", [1], None],
     "bias": [1.0, {"both": 1.0}, {"both": {"warm": "high"}}, {"day": {"warm": 1.0}}, None],
+    "novelty": [
+        [],
+        {"centres": {"a": [1, 2]}},
+        {**NOVELTY, "centres": {"a": [1, 2, 3]}},
+        {**NOVELTY, "whitening": [[1, 0]]},
+        {**NOVELTY, "distance": 0},
+        {**NOVELTY, "agreement": {"usual": 0.1, "least": 0.1}},
+        None,
+    ],
     "objects": [[], {"temperature": {"warm": 0}}, {"bias": 1}, {"thresholds": {"warm": 2}}, None],
 }
 BY_MODE = {

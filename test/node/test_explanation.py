@@ -1,6 +1,8 @@
 """~/explanation, live: once a second, of results from both cameras, and only while somebody subscribes."""
 
 import itertools
+import json
+import math
 
 import numpy as np
 import pytest
@@ -52,6 +54,8 @@ def test_it_explains_results_of_both_cameras_while_subscribed(model):
             assert row.probability == score.probability
             assert row.visible_contribution == pytest.approx(row.probability - row.without_visible, abs=1e-6)
             assert row.thermal_contribution == pytest.approx(row.probability - row.without_thermal, abs=1e-6)
+        assert math.isnan(message.novelty)  # its manifest says nothing of what it was trained on
+        assert not message.unfamiliar
         assert any(row.visible_contribution or row.thermal_contribution for row in message.labels)
         assert len(results) > len(probe.received["explanation"])  # not each result
 
@@ -91,6 +95,30 @@ def test_nothing_is_loaded_or_explained_while_nobody_subscribes(model):
         watch.close()
         assert len(loaded) == len(probe.received["explanation"]) == 1
         assert not errors
+    finally:
+        probe.close()
+
+
+def test_a_pair_unlike_the_training_data_is_flagged(model, repo_root, tmp_path):
+    probe, errors = Probe(next_domain()), []
+    for suffix in (".onnx", ".json"):
+        (tmp_path / f"m{suffix}").write_bytes(model.with_suffix(suffix).read_bytes())
+    novelty = json.loads((repo_root / "models" / "default.json").read_text())["novelty"]
+    document = json.loads((tmp_path / "m.json").read_text())
+    (tmp_path / "m.json").write_text(json.dumps({**document, "novelty": novelty}))
+    try:
+        publisher = probe.node.create_publisher(Explanation, "explanation", 10)
+        pipeline = load_pipeline(model, threads=1)
+        noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+        probe.listen("explanation", Explanation, "explanation")
+        wait_until(lambda: publisher.get_subscription_count() == 1, "the subscription")
+        watch = ExplanationWatch(publisher, lambda: load_engine(tmp_path / "m.onnx", threads=1), errors.append)
+        watch.offer(pipeline(noise, noise[..., 0]))
+        wait_until(lambda: probe.received["explanation"] or errors, "the explanation")
+        watch.close()
+        assert not errors
+        assert probe.received["explanation"][0].unfamiliar
+        assert probe.received["explanation"][0].novelty > 1
     finally:
         probe.close()
 

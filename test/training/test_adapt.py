@@ -159,7 +159,7 @@ def test_a_bag_with_its_rig_and_with_the_rig_of_other_cameras(tmp_path):
 
 def task_of(opened, tmp_path):
     teacher = shipped()
-    config = adaptation._config({}, default_model(), opened, tmp_path, SHORT)
+    config = adaptation._config(teacher.config, default_model(), opened, tmp_path, SHORT)
     task = AdaptTask(config, Splits({opened[0].name: opened[0].trained}, {}, None, None), teacher)
     task.network.load_state_dict(teacher.state_dict())
     return task, teacher

@@ -42,6 +42,7 @@ class Manifest:
         bias: for each mode and label what is taken off the logit first; what is not named is 0.
         objects: the same three of objects, by label, in ``temperature``, ``bias`` and ``thresholds``; what is not named
             is 1, 0 and 0.3.
+        novelty: what ``vi_fusion_ros.novelty`` needs to tell pairs that are unlike the training data; empty: nothing.
         precision: of the weights, for example ``fp32``.
         backend: made for, for example ``onnxruntime``.
         backend_version: of that backend when it was made.
@@ -67,6 +68,7 @@ class Manifest:
     outputs: tuple[str, ...] = ()
     bias: Calibrated = field(default_factory=dict)
     objects: Calibrated = field(default_factory=dict)
+    novelty: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
@@ -234,6 +236,35 @@ def _is_objects(value: Any) -> bool:
     return isinstance(value, dict) and all(_are(holds, value.get(key, {})) for key, holds in _OBJECT_KEYS.items())
 
 
+def _is_matrix(value: Any, rows: int | None = None) -> bool:
+    """Rows of finite numbers, all of one length; as many as there are columns, or ``rows`` of them."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(row, list) and all(map(is_finite_number, row)) for row in value)
+        and len({len(row) for row in value}) == 1
+        and len(value) == (len(value[0]) if rows is None else rows)
+    )
+
+
+def _is_novelty(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if not value:
+        return True
+    centres, whitening, agreement = (value.get(name, {}) for name in ("centres", "whitening", "agreement"))
+    return (
+        _is_matrix(whitening)
+        and isinstance(centres, dict)
+        and bool(centres)
+        and _is_matrix([*centres.values(), whitening[0]], len(centres) + 1)
+        and _is_above_0(value.get("distance"))
+        and _are(is_finite_number, agreement)
+        and {"usual", "least"} <= set(agreement)
+        and agreement["usual"] > agreement["least"]
+    )
+
+
 def _is_input(value: Any) -> bool:
     multiple = value.get("multiple") if isinstance(value, dict) else None
     return isinstance(multiple, int) and not isinstance(multiple, bool) and multiple >= 1
@@ -257,5 +288,10 @@ _OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "objects": (
         _is_objects,
         "an object with 'temperature' (above 0), 'bias' and 'thresholds' (0 to 1), each with numbers by label",
+    ),
+    "novelty": (
+        _is_novelty,
+        "an object with 'centres' by set and 'whitening' of one width, 'distance' above 0 and 'agreement' with 'usual' "
+        "above 'least'",
     ),
 }

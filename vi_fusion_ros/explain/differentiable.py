@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.engines.manifest import Manifest
-from vi_fusion_ros.model.network import FusionNet, NetworkConfig
+from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.release.onnx_export import TOLERANCE, largest_difference
-from vi_fusion_ros.training.warm_start import start_from
+from vi_fusion_ros.training.warm_start import load_network
 from vi_fusion_ros.types import Image, Mode
 
 Floats = npt.NDArray[np.float32]
@@ -59,23 +59,13 @@ def load_classifier(model: Path) -> Classifier:
         raise ValueError(
             f"model {model} is no ONNX file; an explanation needs the .onnx that the engine was built from"
         )
-    manifest = Manifest.load(model.with_suffix(".json"))
-    manifest.check_onnx(model)
-    sizes = manifest.training.get("config", {}).get("network")
-    if not isinstance(sizes, dict):
-        raise ValueError(  # noqa: TRY004 (a user's fault)
-            f"manifest of {model} says nothing of the network's sizes; expected a model of vi-fusion export"
-        )
-    known = {name: value for name, value in sizes.items() if name in NetworkConfig.__dataclass_fields__}
-    network = FusionNet(NetworkConfig(**known))
-    start_from(network, model)
-    network.eval().requires_grad_(requires_grad=False)
+    network = load_network(model).requires_grad_(requires_grad=False)
     rng = np.random.default_rng(0)
     pair = rng.random((1, 3, 64, 96), np.float32), rng.random((1, 1, 64, 96), np.float32)
     worst = largest_difference(network, model, [pair])
     if not worst <= TOLERANCE:
         raise ValueError(f"model {model}: torch and ONNX Runtime differ by {worst:.2g}; expected at most {TOLERANCE:g}")
-    return Classifier(network, manifest.calibration(Mode.BOTH))
+    return Classifier(network, Manifest.load(model.with_suffix(".json")).calibration(Mode.BOTH))
 
 
 def network_inputs(visible: Image, thermal: Image, multiple: int) -> tuple[Floats, Floats]:

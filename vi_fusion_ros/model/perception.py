@@ -16,6 +16,7 @@ CrossModalAttention at each stride
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,9 @@ from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
 STRIDE = 8
 """Pixels of the network's input in each direction that one place of the object map stands for."""
 
-_PYRAMID = (48, 64, 96)
+PYRAMID = (48, 64, 96)
+"""Channels of the feature pyramid, the finest first."""
+
 _RARE = 0.01
 """Score of an object's centre in an untrained network, as a probability: most places have none (Lin et al., 2017)."""
 _LARGEST_EXPONENT = 4.5
@@ -100,18 +103,20 @@ class PerceptionNet(nn.Module):
 
     Args:
         classes: number of labels C.
+        hidden: share of the expanded channels that the branches keep.
+        pyramid: channels of the feature pyramid, the finest first.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, hidden: float = 1.0, pyramid: Sequence[int] = PYRAMID) -> None:
         super().__init__()
         self.classes = classes
-        self.visible_branch = Backbone(3)
-        self.thermal_branch = Backbone(1)
+        self.visible_branch = Backbone(3, hidden)
+        self.thermal_branch = Backbone(1, hidden)
         self.attend = nn.ModuleList(CrossModalAttention(channels) for channels in CHANNELS)
         self.lateral = nn.ModuleList(
-            ConvNormReLU(2 * channels, width, 1) for channels, width in zip(CHANNELS, _PYRAMID, strict=True)
+            ConvNormReLU(2 * channels, width, 1) for channels, width in zip(CHANNELS, pyramid, strict=True)
         )
-        fine, middle, coarse = _PYRAMID
+        fine, middle, coarse = pyramid
         self.coarse = RepConv(coarse, coarse)
         self.middle = RepConv(middle, middle)
         self.fine = nn.Sequential(RepConv(fine, fine), RepConv(fine, fine))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from vi_fusion_ros.engines.engine import Engine
 from vi_fusion_ros.msg import Explanation, LabelContribution
 from vi_fusion_ros.node.messages import to_header
 from vi_fusion_ros.node.worker import Worker
+from vi_fusion_ros.novelty import Novelty
 from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.types import FusionResult
 
@@ -31,6 +33,7 @@ class ExplanationWatch:
         self._publisher, self._load = publisher, load
         self._engine: Engine | None = None
         self._pipeline: FusionPipeline | None = None
+        self._novelty: Novelty | None = None
         self._due_ns = 0
         self._stale = False
         self._worker: Worker[FusionResult] = Worker(self._explain, lambda: None, on_error, depth=1)
@@ -62,8 +65,12 @@ class ExplanationWatch:
             if old is not None:
                 old.close()
             self._pipeline = build_pipeline(self._engine)
+            calibration = self._engine.manifest.novelty
+            self._novelty = Novelty(calibration) if calibration else None
         message = Explanation(header=to_header(result.pair.reference), model_id=self._engine.manifest.model_id)
         message.labels = [_message(row) for row in contributions(result, self._pipeline)]
+        message.novelty = math.nan if self._novelty is None else self._novelty.of_result(result)
+        message.unfamiliar = message.novelty > 1
         self._publisher.publish(message)
 
 

@@ -102,6 +102,7 @@ class OptimConfig:
         crops_weight: weight of presence on crops.
         illumination_weight: weight of illumination.
         ewc: weight of elastic weight consolidation, of the method ``fusiondn``; 0 leaves it out.
+        teacher_weight: weight of the distance to a teacher's outputs, where there is one.
     """
 
     lr: float = 2e-3
@@ -121,6 +122,7 @@ class OptimConfig:
     crops_weight: float = 0.3
     illumination_weight: float = 0.2
     ewc: float = 0.0
+    teacher_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class TrainConfig:
         method: fusion method of the literature whose network is trained in place of ours (docs/methods.md), or null.
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
+        teacher: exported ONNX file of a larger network whose outputs the run learns from, too, or null.
         calibration: JSON of ``leave_one_out`` whose calibration an export takes, or null for the selection parts.
         network: sizes.
         scenes: batches of whole frames for the perception part.
@@ -152,6 +155,7 @@ class TrainConfig:
     method: str | None = None
     runs: Path = Path("runs")
     start_from: Path | None = None
+    teacher: Path | None = None
     calibration: Path | None = None
     network: NetworkConfig = field(default_factory=NetworkConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)

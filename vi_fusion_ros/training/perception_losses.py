@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -67,3 +69,12 @@ def sides_loss(sides: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     overlap = inter / union - (hull - union) / hull
     share = weight.flatten()[chosen]
     return ((1 - overlap) * share).sum() / share.sum()
+
+
+def relative_distance(given: Iterable[Tensor], wanted: Iterable[Tensor]) -> Tensor:
+    """Mean over the parts of their squared distance relative to their own size; 0 for the same."""
+    parts = [
+        (one - other).square().mean() / other.square().mean().clamp_min(1e-6)
+        for one, other in zip(given, wanted, strict=True)
+    ]
+    return torch.stack(parts).mean()

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from vi_fusion_ros.model.backbone import Backbone
-from vi_fusion_ros.model.network import FusionNet, luma
+from vi_fusion_ros.model.network import VIEW_SIDE, FusionNet, luma
 from vi_fusion_ros.model.perception import Perception
 from vi_fusion_ros.training import losses
 from vi_fusion_ros.training import perception_losses as perception
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
 from vi_fusion_ros.training.batches.patches import PatchBatches
-from vi_fusion_ros.training.batches.scenes import CropBatch, SceneBatch, SceneBatches
+from vi_fusion_ros.training.batches.scenes import CropBatch, SceneBatch, SceneBatches, coarser
 from vi_fusion_ros.training.classification import presence_report
 from vi_fusion_ros.training.config import OptimConfig, TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, of_both_cameras
@@ -28,6 +29,7 @@ from vi_fusion_ros.training.predict import frame_losses, predict_sets
 
 SCORE = "select/score"
 
+_FUSED = 10.0  # weight of the mean distance to the teacher's fused image, grey levels from 0 to 1
 _SCORES_WEIGHT = 0.5  # of the score map's presence beside the object map's
 
 
@@ -48,10 +50,13 @@ class FusionTask(lightning.LightningModule):
     Args:
         config: the run's configuration.
         splits: its data.
+        teacher: a network whose outputs this one learns from, too; it is not changed.
     """
 
-    def __init__(self, config: TrainConfig, splits: Splits) -> None:
+    def __init__(self, config: TrainConfig, splits: Splits, teacher: FusionNet | None = None) -> None:
         super().__init__()
+        # In a tuple it is no part of the checkpoint.
+        self._teacher = () if teacher is None else (teacher.eval().requires_grad_(requires_grad=False),)
         self.config, self.splits = config, splits
         self.network = FusionNet(config.network)
         self.save_hyperparameters({"config": plain(config)})
@@ -76,6 +81,8 @@ class FusionTask(lightning.LightningModule):
 
         Dropout draws from torch's own generator, which a resumed run would begin anew: it is seeded by epoch, too.
         """
+        for teacher in self._teacher:
+            teacher.to(self.device)
         torch.manual_seed((self.config.seed * 10_007 + self.current_epoch) * 1009 + self.global_rank)
         late = self.current_epoch >= self.config.optim.freeze_norm * self.config.optim.epochs
         for module in [self.network] if late else _backbones(self.network):
@@ -99,9 +106,14 @@ class FusionTask(lightning.LightningModule):
 
     def _scene_terms(self, part: SceneBatch) -> dict[str, Tensor]:
         optim, classes = self.config.optim, len(LABELS)
-        output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
+        visible, thermal = (self.network.of_usual_view(image) for image in part.images[:2])
+        output = self.network.perception(_ordered(visible), _ordered(thermal))
         objects = output.objects.float()
+        taught = self._taught(output, part.images)
+        if self.network.config.view != VIEW_SIDE:
+            part = coarser(part)
         return {
+            **taught,
             "presence": optim.presence_weight * _of_both_maps(output, part.target, part.known),
             "centres": optim.centre_weight * perception.centre_loss(objects[:, :classes], part.centres),
             "sides": optim.sides_weight * perception.sides_loss(objects[:, classes:], part.sides, part.sides_weight),
@@ -118,8 +130,9 @@ class FusionTask(lightning.LightningModule):
         }
 
     def _patch_terms(self, images: Augmented) -> dict[str, Tensor]:
-        fused, attention = self.network.fusion(_ordered(images.visible), _ordered(images.thermal))
-        return losses.fusion_loss(
+        visible, thermal = _ordered(images.visible), _ordered(images.thermal)
+        fused, attention = self.network.fusion(visible, thermal)
+        terms = losses.fusion_loss(
             fused.float(),
             attention.float(),
             luma(images.clean_visible),
@@ -127,6 +140,23 @@ class FusionTask(lightning.LightningModule):
             images.both,
             self.config.fusion,
         )
+        for teacher in self._teacher:
+            with torch.no_grad():
+                wanted = teacher.fusion(visible, thermal)[0]
+            terms["taught"] = self.config.optim.teacher_weight * _FUSED * functional.l1_loss(fused.float(), wanted)
+        return terms
+
+    def _taught(self, output: Perception, images: Augmented) -> dict[str, Tensor]:
+        """Distance to what the teacher makes of frames: presence, illumination and probabilities of centres."""
+        terms = {}
+        for teacher in self._teacher:
+            with torch.no_grad():
+                wanted = teacher.perception(*(_ordered(teacher.of_usual_view(image)) for image in images[:2]))
+            size = output.objects.shape[2:]
+            terms["taught"] = self.config.optim.teacher_weight * perception.relative_distance(
+                _words(output, size), _words(wanted, size)
+            )
+        return terms
 
     def validation_step(self, _batch: int, _number: int) -> None:
         """Presence and fusion losses on the selection frames."""
@@ -220,6 +250,12 @@ def _of_both_maps(output: Perception, target: Tensor, known: Tensor) -> Tensor:
         perception.presence_loss(logits.float(), target, known) for logits in (output.from_centres, output.from_scores)
     )
     return centres + _SCORES_WEIGHT * scores
+
+
+def _words(output: Perception, size: torch.Size) -> tuple[Tensor, ...]:
+    centres = functional.adaptive_max_pool2d(output.objects[:, : len(LABELS)].float(), size)
+    presence = torch.cat((output.from_centres, output.from_scores), 1).float()
+    return presence, output.illumination.float(), torch.sigmoid(centres)
 
 
 def _ordered(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, load_splits
 from vi_fusion_ros.training.methods.tasks import task_of
 from vi_fusion_ros.training.task import SCORE, FusionTask
-from vi_fusion_ros.training.warm_start import start_from
+from vi_fusion_ros.training.warm_start import load_network, start_from
 
 
 class Run(NamedTuple):
@@ -76,7 +76,7 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
 
 def _fusion_task(config: TrainConfig, splits: Splits) -> FusionTask:
     """The task of our network, with the weights that the run begins with."""
-    task = FusionTask(config, splits)
+    task = FusionTask(config, splits, None if config.teacher is None else load_network(config.teacher))
     perceives = config.start_from is not None and start_from(task.network, config.start_from)
     if config.scenes.frames and not perceives:
         for branch in (task.network.perception.visible_branch, task.network.perception.thermal_branch):

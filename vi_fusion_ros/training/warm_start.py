@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.model.layers import ConvNorm, ConvNormReLU, RepConv
-from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
+from vi_fusion_ros.training.config import build
 
 
 def start_from(network: FusionNet, path: Path) -> bool:
@@ -27,7 +29,8 @@ def start_from(network: FusionNet, path: Path) -> bool:
             ONNX file BatchNorm does nothing until its statistics are learned anew: train with ``freeze_norm: 0.0``.
 
     Returns:
-        Whether its perception part has been trained; a run of the fusion decoder alone leaves it as it was made.
+        Whether its perception part has been trained; a run of the fusion decoder alone leaves it as it was made, unless
+        that run began with an ONNX file.
 
     Raises:
         ValueError: the file cannot be read, or is of a network with other sizes.
@@ -40,7 +43,25 @@ def start_from(network: FusionNet, path: Path) -> bool:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: is of a network with other sizes ({error})") from error
-    return config.scenes.frames > 0
+    return config.scenes.frames > 0 or (config.start_from is not None and config.start_from.suffix == ".onnx")
+
+
+def load_network(model: Path) -> FusionNet:
+    """The network of an exported ONNX file, of the sizes that the manifest beside it names, in eval mode.
+
+    Raises:
+        ValueError: the manifest or the file cannot be used.
+    """
+    manifest = Manifest.load(model.with_suffix(".json"))
+    manifest.check_onnx(model)
+    sizes = manifest.training.get("config", {}).get("network")
+    if not isinstance(sizes, dict):
+        raise ValueError(  # noqa: TRY004 (a user's fault)
+            f"manifest of {model} says nothing of the network's sizes; expected a model of vi-fusion export"
+        )
+    network = FusionNet(build(NetworkConfig, sizes))
+    start_from(network, model)
+    return network.eval()
 
 
 def _initializers(path: Path) -> dict[str, Tensor]:

@@ -19,13 +19,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         help="configuration, for example config/training/default.yaml",
     )
+    parser.add_argument(
+        "--teacher", type=Path, metavar="ONNX", help="learn from the outputs of this larger model, too (distillation)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; print the path of the last checkpoint."""
+    import dataclasses
+
     from vi_fusion_ros.training.config import load_config
     from vi_fusion_ros.training.trainer import train
 
-    print(train(load_config(args.config), args.resume).last)
+    config = load_config(args.config)
+    if args.teacher:
+        config = dataclasses.replace(config, teacher=args.teacher)
+    print(train(config, args.resume).last)
     return 0

@@ -26,11 +26,11 @@ from vi_fusion_ros.training.batches.augment import AugmentConfig
 from vi_fusion_ros.training.batches.patches import PatchConfig
 from vi_fusion_ros.training.batches.scenes import SceneConfig
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
-from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig, build
+from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.base import PairDataset
 from vi_fusion_ros.training.losses import FusionWeights
-from vi_fusion_ros.training.warm_start import start_from
+from vi_fusion_ros.training.warm_start import load_network
 
 MODEL = "adapted.onnx"
 
@@ -89,12 +89,11 @@ def adapt(
         _leave_nothing(folder)
         raise
     write_json(run / "about.json", about)
-    config = _config(base, model, recordings, run, optim)
-    teacher = FusionNet(config.network)
-    start_from(teacher, model)
-    network = FusionNet(config.network)
+    teacher = load_network(model)
+    config = _config(teacher.config, model, recordings, run, optim)
+    network = FusionNet(teacher.config)
     network.load_state_dict(checkpoint_weights(_trained(config, recordings, teacher, run))[1])
-    verdict = judge(teacher.eval(), network.eval(), manifest, [recording.aside for recording in recordings])
+    verdict = judge(teacher, network.eval(), manifest, [recording.aside for recording in recordings])
     if not verdict["reasons"]:
         if verdict["words"]["reasons"]:  # the two parts share no weight
             network.perception.load_state_dict(teacher.perception.state_dict())
@@ -144,9 +143,8 @@ def _begun(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _config(
-    base: dict[str, Any], model: Path, recordings: Sequence[Recording], run: Path, optim: OptimConfig
+    network: NetworkConfig, model: Path, recordings: Sequence[Recording], run: Path, optim: OptimConfig
 ) -> TrainConfig:
-    network = build(NetworkConfig, dict(base.get("training", {}).get("config", {}).get("network", {})))
     sets = {
         recording.name: SetConfig(Path(recording.name), train=(recording.ranges[0],), test=(recording.ranges[1],))
         for recording in recordings

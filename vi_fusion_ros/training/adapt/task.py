@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, halved
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, VIEW_SIDE, FusionNet, halved
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.patches import PatchBatches, PatchConfig
 from vi_fusion_ros.training.config import TrainConfig
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.perception_losses import relative_distance
 from vi_fusion_ros.training.predict import blackened
 from vi_fusion_ros.training.task import Batch, FusionTask
 
@@ -36,7 +37,7 @@ class _AdaptBatches(Dataset[AdaptBatch]):
         weights = {name: entry.weight for name, entry in config.data.sets.items()}
         common = (config.augmentation, steps, config.seed, epoch)
         self._patches = PatchBatches(sets, weights, config.patches, *common)
-        self._windows = PatchBatches(sets, weights, _windows(sets), *common)
+        self._windows = PatchBatches(sets, weights, _windows(sets, config.network.view), *common)
         self._steps = steps
 
     def __len__(self) -> int:
@@ -46,10 +47,11 @@ class _AdaptBatches(Dataset[AdaptBatch]):
         return AdaptBatch(self._patches[number], self._windows[number])
 
 
-def _windows(sets: dict[str, PackedPairs]) -> PatchConfig:
+def _windows(sets: dict[str, PackedPairs], view: int) -> PatchConfig:
     """Perception judges whole frames: the decoder's patches would teach it too little of what surrounds an object."""
     least = min(min(frames[i].shape[:2]) for frames in sets.values() for i in range(len(frames)))
-    side = min(least, _WINDOW) // SIZE_MULTIPLE * SIZE_MULTIPLE
+    step = SIZE_MULTIPLE * VIEW_SIDE // view
+    side = min(least, _WINDOW) // step * step
     return PatchConfig(patches=_WINDOWS, size=side, scale=(0.9, 1.1), flatten=0.0)
 
 
@@ -81,7 +83,8 @@ class AdaptTask(FusionTask):
 
     def __init__(self, config: TrainConfig, splits: Splits, teacher: FusionNet) -> None:
         super().__init__(config, splits)
-        self._teacher = (teacher.eval().requires_grad_(False),)  # in a tuple it is no part of the checkpoint
+        # In a tuple it is no part of the checkpoint. The fused picture does not learn from it.
+        self._origin = (teacher.eval().requires_grad_(requires_grad=False),)
         for branch in (self.network.perception.visible_branch, self.network.perception.thermal_branch):
             branch.requires_grad_(True)
             for part in branch.frozen_part(config.optim.frozen_blocks):
@@ -91,7 +94,7 @@ class AdaptTask(FusionTask):
         """As in training, and no dropout: what is to stay the same needs no noise."""
         super().on_train_epoch_start()
         self.network.perception.drop.eval()
-        self._teacher[0].to(self.device)
+        self._origin[0].to(self.device)
 
     def train_dataloader(self) -> DataLoader[AdaptBatch]:  # type: ignore[override]
         """The batches of this epoch, a pure function of seed and epoch."""
@@ -109,12 +112,14 @@ class AdaptTask(FusionTask):
         there = images.both
         if not bool(there.any()):
             return {"keep": images.visible.sum() * 0}
-        visible, thermal = halved(images.visible[there]), halved(images.thermal[there])
+        visible, thermal = (
+            self.network.of_usual_view(halved(image[there])) for image in (images.visible, images.thermal)
+        )
         with torch.no_grad():
-            wanted = _seen(self._teacher[0], visible, thermal)
-        terms = {"keep": _KEEP * _off(_seen(self.network, visible, thermal), wanted)}
+            wanted = _seen(self._origin[0], visible, thermal)
+        terms = {"keep": _KEEP * relative_distance(_seen(self.network, visible, thermal), wanted)}
         for camera in ("visible", "thermal"):
-            terms[f"predict_from_{camera}"] = _PREDICT * _off(
+            terms[f"predict_from_{camera}"] = _PREDICT * relative_distance(
                 _seen(self.network, *blackened(visible, thermal, camera)), wanted
             )
         return terms
@@ -135,12 +140,3 @@ def _seen(network: FusionNet, visible: Tensor, thermal: Tensor) -> _Seen:
     presence = torch.cat((output.from_centres, output.from_scores), 1)
     centres, sides = output.objects[:, : len(LABELS)], output.objects[:, len(LABELS) :]
     return _Seen(held["coarse"], held["fine"], presence, output.illumination, centres, torch.log(sides))
-
-
-def _off(given: _Seen, wanted: _Seen) -> Tensor:
-    """Mean over the parts of their squared distance relative to their own size; 0 for the same."""
-    parts = [
-        (one - other).square().mean() / other.square().mean().clamp_min(1e-6)
-        for one, other in zip(given, wanted, strict=True)
-    ]
-    return torch.stack(parts).mean()

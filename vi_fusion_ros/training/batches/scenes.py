@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset
 
+from vi_fusion_ros.model.perception import STRIDE
 from vi_fusion_ros.training.batches.augment import AugmentConfig, Augmented, augment
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.places import SMALLEST, ObjectMap
@@ -32,6 +34,7 @@ HALF = 0.5
 
 
 _USUAL_SIDE, _MOST_ENLARGED = 640, 1.5  # longer side, pixels, to which smaller frames are brought
+_LEAST_SIDE = 0.5  # of a distance from a place to a side of its box, pixels
 _PAIRED_WINDOWS = 0.7  # share of the empty windows that come from frames of both cameras
 
 
@@ -85,6 +88,25 @@ class SceneBatch(NamedTuple):
     centres: Tensor
     sides: Tensor
     sides_weight: Tensor
+
+
+def coarser(part: SceneBatch) -> SceneBatch:
+    """The targets for a network that sees the frames at half of the size: places twice as wide, boxes half as large.
+
+    Four places become one. It keeps the strongest centre of each label, and the sides of the box that weighs the most.
+    """
+    count, classes, height, width = part.sides_weight.shape
+    weight, best = functional.max_pool2d(part.sides_weight, 2, return_indices=True)
+    sides = part.sides.reshape(count, classes, 4, height * width)
+    chosen = best.flatten(2)[:, :, None].expand(-1, -1, 4, -1)
+    taken = sides.gather(3, chosen).reshape(count, classes, 4, height // 2, width // 2)
+    # The middle of the wide place lies half of a narrow one to the right of a left one, and to the left of a right one.
+    right, down = (torch.where(at % 2 == 0, 0.5, -0.5) * STRIDE for at in (best % width, best // width))
+    moved = taken + torch.stack((right, down, -right, -down), 2)
+    sides = (moved / 2).clamp_min(_LEAST_SIDE).flatten(1, 2)
+    centres = functional.max_pool2d(part.centres, 2)
+    unknown = (centres == 0) & (functional.max_pool2d(-part.centres, 2) == 1)
+    return part._replace(centres=torch.where(unknown, -1.0, centres), sides=sides, sides_weight=weight)
 
 
 class CropBatch(NamedTuple):

@@ -38,6 +38,8 @@ def model_card(manifest: dict[str, Any]) -> str:
         parts.append("## Classification of crops\n\n" + _classification(metrics["classification"]))
     if "fusion" in metrics:
         parts.append("## Fusion\n\n" + _fusion(metrics["fusion"]))
+    if manifest.get("novelty", {}).get("flagged"):
+        parts.append("## Pairs unlike the training data\n\n" + _novelty(manifest["novelty"]))
     parts += [_LIMITS.rstrip(), f"## Licence\n\n{training['licence']}"]
     return "\n\n".join(parts) + "\n"
 
@@ -98,6 +100,19 @@ def _fusion(sets: dict[str, dict[str, float]]) -> str:
     rows += [f"| set | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
     rows += [f"| {name} | {' | '.join(f'{value:.3f}' for value in values.values())} |" for name, values in sets.items()]
     return "\n".join(rows)
+
+
+def _novelty(novelty: dict[str, Any]) -> str:
+    flagged, frames = novelty["flagged"], novelty["frames"]
+    parts = [f"{flagged[part]:.1%} of {frames[part]} {part} frames" for part in ("select", "test") if part in flagged]
+    unseen = ", ".join(f"{name} {share:.0%}" for name, share in flagged["sets_left_out"].items())
+    return (
+        "`~/explanation` flags them (docs/explain.md). Calibrated on the selection frames. Flagged, where nothing is "
+        "wrong: "
+        + " and ".join(parts)
+        + ". "
+        + (f"With one set left out of the calibration, of its frames: {unseen}. " if unseen else "")
+    ).rstrip()
 
 
 def _number(value: float | None) -> str:

@@ -30,6 +30,7 @@ from vi_fusion_ros.training.predict import (
 )
 from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.release.card import model_card
+from vi_fusion_ros.training.release.novelty import novelty_of
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
 from vi_fusion_ros.training.report import MODES, measure
 
@@ -60,6 +61,7 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
     calibration, objects = calibration_of(network, config), object_calibration(network, config)
+    calibration["novelty"] = novelty_of(config.data) if config.modality == "both" else {}
     manifest = _manifest(config, path, calibration, objects, measure(network, config), cost, difference)
     write_text(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     write_text(path.with_suffix(".md"), model_card(manifest))
