@@ -36,14 +36,15 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
 )
 from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import messages, qos, runner
-from vi_fusion_ros.node.background_executor import BackgroundExecutor
+from vi_fusion_ros.node import messages, qos
 from vi_fusion_ros.node.fusion_node import engine_of
 from vi_fusion_ros.node.geometry import live_rig
+from vi_fusion_ros.node.pairing_policies import make_pairing, pairing_policy
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
+from vi_fusion_ros.node.process import runner
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.subscriptions import VIDEO, image_topic, image_transport
-from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
@@ -107,8 +108,8 @@ class EvaluationNode(Node):
         policy = pairing_policy(values, rig.time_offset_ns)
         policy = replace(policy, queue_size=max(policy.queue_size, _QUEUE_SIZE))
         # Where both are needed, the one of the evaluation comes first.
-        self._evaluation_lock, self._intake_lock = threading.Lock(), threading.Lock()
-        self._intake = PairStream(make_pairing(values["pairing.policy"], policy))
+        self._evaluation_lock, self._pairing_lock = threading.Lock(), threading.Lock()
+        self._pair_stream = PairStream(make_pairing(values["pairing.policy"], policy))
         # By the wall clock, a busy machine would pair differently.
         self._clock_of_stamps = StampClock()
         self._evaluator = StreamEvaluator(pipeline, self._engine.manifest.labels, False, _MOST_ROWS)
@@ -128,8 +129,8 @@ class EvaluationNode(Node):
 
     def finish(self) -> dict[str, Any] | None:
         """Fuse what waits and write the result; None where there was no pair. The node takes no image any more."""
-        with self._intake_lock:
-            left = self._intake.flush(self._clock_of_stamps.now_ns)
+        with self._pairing_lock:
+            left = self._pair_stream.flush(self._clock_of_stamps.now_ns)
         for pair in left:
             self._pairs.put(pair)
         self._pairs.put(_END)
@@ -141,7 +142,7 @@ class EvaluationNode(Node):
 
     def why_nothing(self) -> str:
         """Why there is no result, one sentence."""
-        return self._intake.why_nothing(None)
+        return self._pair_stream.why_nothing(None)
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
         try:
@@ -175,8 +176,8 @@ class EvaluationNode(Node):
             self._first_arrival_s = time.perf_counter()
         arrival_ns = self.get_clock().now().nanoseconds
         stamp_ns = self._stamp_sources[camera].stamp(messages.stamp_ns(message.header.stamp), arrival_ns)
-        with self._intake_lock:
-            outcome = self._intake.add(
+        with self._pairing_lock:
+            outcome = self._pair_stream.add(
                 camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps, stamp_ns=stamp_ns
             )
         if isinstance(outcome, StreamProblem):
@@ -190,8 +191,8 @@ class EvaluationNode(Node):
                 self._note(StreamProblem("skipped", f"pair of stamp {stamp}: skipped, the backlog of pairs is full"))
 
     def _note(self, problem: StreamProblem) -> None:
-        with self._intake_lock:
-            self._intake.note(problem)
+        with self._pairing_lock:
+            self._pair_stream.note(problem)
         self.get_logger().warning(problem.sentence, throttle_duration_sec=5.0)
 
     def _work(self) -> None:
@@ -242,8 +243,8 @@ class EvaluationNode(Node):
         return result
 
     def _summary(self, fusion: FusionEvaluation | None) -> dict[str, Any]:
-        with self._intake_lock:
-            result = summary(self._intake, self._evaluator.evaluation, fusion)
+        with self._pairing_lock:
+            result = summary(self._pair_stream, self._evaluator.evaluation, fusion)
         if self._ages_ms:  # none before the first /clock
             result["timings"]["age_ms"] = percentiles(list(self._ages_ms))
         return result
