@@ -162,7 +162,6 @@ def live_skew_ms(images):
     [
         ({"thermal.radiometry": "guess"}, "parameter thermal.radiometry is 'guess'; expected one of"),
         ({"threads": "two"}, "parameter threads"),
-        ({"rig": "camera_info"}, "rig is camera_info; expected a rig file"),
     ],
 )
 def test_a_wrong_parameter_is_one_sentence(start, parameters, sentence):
