@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from vi_fusion_ros.doctor.findings import Level
-from vi_fusion_ros.doctor.topics import TopicLook, judge
+from vi_fusion_ros.doctor.topics import ProbedTopic, judge
 from vi_fusion_ros.registration.rig import Rig
 from vi_fusion_ros.resources import share_path
 
@@ -23,7 +23,7 @@ def look(name, rate=30.0, late_s=0.005, stamp_shift_s=0.0, **changes):
         "encodings": {"bgr8" if name == "visible" else "mono16"},
         "sizes": {(640, 480)},
     }
-    return TopicLook(**{**fields, **changes})
+    return ProbedTopic(**{**fields, **changes})
 
 
 def findings(rig=None, **looks):

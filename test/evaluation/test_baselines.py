@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros import cli
-from vi_fusion_ros.evaluation.fusion.baselines import read_peers, with_peers
+from vi_fusion_ros.evaluation.fusion.baselines import read_baselines, with_baselines
 from vi_fusion_ros.evaluation.fusion.folders import evaluate_folders, find_frames
 from vi_fusion_ros.evaluation.metrics.fusion import METRICS
 
@@ -61,7 +61,7 @@ def test_the_highest_values_of_all_rank_first_and_a_missing_metric_stays_empty(f
 def test_values_are_taken_by_frame_whatever_their_order(folders: Path) -> None:
     path = write(folders / "peers.csv", [row("unused", "M", 9), row("b", "M", 2), row("a", "M", 1)])
     frames, _ = find_frames(folders / "visible", folders / "thermal", {})
-    evaluation = with_peers(evaluate_folders(frames, None, 1), read_peers(path), path)
+    evaluation = with_baselines(evaluate_folders(frames, None, 1), read_baselines(path), path)
     assert evaluation.values[:, evaluation.methods.index("M"), list(METRICS).index("EN")].tolist() == [1, 2]
     assert math.isnan(evaluation.values[0, -1, list(METRICS).index("MS_SSIM")])
 
@@ -84,12 +84,12 @@ def test_values_are_taken_by_frame_whatever_their_order(folders: Path) -> None:
 def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "peers.csv").write_text(text)
     with pytest.raises(ValueError, match=sentence):
-        read_peers(tmp_path / "peers.csv")
+        read_baselines(tmp_path / "peers.csv")
 
 
 def test_an_image_is_no_csv_file(folders: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.png: no CSV file"):
-        read_peers(folders / "visible" / "a.png")
+        read_baselines(folders / "visible" / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_values_that_do_not_fit_are_one_sentence(folders: Path, rows: list, sent
     path = write(folders / "peers.csv", rows)
     frames, _ = find_frames(folders / "visible", folders / "thermal", {})
     with pytest.raises(ValueError, match=sentence):
-        with_peers(evaluate_folders(frames, None, 1), read_peers(path), path)
+        with_baselines(evaluate_folders(frames, None, 1), read_baselines(path), path)
 
 
 @pytest.mark.data
 def test_the_published_networks_values_are_read(data_dir: Path) -> None:
-    peers = read_peers(data_dir / "fusion_peers_roadscene_dev.csv")
+    peers = read_baselines(data_dir / "fusion_peers_roadscene_dev.csv")
     assert {len(frames) for frames in peers.values()} == {144}
     assert peers["IFCNN"]["FLIR_00006"][0] > 0

@@ -16,7 +16,7 @@ from chromium import opened as opened_page
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 from vi_fusion_ros import cli
 from vi_fusion_ros.evaluation import labelled_sets
-from vi_fusion_ros.evaluation.labelled_sets import Wanted
+from vi_fusion_ros.evaluation.labelled_sets import WantedSet
 
 tiny_model = pytest.importorskip("tiny_model", reason="the package onnx is not installed")
 
@@ -333,7 +333,7 @@ def test_an_option_of_a_set_stands_behind_it(option: str, capsys: pytest.Capture
 def test_every_classified_layout_can_be_opened(tmp_path: Path) -> None:
     for name in ("kaist", "llvip", "m3fd", "msrs"):
         layout_maker.MAKERS[name](tmp_path / name)
-    wanted = [Wanted(tmp_path / name) for name in ("kaist", "llvip", "m3fd", "msrs")]
+    wanted = [WantedSet(tmp_path / name) for name in ("kaist", "llvip", "m3fd", "msrs")]
     with labelled_sets.opened(wanted) as sets:
         assert [one.layout for one in sets] == ["kaist", "llvip", "m3fd", "msrs"]
         assert [len(one.samples) for one in sets] == [4] * 4

@@ -10,9 +10,9 @@ import rclpy
 from harness import next_domain, wait_until
 from rclpy.executors import SingleThreadedExecutor
 
-from vi_fusion_ros.node import background_executor
-from vi_fusion_ros.node.background_executor import BackgroundExecutor, spin_once
-from vi_fusion_ros.node.background_work import BackgroundWork
+from vi_fusion_ros.node.process import background_executor
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor, spin_once
+from vi_fusion_ros.node.process.background_work import BackgroundWork
 
 pytestmark = pytest.mark.ros
 

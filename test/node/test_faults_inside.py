@@ -17,11 +17,11 @@ from vi_fusion_ros.node.fusion_node import FusionNode
 from vi_fusion_ros.node.geometry import live_rig, tf_subscriptions
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.registration import RegistrationManager, Rig
-from vi_fusion_ros.tools.soak_checks import balance
+from vi_fusion_ros.tools.soak.soak_checks import balance
 
 pytestmark = pytest.mark.ros
 
-FAULTY = "vi_fusion_ros.tools.faulty_node"
+FAULTY = "vi_fusion_ros.tools.soak.faulty_node"
 COUNTERS = (
     "visible_received", "thermal_received", "published_both", "published_visible_only", "published_thermal_only",
     "pending",

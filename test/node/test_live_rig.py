@@ -1,4 +1,5 @@
 import itertools
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +13,19 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 import message_packages
 from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.geometry.camera_info import lens_of, rectification
 from vi_fusion_ros.node.geometry.live_rig import alike
 from vi_fusion_ros.node.geometry.transforms import Transforms
+from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
+from vi_fusion_ros.types import Frame, FramePair
 
 pytestmark = pytest.mark.ros
 
@@ -285,11 +290,74 @@ def rotation():
     return cv2.Rodrigues(axis / np.linalg.norm(axis) * 2 * np.arctan2(np.linalg.norm(axis), TURN[3]))[0]
 
 
-def expected(distance_m):
-    """The thermal scene in the visible frame, from the numbers above."""
+def truth(distance_m):
+    """The rig of the numbers above."""
     lenses = [Camera(np.array(K[camera]).reshape(3, 3), np.array(D[camera])) for camera in ("thermal", "visible")]
-    rig = Rig(np.eye(3), SIZE, SIZE, "truth", *lenses, Extrinsics(rotation(), np.array(SHIFT_M)))
-    return Registration(rig.at(distance_m)).apply(scene("thermal"), SIZE)[0]
+    return Rig(np.eye(3), SIZE, SIZE, "truth", *lenses, Extrinsics(rotation(), np.array(SHIFT_M))).at(distance_m)
+
+
+def expected(distance_m):
+    """The thermal scene in the visible frame."""
+    return Registration(truth(distance_m)).apply(scene("thermal"), SIZE)[0]
+
+
+def test_evaluation_node_fuses_with_the_rig_of_camera_info_and_tf(tf2, model, monkeypatch, tmp_path):
+    for name, value in tf2.items():
+        monkeypatch.setenv(name, value)
+    domain, result = next_domain(), tmp_path / "live.json"
+    probe = Probe(domain)
+    probe.listen("evaluation_node/statistics", String, "statistics")
+    parameters = {"model": str(model), "json": str(result), "rig": "camera_info", "plane_distance": 6.0}
+    processes = [NodeProcess("vi_fusion_ros.tools.evaluation_node", domain, parameters)]
+    publisher = Path(message_packages.__file__).with_name("static_transform.py")
+    numbers = [str(value) for value in (*SHIFT_M, *TURN)]
+    stamps = [START_NS + number * PERIOD_NS for number in range(3)]
+
+    def evaluated():
+        for camera in FRAMES:
+            probe.camera_info[camera].publish(info(camera))
+        told = probe.received["statistics"]
+        return bool(told) and json.loads(told[-1].data)["n"]
+
+    try:
+        for publishers in (probe.cameras, probe.camera_info):
+            wait_until(lambda ps=publishers: all(p.get_subscription_count() for p in ps.values()), "the node to hear")
+        for stamp in stamps[:2]:  # they wait for a rig
+            for camera in FRAMES:
+                probe.send(camera, stamp, scene(camera))
+        processes.append(Process([sys.executable, str(publisher), *FRAMES.values(), *numbers], domain))
+        wait_until(evaluated, "pairs that waited for the rig")
+        for camera in FRAMES:
+            probe.send(camera, stamps[2], scene(camera))
+        wait_until(lambda: evaluated() == 3, "all pairs")
+        assert processes[0].stop() == 0
+    finally:
+        for process in reversed(processes):
+            process.stop()
+        probe.close()
+    live = json.loads(result.read_text())
+    assert (live["rig"], live["n"], live["partial"]) == ("camera_info", 3, False)
+    pair = FramePair(Frame(scene("visible"), stamps[0]), Frame(scene("thermal"), stamps[0]))
+    with_rig, without = (
+        build_pipeline(load_engine(model, 1), rig).process(pair).thermal_attention for rig in (truth(6.0), None)
+    )
+    assert live["timeline"]["thermal_attention"][0] == pytest.approx(with_rig, abs=1e-6)
+    assert with_rig != pytest.approx(without, abs=1e-4)
+
+
+def test_evaluation_node_without_a_rig_says_what_is_missing(tf2, model, monkeypatch):
+    for name, value in tf2.items():
+        monkeypatch.setenv(name, value)
+    domain = next_domain()
+    probe = Probe(domain)
+    node = NodeProcess("vi_fusion_ros.tools.evaluation_node", domain, {"model": str(model), "rig": "camera_info"})
+    try:
+        wait_until(lambda: "no camera_info of the visible camera yet" in node.output, "the warning")
+        assert node.stop() == 2
+        assert "evaluation_node: no rig of camera_info: no camera_info of the visible camera yet" in node.output
+    finally:
+        node.stop()
+        probe.close()
 
 
 def test_without_tf2_msgs_the_node_says_so(model):

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from harness import PATIENCE, PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
+from lifecycle_msgs.srv import GetAvailableTransitions
+from rcl_interfaces.srv import DescribeParameters, ListParameters
 from std_srvs.srv import SetBool, Trigger
 
 from vi_fusion_ros.node.messages import stamp_ns
@@ -69,6 +71,29 @@ def start():
     yield _start
     for graph in graphs:
         graph.close()
+
+
+def test_what_ros2_param_lifecycle_and_service_ask_for(start):
+    """The services behind ``ros2 param list`` and ``describe``, ``ros2 lifecycle list`` and ``ros2 service list``."""
+    graph = start()
+    names = graph.probe.call(ListParameters, "list_parameters", ListParameters.Request()).result.names
+    assert set(schema()) <= set(names)
+    request = DescribeParameters.Request(names=list(schema()))
+    for told in graph.probe.call(DescribeParameters, "describe_parameters", request).descriptors:
+        rule = schema()[told.name]
+        assert told.description.startswith(rule["description"])
+        ranges = [*told.integer_range, *told.floating_point_range]
+        assert bool(ranges) == ("minimum" in rule)
+        assert told.read_only == (rule["x-applies"] == "start")
+    asked = graph.probe.call(GetAvailableTransitions, "get_available_transitions", GetAvailableTransitions.Request())
+    possible = {one.transition.label for one in asked.available_transitions}
+    assert "deactivate" in possible
+    assert "configure" not in possible
+    services = dict(graph.probe.node.get_service_names_and_types_by_node("fusion_node", "/"))
+    trigger = {f"/fusion_node/{name}" for name in ("capture", "reload_engine", "reload_rig", "reset_registration")}
+    assert {name for name, types in services.items() if types == ["std_srvs/srv/Trigger"]} == trigger
+    assert services["/fusion_node/set_enabled"] == ["std_srvs/srv/SetBool"]
+    assert services["/fusion_node/change_state"] == ["lifecycle_msgs/srv/ChangeState"]
 
 
 def test_disabled_takes_no_images_and_counts_on_when_enabled_again(start):

@@ -14,9 +14,9 @@ from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene,
 from rclpy.parameter import Parameter
 
 from vi_fusion_ros.images.encodings import decode_image
-from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.fusion_node import FusionNode
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.status.output_watch import NOTHING_GOES_OUT
 from vi_fusion_ros.thermal import ToneMapper
 from vi_fusion_ros.types import Mode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import runpy
 import shutil
@@ -13,7 +14,9 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -38,16 +41,17 @@ def program(path: Path, body: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what scripts/setup reads, in which nothing is set up, with a PATH of its own in ``bin``."""
+    """A copy of what scripts/setup reads, in a path with a space, in which nothing is set up; its PATH is ``bin``."""
+    folder = tmp_path / "check out"
     for name in ("scripts", "requirements"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    (tmp_path / "bin").mkdir()
-    link(tmp_path / "bin", *TOOLS)
-    return tmp_path
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "bin").mkdir()
+    link(folder / "bin", *TOOLS)
+    return folder
 
 
 def setup(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": str(checkout / "bin"), "HOME": str(checkout), **variables}
+    environment = {"PATH": str(checkout / "bin"), "HOME": str(checkout), "PIP_NO_COMPILE": "1", **variables}
     return subprocess.run(
         [str(checkout / "scripts" / "setup"), *arguments], env=environment, capture_output=True, text=True, timeout=120
     )
@@ -123,6 +127,43 @@ def test_a_virtual_environment_of_somebody_else_is_left_alone(checkout: Path):
     assert (checkout / ".venv" / "theirs").read_text(encoding="utf-8") == "precious"
 
 
+@contextmanager
+def waiting_setup(checkout: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """A run that has found another one at work, and the lock that this one holds."""
+    program(checkout / "bin" / "g++", "exit 0")
+    (checkout / ".venv").mkdir()
+    (checkout / ".ros_ws").mkdir()
+    environment = {"PATH": str(checkout / "bin"), "VI_FUSION_PYTHON": base_python()}
+    with (checkout / ".ros_ws" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = subprocess.Popen(
+            [checkout / "scripts" / "setup"], env=environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert run.stdout.readline() == "[setup] another scripts/setup is at work here; waiting for it\n"
+            yield run, lock
+        finally:
+            run.kill()
+            run.communicate()
+
+
+def test_of_two_at_once_one_waits_and_then_goes_on(checkout: Path):
+    with waiting_setup(checkout) as (second, lock):
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        _, errors = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert "was not made by scripts/setup" in errors  # which is what it has to say of this checkout
+
+
+def test_an_interruption_is_one_sentence(checkout: Path):
+    with waiting_setup(checkout) as (run, _):
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == 130
+        assert errors == "scripts/setup: interrupted; another run goes on from here\n"
+
+
 @pytest.fixture
 def set_up(checkout: Path) -> Path:
     """A checkout with a real virtual environment, in which "ROS 2" is one wheel of many files and colcon does nothing.
@@ -131,10 +172,9 @@ def set_up(checkout: Path) -> Path:
     """
     link(checkout / "bin", "cp", "date", "df", "find", "grep", "id", "ln", "ls", "mv", "sed", "sort", "tail", "tr")
     program(checkout / "bin" / "g++", "exit 0")
-    wheel = many_files_wheel(checkout)
     for file in (checkout / "requirements").rglob("*.txt"):
         file.write_text("")
-    (checkout / "requirements" / "jazzy" / "ros.txt").write_text(f"{wheel}\n")
+    require_many_files(checkout, 8)
     (checkout / "scripts" / "patch_wheels.py").write_text("import many_files.last\nprint('patched')\n")
     for name in ("cmake", "msg", "vi_fusion_ros", "config", "launch", "models"):
         (checkout / name).mkdir()
@@ -144,25 +184,28 @@ def set_up(checkout: Path) -> Path:
     return checkout
 
 
-def many_files_wheel(folder: Path) -> Path:
-    """A wheel that takes pip a while to unpack: its metadata comes first, and its last module last."""
+def require_many_files(folder: Path, count: int) -> None:
+    """Let the checkout need a wheel of many files; its metadata comes first, the last module last."""
     wheel = folder / "many_files-1.0-py3-none-any.whl"
     info = "many_files-1.0.dist-info"
-    modules = [f"many_files/m{number}.py" for number in range(8000)] + ["many_files/last.py"]
+    modules = [f"many_files/m{number}.py" for number in range(count)] + ["many_files/last.py"]
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: many-files\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         for module in modules:
             archive.writestr(module, "")
         archive.writestr(f"{info}/RECORD", "".join(f"{m},,\n" for m in [*modules, f"{info}/METADATA", f"{info}/WHEEL"]))
-    return wheel
+    (folder / "requirements" / "jazzy" / "ros.txt").write_text(f"many_files @ {wheel.as_uri()}\n")
 
 
 def fake_colcon(checkout: Path) -> None:
-    program(checkout / ".venv" / "bin" / "colcon", f"mkdir -p {checkout}/.ros_ws/install/lib/python3.99/site-packages")
+    program(
+        checkout / ".venv" / "bin" / "colcon", f"mkdir -p '{checkout}'/.ros_ws/install/lib/python3.99/site-packages"
+    )
 
 
 def test_a_run_that_is_killed_inside_pip_is_finished_by_the_next(set_up: Path):
+    require_many_files(set_up, 8000)
     environment = {"PATH": str(set_up / "bin"), "HOME": str(set_up), "VI_FUSION_PYTHON": base_python()}
     killed = subprocess.Popen([set_up / "scripts" / "setup"], env=environment, start_new_session=True)
     until_there = time.monotonic() + 60
@@ -195,10 +238,27 @@ def test_a_package_that_pip_was_replacing_is_installed_anew(set_up: Path):
     assert sorted(path.name for path in site.iterdir()) == ["whole-1.0.dist-info", "whole.py"]
 
 
+def stub_pip(checkout: Path, body: str) -> str:
+    """The interpreter to set up with, so that the environment's pip is ``body`` and takes no time."""
+    subprocess.run([base_python(), "-m", "venv", "--without-pip", checkout / "v"], check=True)
+    (site,) = checkout.glob("v/lib/python3.*/site-packages")
+    (site / "pip.py").write_text(f"{body}\n")
+    python = checkout / "bin" / "python"
+    # This one's venv module makes the environment that is at hand.
+    program(
+        python,
+        f'[ "$1 $2" != "-m venv" ] || exec cp -a \'{checkout}\'/v/. \'{checkout}\'/.venv\nexec {base_python()} "$@"',
+    )
+    script = checkout / "scripts" / "setup"
+    script.write_text(script.read_text().replace("sys._base_executable)", f"{str(python)!r})"))
+    return str(python)
+
+
 def test_a_patch_that_fails_is_not_taken_for_done(set_up: Path):
     (set_up / "scripts" / "patch_wheels.py").write_text("raise SystemExit('no patch')\n")
+    python = stub_pip(set_up, "")
     for _ in range(2):
-        done = setup(set_up, VI_FUSION_PYTHON=base_python())
+        done = setup(set_up, VI_FUSION_PYTHON=python)
         assert done.returncode == 1
         assert "no patch" in done.stderr
 
@@ -212,19 +272,7 @@ def test_a_patch_that_fails_is_not_taken_for_done(set_up: Path):
     ids=["full disk", "no network"],
 )
 def test_what_stopped_pip_is_named(set_up: Path, says: str, sentence: str):
-    subprocess.run([base_python(), "-m", "venv", "--without-pip", set_up / "v"], check=True)
-    (site,) = set_up.glob("v/lib/python3.*/site-packages")
-    (site / "pip.py").write_text(f"raise SystemExit({says!r})\n")
-    python = set_up / "bin" / "python"
-    # This one's venv module makes the environment that is at hand: one whose pip says this.
-    program(
-        python,
-        f'[ "$1 $2" != "-m venv" ] || exec cp -a {set_up}/v/. {set_up}/.venv\nexec {base_python()} "$@"',
-    )
-    (set_up / "scripts" / "setup").write_text(
-        (set_up / "scripts" / "setup").read_text().replace("sys._base_executable)", f"{str(python)!r})")
-    )
-    done = setup(set_up, VI_FUSION_PYTHON=str(python))
+    done = setup(set_up, VI_FUSION_PYTHON=stub_pip(set_up, f"raise SystemExit({says!r})"))
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("scripts/setup: ")

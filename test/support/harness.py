@@ -28,8 +28,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vi_fusion_ros.images.encodings import fill_image
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
-from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import to_time
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
 
 DEADLINE_S = 30.0
 PERIOD_NS = 1_000_000_000 // 30

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,13 +57,42 @@ def environment(folder: Path, name: str, messages: Mapping[str, str]) -> dict[st
     """The environment in which processes can import a package of messages.
 
     Args:
-        folder: an empty one; the package is built there where it is not installed.
+        folder: an empty one; the package is built there where it is not installed and no run before has built it.
         name: of the package.
         messages: their definitions by name; they may use std_msgs and geometry_msgs.
     """
     if importlib.util.find_spec(name) is not None:
         return {}
-    source, install = folder / "src" / name, folder / "install"
+    kept = _kept(name, messages)
+    install = kept if kept is not None and kept.is_dir() else _built(folder, name, messages)
+    if kept is not None and install != kept:
+        _keep(install, kept)
+    python = next(install.glob("lib/python3*/*-packages"))
+    first = {"LD_LIBRARY_PATH": install / "lib", "PYTHONPATH": python, "AMENT_PREFIX_PATH": install}
+    return {name: f"{path}:{os.environ.get(name, '')}" for name, path in first.items()}
+
+
+def _kept(name: str, messages: Mapping[str, str]) -> Path | None:
+    """Where a package is kept for the next run; None where scripts/setup has not set this checkout up."""
+    set_up = Path(__file__).resolve().parents[2] / ".ros_ws" / "env.sh"
+    if not set_up.is_file():
+        return None
+    made_of = repr((set_up.read_text(), sys.version, sorted(messages.items()), _PACKAGE_XML, _CMAKE))
+    return set_up.parent / "test_messages" / f"{name}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+
+
+def _keep(install: Path, kept: Path) -> None:
+    kept.parent.mkdir(exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=kept.parent))
+    shutil.copytree(install, part, dirs_exist_ok=True)
+    try:
+        part.rename(kept)
+    except OSError:  # another suite was faster
+        shutil.rmtree(part)
+
+
+def _built(folder: Path, name: str, messages: Mapping[str, str]) -> Path:
+    source = folder / "src" / name
     (source / "msg").mkdir(parents=True)
     for message, definition in messages.items():
         (source / "msg" / f"{message}.msg").write_text(f"{definition}\n")
@@ -72,6 +104,4 @@ def environment(folder: Path, name: str, messages: Mapping[str, str]) -> dict[st
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     built = subprocess.run(command, cwd=folder, env=bare, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
-    python = next(install.glob("lib/python3*/*-packages"))
-    first = {"LD_LIBRARY_PATH": install / "lib", "PYTHONPATH": python, "AMENT_PREFIX_PATH": install}
-    return {name: f"{path}:{os.environ.get(name, '')}" for name, path in first.items()}
+    return folder / "install"

@@ -19,8 +19,8 @@ from std_msgs.msg import String
 
 from vi_fusion_ros.images.compressed import decode_compressed
 from vi_fusion_ros.images.encodings import decode_image
-from vi_fusion_ros.node.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
 from vi_fusion_ros.sync.stream_monitor import StreamMonitor, StreamState
 
 pytestmark = pytest.mark.ros

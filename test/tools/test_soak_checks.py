@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vi_fusion_ros.tools.soak_checks import (
+from vi_fusion_ros.tools.soak.soak_checks import (
     SETTLE_S,
     EngineState,
     Violations,

@@ -32,7 +32,7 @@ class Recovered(NamedTuple):
     data: bytes
 
 
-def salvaged(file: Path) -> Iterator[Recovered]:
+def recovered(file: Path) -> Iterator[Recovered]:
     """The messages of an ``.mcap`` or ``.db3`` file up to the break.
 
     Raises:

@@ -52,7 +52,7 @@ class Replay:
         stamps: where they come from, by camera, as the node does it; log times are the arrivals. None: the headers.
 
     Attributes:
-        intake: the account of all messages; complete when the pairs are.
+        pair_stream: the account of all messages; complete when the pairs are.
 
     Raises:
         BagError: a topic is missing, empty or of another type.
@@ -76,7 +76,7 @@ class Replay:
         self._rig_offset_ns = rig_offset_ns
         others = {camera: source for camera, source in (stamps or {}).items() if source.kind != "header"}
         self._stamp_sources = others
-        self.intake = PairStream(NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns)))
+        self.pair_stream = PairStream(NearestPairing(replace(POLICY, thermal_offset_ns=rig_offset_ns)))
 
     @property
     def expected_pairs(self) -> int:
@@ -96,14 +96,14 @@ class Replay:
         """Every pair, not decoded, in order."""
         for event in self._events():
             if isinstance(event, StreamProblem):
-                self.intake.note(event)
+                self.pair_stream.note(event)
             else:
                 yield event
 
     def _decoded(self, outcomes: Iterable[DecodedPair | StreamProblem]) -> Iterator[DecodedPair]:
         for outcome in outcomes:
             if isinstance(outcome, StreamProblem):
-                self.intake.note(outcome)  # here, in the order of the bag
+                self.pair_stream.note(outcome)  # here, in the order of the bag
             else:
                 yield outcome
 
@@ -120,12 +120,12 @@ class Replay:
             read = partial(reader_of(kind, codec), record.data)
             where = f"{record.topic} at log time {record.log_ns}"
             camera = self._topics[record.topic]
-            outcome = self.intake.add(camera, where, read, codec, clock, record.log_ns, stamp_ns)
+            outcome = self.pair_stream.add(camera, where, read, codec, clock, record.log_ns, stamp_ns)
             if isinstance(outcome, StreamProblem):
                 yield outcome
             else:
                 yield from outcome
-        yield from self.intake.flush(clock.now_ns)
+        yield from self.pair_stream.flush(clock.now_ns)
 
     def _by_stamp(self) -> Iterator[tuple[Record, int | None]]:
         """The messages of both cameras in the order of their stamps; with these, where headers are not their source."""
@@ -158,7 +158,7 @@ class Replay:
             stamps_ns.append(self._stamp(record))
         of_topic = np.array(topics, np.int64)
         cameras = np.array([CAMERAS.index(camera) for camera in self._topics.values()], np.int64)[of_topic]
-        self.intake.recorded_steps_back = sum(
+        self.pair_stream.recorded_steps_back = sum(
             int((np.diff(known[known != NO_STAMP]) < 0).sum())
             for known in (np.array(stamps_ns, np.int64)[of_topic == number] for number in numbers.values())
         )

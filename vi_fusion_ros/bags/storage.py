@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from vi_fusion_ros.bags.mcap_views import McapViewReader, opened_mcap
-from vi_fusion_ros.bags.recovery import salvaged
+from vi_fusion_ros.bags.recovery import recovered
 
 SUFFIXES = (".mcap", ".db3")
 PACKED_SUFFIX = ".zstd"
@@ -157,13 +157,13 @@ class BrokenStorage:
         self._file = file
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = Counter()
-        for message in salvaged(file):
+        for message in recovered(file):
             self.topics.setdefault(message.topic, message.kind)
             self.counts[message.topic] += 1
 
     def messages(self, topics: Mapping[str, str]) -> Iterator[Record]:
         """As ``Storage.messages``."""
-        for message in salvaged(self._file):
+        for message in recovered(self._file):
             if topics.get(message.topic) == message.kind:
                 yield Record(message.topic, message.log_ns, unpacked(message.data))
 

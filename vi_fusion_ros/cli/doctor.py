@@ -84,13 +84,13 @@ def _topics(args: argparse.Namespace) -> Iterator[Finding]:
         return
     from vi_fusion_ros.doctor.topics import judge
     from vi_fusion_ros.registration.rig import Rig
-    from vi_fusion_ros.tools.topic_probe import look
+    from vi_fusion_ros.tools.topic_probe import probe
 
     try:
         rig = Rig.load(args.rig) if args.rig else None
     except ValueError:  # it has been told already
         rig = None
-    yield from judge(look(topics, args.seconds), args.seconds, rig)
+    yield from judge(probe(topics, args.seconds), args.seconds, rig)
 
 
 def _print(finding: Finding, section: str) -> str:

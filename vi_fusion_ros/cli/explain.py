@@ -143,7 +143,7 @@ def _of_bag(bag: Path, visible: str, thermal: str, rig_offset_ns: int, limit: in
         for number, decoded in enumerate(replay.pairs()):
             if number in chosen:
                 yield str(decoded.pair.reference.stamp_ns), decoded.pair, ()
-        yield from replay.intake.problems
+        yield from replay.pair_stream.problems
         if source.broken:
             yield f"the bag is broken and was read up to the break: {source.broken}"
 

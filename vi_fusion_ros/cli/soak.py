@@ -22,7 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run; the exit status is 1 where something did not hold."""
-    from vi_fusion_ros.tools import bench_node, soak  # ROS is needed from here on
+    from vi_fusion_ros.tools import bench_node  # ROS is needed from here on
+    from vi_fusion_ros.tools.soak import soak
 
     if args.minutes <= 0 or args.rate <= 0 or args.seed < 0:
         raise ValueError("--minutes and --rate must be above 0, --seed at least 0")

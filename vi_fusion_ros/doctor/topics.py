@@ -21,7 +21,7 @@ _SINGLE_CHANNEL = ("mono8", "8UC1", "mono16", "16UC1", "32FC1")
 
 
 @dataclass
-class TopicLook:
+class ProbedTopic:
     """What was seen of an image topic.
 
     Attributes:
@@ -64,7 +64,7 @@ class TopicLook:
         return statistics.median(delays) / 1e9
 
 
-def judge(looks: Mapping[str, TopicLook], seconds: float, rig: Rig | None = None) -> Iterator[Finding]:
+def judge(looks: Mapping[str, ProbedTopic], seconds: float, rig: Rig | None = None) -> Iterator[Finding]:
     """What there is to say about one or both cameras.
 
     Args:
@@ -82,7 +82,7 @@ def judge(looks: Mapping[str, TopicLook], seconds: float, rig: Rig | None = None
         yield from _both(seen["visible"], seen["thermal"])
 
 
-def _topic(camera: str, look: TopicLook, seconds: float) -> Iterator[Finding]:
+def _topic(camera: str, look: ProbedTopic, seconds: float) -> Iterator[Finding]:
     section, subject = "Topics", f"{camera} {look.topic}"
     if not look.types:
         others = ", ".join(look.images_on_graph[:8])
@@ -116,7 +116,7 @@ def _topic(camera: str, look: TopicLook, seconds: float) -> Iterator[Finding]:
         yield Finding(section, subject, Level.WARNING, look.lost_depth, "The node takes them as they are.")
 
 
-def _stamps(camera: str, look: TopicLook) -> Iterator[Finding]:
+def _stamps(camera: str, look: ProbedTopic) -> Iterator[Finding]:
     section, subject = "Topics", f"{camera} stamps"
     steps = [b - a for a, b in zip(look.stamps_ns, look.stamps_ns[1:], strict=False)]
     if not any(look.stamps_ns):
@@ -150,7 +150,7 @@ def _stamps(camera: str, look: TopicLook) -> Iterator[Finding]:
             yield Finding(section, subject, Level.OK, says)
 
 
-def _image(camera: str, look: TopicLook, rig: Rig | None) -> Iterator[Finding]:
+def _image(camera: str, look: ProbedTopic, rig: Rig | None) -> Iterator[Finding]:
     section, subject = "Topics", f"{camera} images"
     if len(look.sizes) > 1:
         yield Finding(section, subject, Level.WARNING, f"change their size: {_sizes(look)}", "Fix the driver's mode.")
@@ -174,7 +174,7 @@ def _image(camera: str, look: TopicLook, rig: Rig | None) -> Iterator[Finding]:
                 yield Finding(section, subject, Level.ERROR, says, advice)
 
 
-def _both(visible: TopicLook, thermal: TopicLook) -> Iterator[Finding]:
+def _both(visible: ProbedTopic, thermal: ProbedTopic) -> Iterator[Finding]:
     section, subject = "Topics", "visible and thermal"
     slower, faster = sorted((visible, thermal), key=lambda look: look.rate_hz)
     skews = _skews(slower.stamps_ns, faster.stamps_ns)
@@ -212,5 +212,5 @@ def _skews(slow: Sequence[int], fast: Sequence[int]) -> list[int]:
     return skews
 
 
-def _sizes(look: TopicLook) -> str:
+def _sizes(look: ProbedTopic) -> str:
     return " and ".join(f"{width}x{height}" for width, height in sorted(look.sizes)) or "size unknown"

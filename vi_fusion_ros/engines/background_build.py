@@ -16,7 +16,7 @@ from vi_fusion_ros.errors import sentence
 
 
 class Phase(enum.Enum):
-    """How far an upgrade is. One way: SEARCHING, perhaps BUILDING, LOADING, then READY or FAILED."""
+    """How far a build is. One way: SEARCHING, perhaps BUILDING, LOADING, then READY or FAILED."""
 
     SEARCHING = "searching"
     BUILDING = "building"
@@ -66,7 +66,7 @@ class BackgroundBuild:
         self.phase = Phase.SEARCHING
         self.reason = ""
         self.engine: Engine | None = None
-        self._thread = threading.Thread(target=self._run, name="engine_upgrade", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="engine_build", daemon=True)
         self._thread.start()
 
     def status(self) -> str:

@@ -55,7 +55,7 @@ class HotSwapEngine:
     ) -> None:
         self._first, self._supplier, self._log, self._why = first, supplier, log, why
         self._on_failure = on_failure
-        self._upgrades: dict[Size, BackgroundBuild] = {}
+        self._builds: dict[Size, BackgroundBuild] = {}
         self._better: dict[Size, Engine] = {}
         self._refused: dict[Size, str] = {}  # a sentence for each size that will get no better engine
         self._serving = first
@@ -79,22 +79,22 @@ class HotSwapEngine:
         serving = self._serving
         if serving is not self._first:
             return serving.reason
-        upgrade, refusal = self._current()
+        build, refusal = self._current()
         if refusal:
             return f"{refusal}; {self._first.reason} serves"
-        if upgrade is None:
+        if build is None:
             return f"{self._why}; {self._first.reason} until the images' size is known"
-        return f"{upgrade.status()}; {self._first.reason} serves"
+        return f"{build.status()}; {self._first.reason} serves"
 
     @property
     def state(self) -> str:
         """See ``Engine``."""
-        upgrade, refusal = self._current()
+        build, refusal = self._current()
         if self._serving is not self._first:
             return "ready"
-        if refusal or (upgrade is not None and upgrade.phase is Phase.FAILED):
+        if refusal or (build is not None and build.phase is Phase.FAILED):
             return "fallback"
-        return "ready" if upgrade is None else "building"
+        return "ready" if build is None else "building"
 
     def buffers(self, height: int, width: int) -> tuple[Plane, Plane]:
         """See ``Engine.buffers``. Here it is decided which engine takes the next image."""
@@ -128,10 +128,10 @@ class HotSwapEngine:
     def close(self) -> None:
         """See ``Engine.close``: stops builders, too."""
         with self._lock:
-            upgrades, self._upgrades = list(self._upgrades.values()), {}
+            builds, self._builds = list(self._builds.values()), {}
             self._refused = {}
-        for upgrade in upgrades:
-            upgrade.close()
+        for build in builds:
+            build.close()
         better, self._better = list(self._better.values()), {}
         self._serving = self._first
         for engine in better:
@@ -180,33 +180,33 @@ class HotSwapEngine:
         """How the better engine for the latest size is got, and why there will be none."""
         with self._lock:
             size = self._last[0]
-            return (None, "") if size is None else (self._upgrades.get(size), self._refused.get(size, ""))
+            return (None, "") if size is None else (self._builds.get(size), self._refused.get(size, ""))
 
     def _follow(self, size: Size) -> None:
         """Count images of a size that has no better engine; ask for one, or look whether it has come."""
         with self._lock:
             last, count = self._last
             self._last = (size, count + 1 if size == last else 1)
-            upgrade = self._upgrades.get(size)
+            build = self._builds.get(size)
         if size in self._refused:
             return
-        if upgrade is None:
-            if self._last[1] >= _STEADY and len(self._upgrades) < _MOST_SIZES:
+        if build is None:
+            if self._last[1] >= _STEADY and len(self._builds) < _MOST_SIZES:
                 self._ask(size)
-        elif upgrade.phase is Phase.READY:
-            self._checking = upgrade
+        elif build.phase is Phase.READY:
+            self._checking = build
 
     def _ask(self, size: Size) -> None:
         try:
-            upgrade = BackgroundBuild(self._supplier(size), self._log)
+            build = BackgroundBuild(self._supplier(size), self._log)
         except Exception as error:  # to ask again for every image would fail every image
             self._refuse(size, f"no better engine can be got for {size[0]}x{size[1]}: {sentence(error)}")
             return
         with self._lock:
-            self._upgrades[size] = upgrade
+            self._builds[size] = build
 
-    def _check(self, upgrade: BackgroundBuild, size: Size, visible: Plane, thermal: Plane) -> None:
-        engine = upgrade.take()
+    def _check(self, build: BackgroundBuild, size: Size, visible: Plane, thermal: Plane) -> None:
+        engine = build.take()
         try:
             pair = (to_bytes(visible), to_bytes(thermal))
             reason = verify(engine, self._first, [pair], [], engine.manifest.precision).reason

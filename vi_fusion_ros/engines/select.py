@@ -105,7 +105,7 @@ def _openvino(model: Path, threads: int) -> Engine:
 
 
 class TensorRTSupplier:
-    """Finds, builds and loads one TensorRT engine. See ``upgrade.Supplier``.
+    """Finds, builds and loads one TensorRT engine. See ``background_build.Supplier``.
 
     Args:
         target: the engine.

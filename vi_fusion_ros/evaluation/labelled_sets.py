@@ -19,7 +19,7 @@ SINGLE = "single"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSet:
     """What a user asks for.
 
     Attributes:
@@ -46,7 +46,7 @@ class LabelledSet:
     """
 
     name: str
-    wanted: Wanted
+    wanted: WantedSet
     layout: str
     root: Path
     indices: tuple[int, ...]
@@ -67,7 +67,7 @@ class LabelledSet:
 
 
 @contextlib.contextmanager
-def opened(wanted: Sequence[Wanted]) -> Iterator[list[LabelledSet]]:
+def opened(wanted: Sequence[WantedSet]) -> Iterator[list[LabelledSet]]:
     """The sets, as long as the block lasts; zip files are unpacked for that time.
 
     A folder of the layout ``single`` gives one set for each folder that its images lie in.
@@ -92,7 +92,7 @@ def _folder(path: Path, unpacked: Path) -> Path:
     return unpacked / path.stem
 
 
-def _sets(wanted: Wanted, root: Path) -> list[LabelledSet]:
+def _sets(wanted: WantedSet, root: Path) -> list[LabelledSet]:
     layout = wanted.layout or layouts.guess_layout(root, layouts.CLASSIFIED)
     dataset = open_dataset(layout, root)
     dataset.require()

@@ -29,7 +29,7 @@ class ImageError(ValueError):
 
 
 @dataclass(frozen=True)
-class Layout:
+class PixelLayout:
     """How the pixels of an encoding lie in memory, and what makes them an image of ours.
 
     Attributes:
@@ -92,10 +92,10 @@ def _nv24_to_bgr(pixels: Image) -> Image:
     return np.asarray(cv2.transform(np.dstack([pixels[:height], chroma]), _BGR_OF_YUV))
 
 
-def _colour(dtype: type[np.generic], channels: int, code: int | None, **more: Any) -> Layout:
+def _colour(dtype: type[np.generic], channels: int, code: int | None, **more: Any) -> PixelLayout:
     if dtype is np.uint16:
-        return Layout(dtype, channels, partial(_by_code_16, code), **more)
-    return Layout(dtype, channels, None if code is None else partial(_by_code, code), **more)
+        return PixelLayout(dtype, channels, partial(_by_code_16, code), **more)
+    return PixelLayout(dtype, channels, None if code is None else partial(_by_code, code), **more)
 
 
 _YUYV = _colour(np.uint8, 2, cv2.COLOR_YUV2BGR_YUY2, multiple_of=(2, 1))
@@ -107,14 +107,14 @@ _BAYER = {  # OpenCV names the pattern by its second row
     "grbg": cv2.COLOR_BayerGB2BGR,
 }
 
-ENCODINGS: dict[str, Layout] = {
-    "mono8": Layout(np.uint8, 1),
-    "8UC1": Layout(np.uint8, 1),
-    "mono16": Layout(np.uint16, 1),
-    "16UC1": Layout(np.uint16, 1),
-    "16SC1": Layout(np.int16, 1, _to_float32),
-    "32FC1": Layout(np.float32, 1),
-    "64FC1": Layout(np.float64, 1, _to_float32),
+ENCODINGS: dict[str, PixelLayout] = {
+    "mono8": PixelLayout(np.uint8, 1),
+    "8UC1": PixelLayout(np.uint8, 1),
+    "mono16": PixelLayout(np.uint16, 1),
+    "16UC1": PixelLayout(np.uint16, 1),
+    "16SC1": PixelLayout(np.int16, 1, _to_float32),
+    "32FC1": PixelLayout(np.float32, 1),
+    "64FC1": PixelLayout(np.float64, 1, _to_float32),
     "bgr8": _colour(np.uint8, 3, None),
     "8UC3": _colour(np.uint8, 3, None),  # OpenCV's channel order, as cv_bridge reads it
     "rgb8": _colour(np.uint8, 3, cv2.COLOR_RGB2BGR),
@@ -138,7 +138,7 @@ ENCODINGS: dict[str, Layout] = {
     "yuyv": _YUYV,
     "nv12": _colour(np.uint8, 1, cv2.COLOR_YUV2BGR_NV12, planes=(3, 2), multiple_of=(2, 2)),
     "nv21": _colour(np.uint8, 1, cv2.COLOR_YUV2BGR_NV21, planes=(3, 2), multiple_of=(2, 2)),
-    "nv24": Layout(np.uint8, 1, _nv24_to_bgr, planes=(3, 1)),
+    "nv24": PixelLayout(np.uint8, 1, _nv24_to_bgr, planes=(3, 1)),
 }
 """Every encoding that is read, by its name in ``sensor_msgs/image_encodings``."""
 

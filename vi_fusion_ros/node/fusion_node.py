@@ -26,9 +26,7 @@ from vi_fusion_ros.errors import sentence
 from vi_fusion_ros.methods.engine import NETWORK, MethodEngine
 from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.msg import FusionStatus
-from vi_fusion_ros.node import bond, capture, qos, runner, services
-from vi_fusion_ros.node.background_executor import spin_once
-from vi_fusion_ros.node.background_work import BackgroundWork
+from vi_fusion_ros.node import bond, capture, qos, services
 from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry import drift_watch, live_rig
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
@@ -36,6 +34,9 @@ from vi_fusion_ros.node.geometry.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
+from vi_fusion_ros.node.process import runner
+from vi_fusion_ros.node.process.background_executor import spin_once
+from vi_fusion_ros.node.process.background_work import BackgroundWork
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
@@ -412,8 +413,8 @@ class FusionNode(LifecycleNode):
     def _publish_status(self) -> None:
         status = self._status()
         self._status_publisher.publish(status)
-        around = self._session.surroundings() if self._session else GraphChecks()
-        self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault, self._expected(), around))
+        checks = self._session.graph_checks() if self._session else GraphChecks()
+        self._diagnostics_publisher.publish(self._diagnostics.report(status, self._fault, self._expected(), checks))
 
     def _expected(self) -> Expectations:
         rates = {camera: self._settings[f"{camera}.expected_rate"] for camera in CAMERAS}

@@ -21,12 +21,12 @@ from vi_fusion_ros.node.geometry.depth_source import DepthImages, DepthSource, P
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms
 from vi_fusion_ros.node.geometry.transforms import Transforms
+from vi_fusion_ros.node.pairing_policies import make_pairing, pairing_policy
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions, codec_of, image_topic, image_transport, stamped_image
-from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
@@ -36,7 +36,7 @@ from vi_fusion_ros.sync.inbox import Arrival, Inbox
 from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
-from vi_fusion_ros.sync.streams import CameraStreams, ImagePair
+from vi_fusion_ros.sync.streams import CameraStreams, FusionJob
 from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
 
 
@@ -117,7 +117,7 @@ class Session:
         self._inbox = Inbox()
         self._flush = threading.Event()  # asks the worker to settle what waits for a partner
         self._streams = CameraStreams(make_pairing(settings["pairing.policy"], pairing_policy(settings, rig_offset_ns)))
-        self._worker: Worker[ImagePair] = Worker(
+        self._worker: Worker[FusionJob] = Worker(
             self._fuse, self._pair, self._on_error, settings["queue_depth"], self._skipped
         )
         self.topics: dict[Camera, str] = {}
@@ -128,7 +128,7 @@ class Session:
         self._codecs: dict[Camera, Codec] = {}
         self._told_depth: set[Camera] = set()
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
-        self._intake: ImageSubscriptions | None = None
+        self._subscriptions: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
         """Takes every camera_info that differs from the last one, besides."""
         self.registered = True
@@ -165,16 +165,16 @@ class Session:
     @property
     def enabled(self) -> bool:
         """Whether images are taken."""
-        return self._intake is not None
+        return self._subscriptions is not None
 
     @enabled.setter
     def enabled(self, enabled: bool) -> None:
-        if enabled and self._intake is None:
+        if enabled and self._subscriptions is None:
             self.health = HealthMonitor(_limits(self._settings), time.monotonic(), self._statistics.shutter)
-            self._intake = self._open_intake()
-        elif not enabled and self._intake is not None:
-            intake, self._intake = self._intake, None
-            intake.stop()
+            self._subscriptions = self._open_intake()
+        elif not enabled and self._subscriptions is not None:
+            subscriptions, self._subscriptions = self._subscriptions, None
+            subscriptions.stop()
             self._end_transforms()
             self._flush.set()
             self._worker.wake()
@@ -195,16 +195,16 @@ class Session:
         self._rig_offset_ns = offset_ns
         self.apply(self._settings)
 
-    def surroundings(self) -> GraphChecks:
+    def graph_checks(self) -> GraphChecks:
         """What can be seen of the image topics, the DDS profile and the processor; since the last call."""
         cpu_wait = self._cpu_wait.share()
-        if self._intake is None:
+        if self._subscriptions is None:
             return GraphChecks(cpu_wait=cpu_wait)
         self._look_at_output()
         unstamped = self._watch.unstamped(time.monotonic())
         streams = {
             camera: replace(
-                look_at_stream(self._node, topic, self._intake.profile(topic), self._image_bytes[camera]),
+                look_at_stream(self._node, topic, self._subscriptions.profile(topic), self._image_bytes[camera]),
                 unstamped=camera in unstamped,
             )
             for camera, topic in self.topics.items()
@@ -244,31 +244,31 @@ class Session:
         self._statistics.pairing_ended(self.pairs, self.time_resets, self.pairing_drops)
 
     def _open_intake(self) -> ImageSubscriptions:
-        intake = ImageSubscriptions(self._node, self._report)
+        subscriptions = ImageSubscriptions(self._node, self._report)
         try:
             for camera in CAMERAS:
-                self._subscribe(intake, camera)
+                self._subscribe(subscriptions, camera)
             if self._settings["depth.source"] != "none":
-                self._subscribe_to_depth(intake)
+                self._subscribe_to_depth(subscriptions)
         except BaseException:
-            intake.stop()
+            subscriptions.stop()
             self._end_transforms()
             raise
-        return intake
+        return subscriptions
 
     def _end_transforms(self) -> None:
         forget, self._forget_transforms = self._forget_transforms, []
         take_down(forget, self._report)
 
-    def _subscribe(self, intake: ImageSubscriptions, camera: Camera) -> None:
+    def _subscribe(self, subscriptions: ImageSubscriptions, camera: Camera) -> None:
         transport = image_transport(self._settings, camera)
         kind, topic = image_topic(camera, transport)
         self._codecs[camera] = codec_of(transport)
         self.topics[camera] = self._node.resolve_topic_name(topic)
-        intake.subscribe(kind, topic, partial(self._on_image, camera))
-        intake.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
+        subscriptions.subscribe(kind, topic, partial(self._on_image, camera))
+        subscriptions.subscribe(CameraInfo, f"{camera}/camera_info", self._camera_infos[camera])
 
-    def _subscribe_to_depth(self, intake: ImageSubscriptions) -> None:
+    def _subscribe_to_depth(self, subscriptions: ImageSubscriptions) -> None:
         stamps = stamp_sources(self._settings)["visible"]
         if self._settings["depth.source"] == "points":
             transforms = Transforms()
@@ -279,7 +279,7 @@ class Session:
             transport = self._settings["depth.image_transport"]
             kind, topic = image_topic("depth", transport)
             self.depth = DepthImages(self._node.resolve_topic_name(topic), transport, stamps)
-        intake.subscribe(kind, topic, partial(self._on_depth, self.depth))
+        subscriptions.subscribe(kind, topic, partial(self._on_depth, self.depth))
 
     def _listen_to_transforms(self, transforms: Transforms) -> None:
         def on_transforms(message: Any) -> None:
@@ -337,7 +337,7 @@ class Session:
                 self._statistics.paired(pair.skew_ns / 1e9)
         return self._streams.next_deadline_ns()
 
-    def _ready(self) -> Iterator[ImagePair]:
+    def _ready(self) -> Iterator[FusionJob]:
         for image, route in self._inbox.take():
             try:
                 yield from self._streams.take(image, route)
@@ -353,10 +353,10 @@ class Session:
             self._flush.clear()
             yield from self._streams.flush(now_ns)
 
-    def _skipped(self, job: ImagePair) -> None:
+    def _skipped(self, job: FusionJob) -> None:
         self._statistics.dropped("skipped", len(job.images), in_hand=True)
 
-    def _fuse(self, job: ImagePair) -> None:
+    def _fuse(self, job: FusionJob) -> None:
         account = _Account(self._statistics, len(job.images))
         try:
             with self._fusing:
@@ -366,7 +366,7 @@ class Session:
         finally:
             account.close()
 
-    def _make_result(self, job: ImagePair, account: _Account) -> None:
+    def _make_result(self, job: FusionJob, account: _Account) -> None:
         if job.time_resets != self._resets_seen:  # a bag looped: nothing of before may smooth what comes now
             self._resets_seen = job.time_resets
             self._pipeline.reset()

@@ -11,7 +11,7 @@ from vi_fusion_ros.sync.stamped_image import StampedImage
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePair:
+class FusionJob:
     """Two images of one moment, or one alone; not decoded.
 
     Attributes:
@@ -76,7 +76,7 @@ class CameraStreams:
         """Images that wait for a partner."""
         return self._pairing.pending
 
-    def take(self, image: StampedImage, route: Route) -> list[ImagePair]:
+    def take(self, image: StampedImage, route: Route) -> list[FusionJob]:
         """Take the next image.
 
         Args:
@@ -98,12 +98,12 @@ class CameraStreams:
         ready += self._pairs(self._pairing.note(image.camera, image.stamp_ns, now_ns), now_ns)
         if route is Route.alone:
             visible, thermal = (image, None) if image.camera == "visible" else (None, image)
-            ready.append(ImagePair(visible, thermal, 0, 0, now_ns, self.time_resets))
+            ready.append(FusionJob(visible, thermal, 0, 0, now_ns, self.time_resets))
         else:
             self._past_drops["recovering"] += 1
         return ready
 
-    def poll(self, now_ns: int) -> list[ImagePair]:
+    def poll(self, now_ns: int) -> list[FusionJob]:
         """What is to be fused because its wait is over, oldest first."""
         return self._due(now_ns)
 
@@ -111,25 +111,25 @@ class CameraStreams:
         """When ``poll`` has something to return if no image comes before; None: never."""
         return self._pairing.next_deadline_ns()
 
-    def flush(self, now_ns: int) -> list[ImagePair]:
+    def flush(self, now_ns: int) -> list[FusionJob]:
         """Every pair that is possible now; the rest of what is held is dropped, each with its reason."""
         self._pairs_wait = False
         return self._pairs(self._pairing.flush(now_ns), now_ns)
 
-    def replace(self, pairing: Pairing[StampedImage], now_ns: int) -> list[ImagePair]:
+    def replace(self, pairing: Pairing[StampedImage], now_ns: int) -> list[FusionJob]:
         """Pair by another policy from now on; what is held is settled by the old one, and the counts go on."""
         pairs = self.flush(now_ns)
         self._past_drops, self._past_pairs, self._past_resets = self.drops, self.pairs, self.time_resets
         self._pairing = pairing
         return pairs
 
-    def _due(self, now_ns: int) -> list[ImagePair]:
+    def _due(self, now_ns: int) -> list[FusionJob]:
         """Each pair as of its own deadline, as if somebody had asked at that moment."""
-        due: list[ImagePair] = []
+        due: list[FusionJob] = []
         while (deadline := self._pairing.next_deadline_ns()) is not None and deadline <= now_ns:
             due += self._pairs(self._pairing.poll(deadline), deadline)
         return due
 
-    def _pairs(self, pairs: list[Pair[StampedImage]], now_ns: int) -> list[ImagePair]:
+    def _pairs(self, pairs: list[Pair[StampedImage]], now_ns: int) -> list[FusionJob]:
         past = self._past_resets
-        return [ImagePair(p.visible, p.thermal, p.skew_ns, p.sync_wait_ns, now_ns, past + p.time_resets) for p in pairs]
+        return [FusionJob(p.visible, p.thermal, p.skew_ns, p.sync_wait_ns, now_ns, past + p.time_resets) for p in pairs]

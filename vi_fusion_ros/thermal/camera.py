@@ -31,7 +31,7 @@ KINDS = ("rig", "none", "tlinear_0.01", "tlinear_0.04", "raw14", "agc8", "linear
 
 
 @dataclass(frozen=True, eq=False)
-class _Defects:
+class _NonUniformity:
     dead: npt.NDArray[np.bool_] | None
     flat: npt.NDArray[np.float32] | None
 
@@ -50,7 +50,7 @@ class ThermalCamera:
     def __init__(self, settings: Mapping[str, Any], rig_radiometry: Mapping[str, Any] | None = None) -> None:
         self._kind = str(settings["thermal.radiometry"])
         self.radiometry = _radiometry(settings, rig_radiometry)
-        self._defects = _Defects(
+        self._nuc = _NonUniformity(
             _dead(settings["thermal.dead_pixels"]) if settings["thermal.dead_pixels"] else None,
             _flat(settings["thermal.flat_field"]) if settings["thermal.flat_field"] else None,
         )
@@ -101,9 +101,9 @@ class ThermalCamera:
             ValueError: the image is not of the declared kind, or a map of defects has another size.
         """
         self._check(image)
-        if self._defects.dead is not None:
-            image = without_dead_pixels(image, self._defects.dead)
-        offsets = self._defects.flat
+        if self._nuc.dead is not None:
+            image = without_dead_pixels(image, self._nuc.dead)
+        offsets = self._nuc.flat
         if offsets is not None and offsets.shape != image.shape:
             raise ValueError(
                 f"flat field of {offsets.shape[1]}x{offsets.shape[0]} does not fit the thermal image of "

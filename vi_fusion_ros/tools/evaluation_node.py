@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -36,16 +38,19 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
 )
 from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import messages, qos, runner
-from vi_fusion_ros.node.background_executor import BackgroundExecutor
+from vi_fusion_ros.node import messages, qos
 from vi_fusion_ros.node.fusion_node import engine_of
 from vi_fusion_ros.node.geometry import live_rig
+from vi_fusion_ros.node.geometry.camera_info import CameraInfos
+from vi_fusion_ros.node.geometry.live_rig import LiveRig
+from vi_fusion_ros.node.pairing_policies import make_pairing, pairing_policy
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
+from vi_fusion_ros.node.process import runner
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
 from vi_fusion_ros.node.subscriptions import VIDEO, image_topic, image_transport
-from vi_fusion_ros.node.synchronizer import make_pairing, pairing_policy
-from vi_fusion_ros.pipeline import SETTINGS, build_pipeline
-from vi_fusion_ros.registration import Rig
+from vi_fusion_ros.pipeline import SETTINGS, FusionPipeline, build_pipeline
+from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec
@@ -100,15 +105,16 @@ class EvaluationNode(Node):
                 )
         rig = _rig(values["rig"], values["plane_distance"])
         self._rig_source = rig.source
+        registrations = RegistrationManager(rig)
         # What is there is used as the node would use it; two processes must not build one engine.
         log = self.get_logger()
         self._engine = engine_of({**values, "engine.build": False}, log.info, log.warning, log.error)
-        pipeline = build_pipeline(self._engine, rig, values)
+        pipeline = build_pipeline(self._engine, registrations, values)
         policy = pairing_policy(values, rig.time_offset_ns)
         policy = replace(policy, queue_size=max(policy.queue_size, _QUEUE_SIZE))
         # Where both are needed, the one of the evaluation comes first.
-        self._evaluation_lock, self._intake_lock = threading.Lock(), threading.Lock()
-        self._intake = PairStream(make_pairing(values["pairing.policy"], policy))
+        self._evaluation_lock, self._pairing_lock = threading.Lock(), threading.Lock()
+        self._pair_stream = PairStream(make_pairing(values["pairing.policy"], policy))
         # By the wall clock, a busy machine would pair differently.
         self._clock_of_stamps = StampClock()
         self._evaluator = StreamEvaluator(pipeline, self._engine.manifest.labels, False, _MOST_ROWS)
@@ -116,11 +122,18 @@ class EvaluationNode(Node):
         self._first_arrival_s: float | None = None
         self._pairs: queue.Queue[MessagePair | None] = queue.Queue(max(values["backlog"], 1))
         self._worker = threading.Thread(target=self._work, name="evaluation_worker")
-        self._worker.start()
         self._topics: dict[Camera, str] = {}
         self._image_subscriptions: dict[Camera, Subscription] = {}
         for camera in CAMERAS:
             self._subscribe(camera, ReliabilityPolicy.RELIABLE)
+        # Pairs wait until there is a rig to fuse them with.
+        self._live_rig: LiveRig | None = None
+        self._registered, self._rig_settled = rig.source != live_rig.SOURCE, threading.Event()
+        if self._registered:
+            self._rig_settled.set()
+        else:
+            self._follow_topics(pipeline, registrations, values["plane_distance"] or live_rig.DEFAULT_PLANE_M)
+        self._worker.start()
         self._statistics = self.create_publisher(String, "~/statistics", qos.copy_of(qos.OUT))
         self.create_service(Trigger, "~/evaluate", self._on_evaluate)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
@@ -128,8 +141,11 @@ class EvaluationNode(Node):
 
     def finish(self) -> dict[str, Any] | None:
         """Fuse what waits and write the result; None where there was no pair. The node takes no image any more."""
-        with self._intake_lock:
-            left = self._intake.flush(self._clock_of_stamps.now_ns)
+        if self._live_rig is not None:
+            self._live_rig.close()
+        self._rig_settled.set()  # or there will be none
+        with self._pairing_lock:
+            left = self._pair_stream.flush(self._clock_of_stamps.now_ns)
         for pair in left:
             self._pairs.put(pair)
         self._pairs.put(_END)
@@ -141,7 +157,33 @@ class EvaluationNode(Node):
 
     def why_nothing(self) -> str:
         """Why there is no result, one sentence."""
-        return self._intake.why_nothing(None)
+        if not self._registered:
+            return self._no_rig()
+        return self._pair_stream.why_nothing(None)
+
+    def _follow_topics(self, pipeline: FusionPipeline, registrations: RegistrationManager, plane_m: float) -> None:
+        """Make the rig of CameraInfo and TF, as the fusion node does."""
+
+        def on_applied(_: Rig) -> None:
+            self._registered = True
+            self._rig_settled.set()
+
+        def on_error(error: Exception) -> None:
+            self.get_logger().error(f"registration from {live_rig.SOURCE}: {error}")
+
+        self._live_rig = LiveRig(self, self._topics, plane_m, registrations, on_applied, on_error, pipeline.framings)
+        for camera in CAMERAS:
+            self.create_subscription(
+                CameraInfo,
+                f"{camera}/camera_info",
+                CameraInfos(partial(self._live_rig.on_camera_info, camera), pipeline.framings[camera]),
+                qos.copy_of(qos.IMAGE_IN),
+                raw=True,
+            )
+
+    def _no_rig(self) -> str:
+        fault = self._live_rig.fault if self._live_rig is not None else ""
+        return f"no rig of {live_rig.SOURCE}: {fault or 'waiting for camera_info and TF'}"
 
     def _declare(self, name: str, default: Any, description: str) -> Any:
         try:
@@ -175,8 +217,8 @@ class EvaluationNode(Node):
             self._first_arrival_s = time.perf_counter()
         arrival_ns = self.get_clock().now().nanoseconds
         stamp_ns = self._stamp_sources[camera].stamp(messages.stamp_ns(message.header.stamp), arrival_ns)
-        with self._intake_lock:
-            outcome = self._intake.add(
+        with self._pairing_lock:
+            outcome = self._pair_stream.add(
                 camera, self._topics[camera], lambda: message, codec, self._clock_of_stamps, stamp_ns=stamp_ns
             )
         if isinstance(outcome, StreamProblem):
@@ -190,8 +232,8 @@ class EvaluationNode(Node):
                 self._note(StreamProblem("skipped", f"pair of stamp {stamp}: skipped, the backlog of pairs is full"))
 
     def _note(self, problem: StreamProblem) -> None:
-        with self._intake_lock:
-            self._intake.note(problem)
+        with self._pairing_lock:
+            self._pair_stream.note(problem)
         self.get_logger().warning(problem.sentence, throttle_duration_sec=5.0)
 
     def _work(self) -> None:
@@ -208,7 +250,11 @@ class EvaluationNode(Node):
                 pair = self._pairs.get()
             if pair is _END:
                 return
-            self._fuse(pair)
+            self._rig_settled.wait()
+            if self._registered:
+                self._fuse(pair)
+            else:
+                self._note(StreamProblem("failed", f"pair of stamp {pair.visible.stamp_ns}: {self._no_rig()}"))
 
     def _fuse(self, pair: MessagePair) -> None:
         images = decoded(pair)
@@ -242,8 +288,8 @@ class EvaluationNode(Node):
         return result
 
     def _summary(self, fusion: FusionEvaluation | None) -> dict[str, Any]:
-        with self._intake_lock:
-            result = summary(self._intake, self._evaluator.evaluation, fusion)
+        with self._pairing_lock:
+            result = summary(self._pair_stream, self._evaluator.evaluation, fusion)
         if self._ages_ms:  # none before the first /clock
             result["timings"]["age_ms"] = percentiles(list(self._ages_ms))
         return result
@@ -278,7 +324,7 @@ def _short(result: dict[str, Any]) -> dict[str, Any]:
 
 def _rig(path: str, plane_m: float) -> Rig:
     if path == live_rig.SOURCE:
-        raise ValueError(f"rig is {path}; expected a rig file: evaluation_node does not follow camera_info and TF")
+        return replace(Rig.identity(), source=path)  # until there is one
     if not path:
         return Rig.identity()
     return Rig.load(path).at(plane_m) if plane_m else Rig.load(path)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,13 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import qos, runner
+from vi_fusion_ros.node import qos
+from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.node.parameters import declaration
-from vi_fusion_ros.node.synchronizer import make_synchronizer
-from vi_fusion_ros.sync.pairing import PairingPolicy
+from vi_fusion_ros.node.process import runner
+from vi_fusion_ros.sync.pairing import NearestPairing, Pair, PairingPolicy
+from vi_fusion_ros.types import CAMERAS, Camera
 
-CAMERAS = ("visible", "thermal")
 _MAX_SKEW_NS, _MAX_WAIT_NS = 40_000_000, 50_000_000
 _POLL_S = 0.02
 _LOOK_EVERY_S = 0.1
@@ -62,20 +65,17 @@ class PairCollector(Node):
         self.saved = 0
         self._last_s = self._heard_s = time.monotonic()
         self._decode = compressed_images.decode_compressed if compressed else encodings.decode_image
-        self._synchronizer = make_synchronizer(
-            "nearest", PairingPolicy(max_skew_ns=_MAX_SKEW_NS, max_wait_ns=_MAX_WAIT_NS), self.get_logger()
-        )
-        self._synchronizer.registerCallback(self._on_pair)
+        self._pairing: NearestPairing[Any] = NearestPairing(PairingPolicy(_MAX_SKEW_NS, _MAX_WAIT_NS))
         kind, suffix = (CompressedImage, "/compressed") if compressed else (Image, "")
-        for camera, add in zip(CAMERAS, (self._synchronizer.add_visible, self._synchronizer.add_thermal), strict=True):
-            topic = f"{camera}/image{suffix}"
+        for camera in CAMERAS:
             self.create_subscription(
-                kind, topic, add, qos.copy_of(qos.IMAGE_IN), qos_overriding_options=qos.overridable()
+                kind,
+                f"{camera}/image{suffix}",
+                partial(self._on_image, camera),
+                qos.copy_of(qos.IMAGE_IN),
+                qos_overriding_options=qos.overridable(),
             )
-        self.create_timer(_POLL_S, self._poll)
-
-    def _poll(self) -> None:
-        self._synchronizer.poll()
+        self.create_timer(_POLL_S, lambda: self._save(self._pairing.poll(time.monotonic_ns())))
 
     @property
     def done(self) -> bool:
@@ -95,7 +95,17 @@ class PairCollector(Node):
                 "--thermal-topic …` says why"
             )
 
-    def _on_pair(self, visible: Any, thermal: Any, _skew_ns: int, _wait_ns: int) -> None:
+    def _on_image(self, camera: Camera, message: Any) -> None:
+        self._save(self._pairing.add(camera, message, stamp_ns(message.header.stamp), time.monotonic_ns()))
+
+    def _save(self, pairs: Iterable[Pair[Any]]) -> None:
+        for pair in pairs:
+            try:
+                self._save_one(pair.visible, pair.thermal)
+            except (ValueError, OSError) as error:  # the next pair may do, and check_alive says where none does
+                self.get_logger().error(str(error))
+
+    def _save_one(self, visible: Any, thermal: Any) -> None:
         now = time.monotonic()
         if self.done or (self.saved and now - self._last_s < self._period_s):
             self._heard_s = now

@@ -34,10 +34,11 @@ from std_msgs.msg import String
 
 from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.encodings import fill_image
-from vi_fusion_ros.node import qos, runner
-from vi_fusion_ros.node.background_executor import BackgroundExecutor
+from vi_fusion_ros.node import qos
 from vi_fusion_ros.node.messages import to_time
 from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.node.process import runner
+from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
 from vi_fusion_ros.sources.faults import FAULT_KINDS, FaultPlan, PlannedFault
 from vi_fusion_ros.sources.streams import CameraTiming, ClipStreams, Shot, SyntheticStreams, frame_count, seen_aside
 from vi_fusion_ros.sources.synthetic import COUNTS_PER_KELVIN

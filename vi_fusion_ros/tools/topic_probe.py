@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from vi_fusion_ros.doctor.topics import TopicLook
+from vi_fusion_ros.doctor.topics import ProbedTopic
 from vi_fusion_ros.images.compressed import decode_compressed, lost_depth
 from vi_fusion_ros.images.encodings import ImageError, check_image
 from vi_fusion_ros.node import qos
@@ -25,7 +25,7 @@ _DISCOVERY_S = 3.0
 _FAULTS = 3
 
 
-def look(topics: Mapping[str, str], seconds: float) -> dict[str, TopicLook]:
+def probe(topics: Mapping[str, str], seconds: float) -> dict[str, ProbedTopic]:
     """Listen to image topics.
 
     Args:
@@ -38,7 +38,7 @@ def look(topics: Mapping[str, str], seconds: float) -> dict[str, TopicLook]:
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:
-        looks = {camera: TopicLook(node.resolve_topic_name(topic)) for camera, topic in topics.items()}
+        looks = {camera: ProbedTopic(node.resolve_topic_name(topic)) for camera, topic in topics.items()}
         _spin(executor, _DISCOVERY_S, lambda: all(_publishers(node, look) for look in looks.values()))
         for each in looks.values():
             _listen(node, each)
@@ -58,7 +58,7 @@ def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], b
         executor.spin_once(timeout_sec=0.05)
 
 
-def _listen(node: Node, look: TopicLook) -> None:
+def _listen(node: Node, look: ProbedTopic) -> None:
     types = dict(node.get_topic_names_and_types()).get(look.topic, [])
     look.compressed = look.topic.endswith(COMPRESSED_SUFFIXES) or list(types) == ["sensor_msgs/msg/CompressedImage"]
     kind = CompressedImage if look.compressed else Image
@@ -75,7 +75,7 @@ def _listen(node: Node, look: TopicLook) -> None:
     node.create_subscription(kind, look.topic, on_image, qos.copy_of(qos.IMAGE_IN))
 
 
-def _note_image(look: TopicLook, message: Any) -> None:
+def _note_image(look: ProbedTopic, message: Any) -> None:
     if not look.compressed:
         look.encodings.add(message.encoding)
         look.sizes.add((message.width, message.height))
@@ -88,11 +88,11 @@ def _note_image(look: TopicLook, message: Any) -> None:
         look.sizes.add((width, height))
 
 
-def _publishers(node: Node, look: TopicLook) -> list[Any]:
+def _publishers(node: Node, look: ProbedTopic) -> list[Any]:
     return list(node.get_publishers_info_by_topic(look.topic))
 
 
-def _note_graph(node: Node, look: TopicLook) -> None:
+def _note_graph(node: Node, look: ProbedTopic) -> None:
     graph = {name: list(types) for name, types in node.get_topic_names_and_types()}
     publishers = _publishers(node, look)
     look.publishers = tuple(_qos_text(publisher.qos_profile) for publisher in publishers)

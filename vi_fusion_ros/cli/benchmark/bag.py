@@ -92,9 +92,9 @@ def _case(args: argparse.Namespace, clip: str, thermal_hz: float | None, form: s
         turns = []
         for _ in range(args.repeats):
             bare = runs.bare()
-            evaluation, intake = runs.evaluated()
+            evaluation, pair_stream = runs.evaluated()
             turns.append((bare, len(evaluation.stamps_ns) / evaluation.wall_s))
-    _check_every_pair_once(intake, len(evaluation.stamps_ns), len(runs.pairs))
+    _check_every_pair_once(pair_stream, len(evaluation.stamps_ns), len(runs.pairs))
     start = time.perf_counter()
     fusion_of(evaluation, os.cpu_count() or 1)
     metrics_s = time.perf_counter() - start
@@ -105,9 +105,9 @@ def _case(args: argparse.Namespace, clip: str, thermal_hz: float | None, form: s
         "thermal_hz": rates[1],
         "thermal_bits": 16,
         "form": form,
-        "received": sum(intake.received.values()),
+        "received": sum(pair_stream.received.values()),
         "pairs": len(evaluation.stamps_ns),
-        "dropped": sum(intake.pairing.drops.values()),
+        "dropped": sum(pair_stream.pairing.drops.values()),
         "bare_pairs_per_s": round(bare_hz, 2),
         "evaluated_pairs_per_s": round(evaluated_hz, 2),
         "ratio": round(float(np.median([evaluated / bare for bare, evaluated in turns])), 3),
@@ -150,7 +150,7 @@ class _Runs:
         with closing(open_bag(self._bag)) as source:
             replay = self._replay(source)
             evaluator = StreamEvaluator(self._pipeline, self._engine.manifest.labels, False)
-            return evaluate_bag(source, replay, evaluator, None), replay.intake
+            return evaluate_bag(source, replay, evaluator, None), replay.pair_stream
 
     def _replay(self, source: Any) -> Any:
         from vi_fusion_ros.bags.replay import Replay
@@ -159,9 +159,13 @@ class _Runs:
         return Replay(source, *_TOPICS, image_codecs())
 
 
-def _check_every_pair_once(intake: Any, evaluated: int, expected: int) -> None:
-    received, drops = sum(intake.received.values()), sum(intake.pairing.drops.values())
-    if not evaluated == expected == intake.pairing.pairs or received != 2 * evaluated + drops or intake.invalid:
+def _check_every_pair_once(pair_stream: Any, evaluated: int, expected: int) -> None:
+    received, drops = sum(pair_stream.received.values()), sum(pair_stream.pairing.drops.values())
+    if (
+        not evaluated == expected == pair_stream.pairing.pairs
+        or received != 2 * evaluated + drops
+        or pair_stream.invalid
+    ):
         raise ValueError(f"{received} images gave {evaluated} pairs and {drops} drops: not every pair once")
 
 

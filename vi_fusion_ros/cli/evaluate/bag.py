@@ -178,7 +178,7 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         "bag": job.bag.name,
         "topics": {"visible": args.visible_topic, "thermal": args.thermal_topic},
         "rig": rig.source,
-        **summary(replay.intake, evaluation, fusion, source.broken),
+        **summary(replay.pair_stream, evaluation, fusion, source.broken),
     }
     if temperatures:
         result["temperatures"] = temperatures.summary()

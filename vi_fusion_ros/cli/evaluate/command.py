@@ -189,7 +189,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _fusion(args: argparse.Namespace) -> int:
-    from vi_fusion_ros.evaluation.fusion.baselines import read_peers, with_peers
+    from vi_fusion_ros.evaluation.fusion.baselines import read_baselines, with_baselines
     from vi_fusion_ros.evaluation.fusion.folders import evaluate_folders, find_frames
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.methods.registry import chosen
@@ -209,10 +209,10 @@ def _fusion(args: argparse.Namespace) -> int:
     model = _model(args.model)
     if args.protocol == "vifb":
         return vifb.run(args, frames, problems, model, _manifest(model), {entry.name: entry for entry in methods})
-    peers = read_peers(args.peers) if args.peers else {}
+    peers = read_baselines(args.peers) if args.peers else {}
     evaluation = evaluate_folders(frames, model, args.jobs, problems)
     if peers:
-        evaluation = with_peers(evaluation, peers, args.peers)
+        evaluation = with_baselines(evaluation, peers, args.peers)
     summary = evaluation.summary()
     about = {entry.name: {**entry.as_json(), "row": ROWS.get(entry.name, entry.name)} for entry in methods}
     write_json(args.json, {**summary, "peers": list(peers), "fusion_methods": about, "model": _manifest(model)})

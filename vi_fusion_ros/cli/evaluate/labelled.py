@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 if TYPE_CHECKING:
-    from vi_fusion_ros.evaluation.labelled_sets import Wanted
+    from vi_fusion_ros.evaluation.labelled_sets import WantedSet
 
 _PRESENCE = ("roc_auc", "recall", "false_alarm_rate", "recall_at_5", "recall_at_10", "ece")
 _DETECTION = ("objects", "ap50", "ap", "log_average_miss_rate")
@@ -114,14 +114,14 @@ def run_detection(args: argparse.Namespace, model: Path, about_model: dict[str, 
     return list(result["problems"])
 
 
-def _wanted(args: argparse.Namespace) -> list[Wanted]:
-    from vi_fusion_ros.evaluation.labelled_sets import Wanted
+def _wanted(args: argparse.Namespace) -> list[WantedSet]:
+    from vi_fusion_ros.evaluation.labelled_sets import WantedSet
 
     for one in args.data:
         for low, high in one["ranges"]:
             if low >= high:
                 raise ValueError(f"--range {low} {high} of {one['path']}: expected LOW below HIGH")
-    return [Wanted(one["path"], one["layout"], tuple(one["ranges"])) for one in args.data]
+    return [WantedSet(one["path"], one["layout"], tuple(one["ranges"])) for one in args.data]
 
 
 def _print(result: dict[str, Any], keys: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ _ALIASES = {"SSIM2": "SSIM"}
 Values = dict[str, dict[str, list[float]]]
 
 
-def read_peers(path: Path) -> Values:
+def read_baselines(path: Path) -> Values:
     """Read values by method and frame.
 
     Args:
@@ -48,19 +48,19 @@ def read_peers(path: Path) -> Values:
     return values
 
 
-def with_peers(evaluation: FusionEvaluation, peers: Values, path: Path) -> FusionEvaluation:
-    """The evaluation with more methods, whose values come from ``peers``.
+def with_baselines(evaluation: FusionEvaluation, baselines: Values, path: Path) -> FusionEvaluation:
+    """The evaluation with more methods, whose values come from ``baselines``.
 
     Args:
         evaluation: of N frames.
-        peers: as ``read_peers`` gives them, for these frames at least.
+        baselines: as ``read_baselines`` gives them, for these frames at least.
         path: where they come from, for messages.
 
     Raises:
         ValueError: a method's name is taken, or it has no values for one of the frames.
     """
     columns: list[npt.NDArray[np.float64]] = []
-    for method, by_frame in peers.items():
+    for method, by_frame in baselines.items():
         if method in {*evaluation.methods, *TRIVIAL, OURS}:
             raise ValueError(f"{path}: the method {method} is evaluated already; expected other names")
         missing = [frame for frame in evaluation.frames if frame not in by_frame]
@@ -71,7 +71,7 @@ def with_peers(evaluation: FusionEvaluation, peers: Values, path: Path) -> Fusio
             )
         columns.append(np.array([by_frame[frame] for frame in evaluation.frames]))
     values = np.concatenate([evaluation.values, np.stack(columns, axis=1)], axis=1)
-    return FusionEvaluation((*evaluation.methods, *peers), evaluation.frames, values, evaluation.problems)
+    return FusionEvaluation((*evaluation.methods, *baselines), evaluation.frames, values, evaluation.problems)
 
 
 def _add(values: Values, row: dict[str, str], columns: dict[str, str], place: str) -> None:

@@ -43,7 +43,9 @@ def evaluate_bag(
         try:
             result = evaluator.take(decoded)
         except ValueError as error:
-            replay.intake.note(StreamProblem("failed", f"pair of stamp {decoded.pair.reference.stamp_ns}: {error}"))
+            replay.pair_stream.note(
+                StreamProblem("failed", f"pair of stamp {decoded.pair.reference.stamp_ns}: {error}")
+            )
             continue
         if output is not None:
             output.write(result)
@@ -51,7 +53,7 @@ def evaluate_bag(
             watch(result)
     evaluator.evaluation.wall_s = time.perf_counter() - start
     if not evaluator.evaluation.stamps_ns:
-        raise BagError(replay.intake.why_nothing(source.broken))
+        raise BagError(replay.pair_stream.why_nothing(source.broken))
     return evaluator.evaluation
 
 

@@ -28,7 +28,7 @@ STAGES = ("decode", "register", "infer", "compose", "total")
 _MOSAIC_WIDTH = 1240
 
 
-class Sample(NamedTuple):
+class PairSample(NamedTuple):
     """One pair for the fusion metrics, (H, W) or (H, W, 3) BGR, uint8, cut to where both cameras see.
 
     It is made grey only when it is measured, which most never are in a long stream.
@@ -90,7 +90,7 @@ class StreamEvaluation:
     pairs: int = 0
     every: int = 1
     most_rows: int | None = None
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[PairSample] = field(default_factory=list)
     unmeasurable: Counter[str] = field(default_factory=Counter)
     measured: dict[int, list[list[float]]] = field(default_factory=dict)
 
@@ -204,17 +204,17 @@ def fusion_so_far(evaluation: StreamEvaluation) -> FusionEvaluation | None:
 
 
 def summary(
-    intake: PairStream, evaluation: StreamEvaluation, fusion: FusionEvaluation | None, broken: str | None = None
+    pair_stream: PairStream, evaluation: StreamEvaluation, fusion: FusionEvaluation | None, broken: str | None = None
 ) -> dict[str, Any]:
     """The result as JSON has it; docs/evaluation.md says what each key is. All timings are under ``timings``.
 
     Args:
-        intake: the account of the messages.
+        pair_stream: the account of the messages.
         evaluation: of at least one pair.
         fusion: metrics on its samples.
         broken: why the source ended before its end.
     """
-    problems = [*_out_of_order(intake), *intake.problems]
+    problems = [*_out_of_order(pair_stream), *pair_stream.problems]
     if broken:
         problems.insert(0, f"the bag is broken and was evaluated up to the break: {broken}")
     return {
@@ -222,7 +222,7 @@ def summary(
         "partial": bool(problems),
         "broken": broken,
         "problems": problems,
-        "pairing": _pairing(intake, evaluation),
+        "pairing": _pairing(pair_stream, evaluation),
         "labels": {label: _label(evaluation, k) for k, label in enumerate(evaluation.labels)},
         "illumination": {name: evaluation.illumination.count(name) for name in sorted(set(evaluation.illumination))},
         "thermal_attention": {"mean": float(np.mean(evaluation.attention))},
@@ -247,7 +247,7 @@ class _UnmeasurableError(ValueError):
     """The fusion metrics say nothing about a pair; the text is a clause that says why, the same for all such pairs."""
 
 
-def _sample(number: int, result: FusionResult, picture: bool) -> Sample:
+def _sample(number: int, result: FusionResult, picture: bool) -> PairSample:
     visible, thermal, mask = result.pair.visible, result.thermal_grey, result.mask
     assert visible is not None  # streams hold pairs of both cameras
     assert thermal is not None
@@ -262,7 +262,7 @@ def _sample(number: int, result: FusionResult, picture: bool) -> Sample:
     part = np.s_[top : top + height, left : left + width]
     # Copies: what came from a bag may be a view that keeps a whole chunk of it in memory.
     images = (visible.image[part].copy(), thermal[part].copy(), result.fused[part])
-    return Sample(number, str(visible.stamp_ns), *images, _mosaic(result) if picture else None)
+    return PairSample(number, str(visible.stamp_ns), *images, _mosaic(result) if picture else None)
 
 
 def _mosaic(result: FusionResult) -> Image:
@@ -271,39 +271,39 @@ def _mosaic(result: FusionResult) -> Image:
     return cv2.resize(row, size, interpolation=cv2.INTER_AREA)
 
 
-def _metrics(sample: Sample) -> list[list[float]]:
+def _metrics(sample: PairSample) -> list[list[float]]:
     visible, thermal, fused = (to_gray(np.asarray(image, np.uint8)) for image in sample[2:5])
     fusions = {OURS: fused, **trivial_fusions(visible, thermal)}
     values = metrics_of_methods(fusions, visible, thermal)
     return [list(row.values()) for row in values.values()]
 
 
-def _out_of_order(intake: PairStream) -> list[str]:
+def _out_of_order(pair_stream: PairStream) -> list[str]:
     """A sentence where images were lost because stamps do not rise."""
-    lost = sum(intake.pairing.drops.get(drop, 0) for drop in (Drop.late, Drop.time_reset))
-    steps = sum(track.steps_back for track in intake.stamps.values())
-    if not steps and intake.recorded_steps_back:  # a bag, whose images come in the order of their stamps
-        steps = intake.recorded_steps_back
-        lost = sum(count for drop, count in intake.pairing.drops.items() if drop is not Drop.superseded)
+    lost = sum(pair_stream.pairing.drops.get(drop, 0) for drop in (Drop.late, Drop.time_reset))
+    steps = sum(track.steps_back for track in pair_stream.stamps.values())
+    if not steps and pair_stream.recorded_steps_back:  # a bag, whose images come in the order of their stamps
+        steps = pair_stream.recorded_steps_back
+        lost = sum(count for drop, count in pair_stream.pairing.drops.items() if drop is not Drop.superseded)
         return [f"the stamps step back {steps} times; {lost} images have no partner"] if lost else []
     if not (lost and steps):
         return []
     return [f"the stamps step back {steps} times; {lost} images came too late to be paired or were held at a jump back"]
 
 
-def _pairing(intake: PairStream, evaluation: StreamEvaluation) -> dict[str, Any]:
+def _pairing(pair_stream: PairStream, evaluation: StreamEvaluation) -> dict[str, Any]:
     skews = np.array(evaluation.skews_ns) / 1e6
     counts, edges = np.histogram(skews, bins=np.linspace(-40, 40, 41))
     return {
-        "visible_received": intake.received["visible"],
-        "thermal_received": intake.received["thermal"],
-        "visible_rate_hz": intake.stamps["visible"].rate_hz,
-        "thermal_rate_hz": intake.stamps["thermal"].rate_hz,
-        "pairs": intake.pairing.pairs,
-        "drops": {drop.value: count for drop, count in intake.pairing.drops.items()},
-        "invalid": dict(sorted(intake.invalid.items())),
-        "time_resets": intake.pairing.time_resets,
-        "steps_back": {camera: track.steps_back for camera, track in intake.stamps.items()},
+        "visible_received": pair_stream.received["visible"],
+        "thermal_received": pair_stream.received["thermal"],
+        "visible_rate_hz": pair_stream.stamps["visible"].rate_hz,
+        "thermal_rate_hz": pair_stream.stamps["thermal"].rate_hz,
+        "pairs": pair_stream.pairing.pairs,
+        "drops": {drop.value: count for drop, count in pair_stream.pairing.drops.items()},
+        "invalid": dict(sorted(pair_stream.invalid.items())),
+        "time_resets": pair_stream.pairing.time_resets,
+        "steps_back": {camera: track.steps_back for camera, track in pair_stream.stamps.items()},
         "mean_skew_ms": float(skews.mean()),
         "mean_abs_skew_ms": float(np.abs(skews).mean()),
         "max_abs_skew_ms": float(np.abs(skews).max()),

@@ -1,1 +1,1 @@
-"""How the thermal camera lies to the visible one, live: the rig in force, CameraInfo and TF, the drift watch."""
+"""How the thermal camera lies to the visible one, live: the rig that applies, CameraInfo and TF, the drift watch."""

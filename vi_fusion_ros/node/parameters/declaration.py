@@ -33,7 +33,7 @@ def declare(node: Node, names: Collection[str] | None = None, *, strict: bool = 
             is used.
 
     Returns:
-        The values in force by name.
+        The values that apply, by name.
 
     Raises:
         ValueError: an override is wrong, where that is strict; one sentence.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vi_fusion_ros.training.datasets.annotations import UNKNOWN, AnnotatedPairs
 from vi_fusion_ros.training.datasets.base import DatasetError, Sample
-from vi_fusion_ros.training.datasets.voc import read_voc
+from vi_fusion_ros.training.datasets.formats.annotations import UNKNOWN, AnnotatedPairs
+from vi_fusion_ros.training.datasets.formats.voc import read_voc
 
 
 class _DrawnPairs(AnnotatedPairs):

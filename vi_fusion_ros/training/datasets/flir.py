@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vi_fusion_ros.training.datasets.annotations import UNKNOWN, AnnotatedPairs, Labelling, together
 from vi_fusion_ros.training.datasets.base import DatasetError, Problem, Sample
-from vi_fusion_ros.training.datasets.coco import CocoImage, read_coco, read_json
+from vi_fusion_ros.training.datasets.formats.annotations import UNKNOWN, AnnotatedPairs, Labelling, together
+from vi_fusion_ros.training.datasets.formats.coco import CocoImage, read_coco, read_json
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION
 
 V1_PARTS = ("train", "val", "video")

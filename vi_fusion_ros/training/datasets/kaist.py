@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vi_fusion_ros.training.datasets.annotations import UNKNOWN, AnnotatedPairs
 from vi_fusion_ros.training.datasets.base import DatasetError, Problem, Sample
-from vi_fusion_ros.training.datasets.bbgt import read_bbgt
+from vi_fusion_ros.training.datasets.formats.annotations import UNKNOWN, AnnotatedPairs
+from vi_fusion_ros.training.datasets.formats.bbgt import read_bbgt
 
 _NIGHT = frozenset({3, 4, 5, 9, 10, 11})
 """Sets taken at night, from the dataset's own list; those from 0 to 11 that are not here were taken by day."""

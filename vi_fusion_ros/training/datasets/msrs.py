@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vi_fusion_ros.training.datasets.annotations import UNKNOWN, AnnotatedPairs, Labelling
 from vi_fusion_ros.training.datasets.base import DatasetError, Problem, Sample
-from vi_fusion_ros.training.datasets.masks import read_mask
+from vi_fusion_ros.training.datasets.formats.annotations import UNKNOWN, AnnotatedPairs, Labelling
+from vi_fusion_ros.training.datasets.formats.masks import read_mask
 
 CLASSES = ("unlabelled", "car", "person", "bike", "curve", "car stop", "guardrail", "color cone", "bump")
 """Class of each mask value, as in MFNet, whose frames these are."""

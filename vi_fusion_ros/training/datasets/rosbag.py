@@ -95,10 +95,10 @@ class RosbagDataset(PairDataset):
                 self.root / f"{kind}@{ns}" for kind, ns in zip(("visible", "thermal"), stamps, strict=True)
             )
             self.samples.append(Sample(f"{order:06d}", visible, thermal, order=order))
-        self.problems += [Problem(self.root, sentence, "image") for sentence in replay.intake.problems]
+        self.problems += [Problem(self.root, sentence, "image") for sentence in replay.pair_stream.problems]
         if source.broken:
             self.problems.append(Problem(self.root, f"cannot be read to its end ({source.broken})", "image"))
-        dropped = [f"{count} {reason.value}" for reason, count in replay.intake.pairing.drops.items() if count]
+        dropped = [f"{count} {reason.value}" for reason, count in replay.pair_stream.pairing.drops.items() if count]
         if dropped:
             self.notes.append(f"images without partner, by reason: {', '.join(dropped)}")
 

@@ -33,9 +33,9 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sources.faults import SHIFT_S
-from vi_fusion_ros.tools.faulty_node import INJECTED, PROMOTED
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
-from vi_fusion_ros.tools.soak_checks import (
+from vi_fusion_ros.tools.soak.faulty_node import INJECTED, PROMOTED
+from vi_fusion_ros.tools.soak.soak_checks import (
     EngineState,
     Violations,
     Watch,
@@ -312,7 +312,9 @@ class Soak:
     def _start_node(self) -> NodeProcess:
         log = self._folder / f"fusion_{time.monotonic_ns()}.log"
         return NodeProcess(
-            "vi_fusion_ros.tools.faulty_node", {"status_rate": 5.0, "capture.folder": str(self._captures), **_QOS}, log
+            "vi_fusion_ros.tools.soak.faulty_node",
+            {"status_rate": 5.0, "capture.folder": str(self._captures), **_QOS},
+            log,
         )
 
     def _start_cameras(self, faults: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from vi_fusion_ros.training.datasets.annotations import Drawn, number, read_text
 from vi_fusion_ros.training.datasets.base import DatasetError
+from vi_fusion_ros.training.datasets.formats.annotations import Drawn, number, read_text
 
 
 def read_voc(path: Path) -> list[Drawn]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from vi_fusion_ros.training.datasets.annotations import Drawn, number, read_text
 from vi_fusion_ros.training.datasets.base import DatasetError
+from vi_fusion_ros.training.datasets.formats.annotations import Drawn, number, read_text
 
 _PARTS = ("images", "annotations", "categories")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vi_fusion_ros.training.datasets.annotations import Drawn, number, read_text
 from vi_fusion_ros.training.datasets.base import DatasetError
+from vi_fusion_ros.training.datasets.formats.annotations import Drawn, number, read_text
 
 _HEADER = "% bbGt version="
 _FIELDS = 5  # name and box; occlusion, visible box, ignore flag and angle follow
