@@ -48,6 +48,8 @@ def compare(
     rows: list[dict[str, Any]] = []
     for name, model in models.items():
         auc = presence_of(pooled(judge_sets(sets, model, jobs)))["conditions"]["both"]
+        if auc["mean"]["roc_auc"] is None:
+            raise ValueError("no label is there in some of the frames and not in others; expected frames that tell")
         rows.append(
             {
                 "name": name,
