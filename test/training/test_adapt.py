@@ -29,6 +29,7 @@ from vi_fusion_ros.training.adapt.recordings import open_recordings  # noqa: E40
 from vi_fusion_ros.training.adapt.release import release  # noqa: E402
 from vi_fusion_ros.training.adapt.task import AdaptTask, _AdaptBatches  # noqa: E402
 from vi_fusion_ros.training.adapt.verdict import judge  # noqa: E402
+from vi_fusion_ros.training.batches.augment import Augmented  # noqa: E402
 from vi_fusion_ros.training.config import OptimConfig  # noqa: E402
 from vi_fusion_ros.training.data import Splits  # noqa: E402
 from vi_fusion_ros.training.datasets.base import DatasetError  # noqa: E402
@@ -182,10 +183,10 @@ def test_a_camera_alone_learns_to_predict_the_other_and_the_teacher_stays(opened
     task, teacher = task_of(opened, tmp_path)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     frozen = [p.clone() for p in task.network.perception.visible_branch.frozen_part(4)[0].parameters()]
-    images = windows_of(task)
-    optimiser = torch.optim.AdamW([p for p in task.network.perception.parameters() if p.requires_grad], 1e-4)
+    images = Augmented(*(part[:1] for part in windows_of(task)))
+    optimiser = torch.optim.AdamW([p for p in task.network.perception.parameters() if p.requires_grad], 1.2e-4)
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         task.network.perception.eval()
         terms = task._perception_terms(images)
         losses.append({name: value.item() for name, value in terms.items()})

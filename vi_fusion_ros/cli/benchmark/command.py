@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from vi_fusion_ros.cli.benchmark import bag, calibration, compare, drift, metrics, model, node, registration, settings
+from vi_fusion_ros.cli.benchmark import (
+    bag,
+    calibration,
+    compare,
+    drift,
+    light,
+    metrics,
+    model,
+    node,
+    registration,
+    settings,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     drift.add_parser(kinds)
     calibration.add_parser(kinds)
     metrics.add_parser(kinds)
+    light.add_parser(kinds)
 
 
 def run(args: argparse.Namespace) -> int:

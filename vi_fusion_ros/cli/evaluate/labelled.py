@@ -84,7 +84,7 @@ def run_presence(args: argparse.Namespace, model: Path, about_model: dict[str, A
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.evaluation.studies.presence import judge_sets, summary
 
-    with opened(_wanted(args)) as sets:
+    with opened(wanted_sets(args)) as sets:
         judged = judge_sets(sets, model, args.jobs)
         result = summary(judged)
         write_json(args.json, {**result, "model": about_model})
@@ -102,7 +102,7 @@ def run_detection(args: argparse.Namespace, model: Path, about_model: dict[str, 
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.evaluation.studies.detection import judge_boxes, summary
 
-    with opened(_wanted(args)) as sets:
+    with opened(wanted_sets(args)) as sets:
         judged = judge_boxes(sets, model, args.jobs)
         result = summary(judged)
         write_json(args.json, {**result, "model": about_model})
@@ -114,7 +114,12 @@ def run_detection(args: argparse.Namespace, model: Path, about_model: dict[str, 
     return list(result["problems"])
 
 
-def _wanted(args: argparse.Namespace) -> list[WantedSet]:
+def wanted_sets(args: argparse.Namespace) -> list[WantedSet]:
+    """The sets that the options of ``add_arguments`` choose.
+
+    Raises:
+        ValueError: a range is empty.
+    """
     from vi_fusion_ros.evaluation.labelled_sets import WantedSet
 
     for one in args.data:

@@ -8,6 +8,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,30 +19,18 @@ from lightning.pytorch.loggers import CSVLogger
 from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
+from vi_fusion_ros.resources import share_path
 from vi_fusion_ros.training.adapt.recordings import Recording, open_recordings
 from vi_fusion_ros.training.adapt.release import release
 from vi_fusion_ros.training.adapt.task import AdaptTask
 from vi_fusion_ros.training.adapt.verdict import judge
-from vi_fusion_ros.training.batches.augment import AugmentConfig
-from vi_fusion_ros.training.batches.patches import PatchConfig
-from vi_fusion_ros.training.batches.scenes import SceneConfig
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
-from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig
+from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.base import PairDataset
-from vi_fusion_ros.training.losses import FusionWeights
 from vi_fusion_ros.training.warm_start import load_network
 
 MODEL = "adapted.onnx"
-
-# More of what is carried over from both sources than in training: here a verdict guards what that could cost.
-_FUSION = FusionWeights(intensity=3.0, gradient=3.0, contrast=0.8, fidelity=0.9, edges=1.5, one_sided=1.0)
-# The recordings are what the cameras show: only little is changed about them.
-_AUGMENTATION = AugmentConfig(
-    low_light=0.05, exposure=0.15, haze=0.0, contrast=0.2, polarity=0.0, noise=0.1, blur=0.05, smear=0.05, cast=0.05,
-    stripes=0.05, dead=0.0, missing_visible=0.05, missing_thermal=0.05,
-)  # fmt: skip
-_OPTIM = OptimConfig(lr=1e-3, backbone_lr=0.02, epochs=8, steps=25, warmup=25, ema=0.98, freeze_norm=0.0)
 
 
 class Adaptation(NamedTuple):
@@ -59,7 +48,11 @@ class Adaptation(NamedTuple):
 
 
 def adapt(
-    datasets: Sequence[PairDataset], model: Path, folder: Path, rig: Path | None = None, optim: OptimConfig = _OPTIM
+    datasets: Sequence[PairDataset],
+    model: Path,
+    folder: Path,
+    rig: Path | None = None,
+    optim: OptimConfig | None = None,
 ) -> Adaptation:
     """Adapt a model to recordings, or go on with it.
 
@@ -71,7 +64,7 @@ def adapt(
         model: ONNX file to start from; its manifest lies beside it.
         folder: made where it is missing.
         rig: rig file that registers all recordings; None where they are registered.
-        optim: length and rates.
+        optim: length and rates; None: those of ``config/training/adapt.yaml``, as everything else.
 
     Raises:
         ValueError: the model, the rig, a recording or the folder cannot be used.
@@ -143,23 +136,21 @@ def _begun(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _config(
-    network: NetworkConfig, model: Path, recordings: Sequence[Recording], run: Path, optim: OptimConfig
+    network: NetworkConfig, model: Path, recordings: Sequence[Recording], run: Path, optim: OptimConfig | None
 ) -> TrainConfig:
     sets = {
         recording.name: SetConfig(Path(recording.name), train=(recording.ranges[0],), test=(recording.ranges[1],))
         for recording in recordings
     }
-    return TrainConfig(
+    config = load_config(share_path() / "config" / "training" / "adapt.yaml")
+    return replace(
+        config,
         name=run.name,
         data=DataConfig(sets),
         runs=run.parent,
         start_from=model,
         network=network,
-        scenes=SceneConfig(frames=0),
-        patches=PatchConfig(patches=8, size=160, flatten=0.0),
-        augmentation=_AUGMENTATION,
-        fusion=_FUSION,
-        optim=optim,
+        optim=optim or config.optim,
     )
 
 
