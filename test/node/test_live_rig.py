@@ -87,6 +87,12 @@ def test_rectified_images_have_the_matrix_p_and_no_distortion():
     assert not lens.distortion.any()
 
 
+def test_a_fisheye_of_camera_info():
+    lens, _ = lens_of(info("thermal", distortion_model="equidistant", d=[0.1, 0.02, 0.0, 0.0]), rectified=False)
+    assert lens.equidistant
+    np.testing.assert_array_equal(lens.distortion, [0.1, 0.02, 0, 0])
+
+
 def test_rectified_images_are_those_of_a_camera_turned_by_r():
     angle = np.radians(2.0)
     r = [np.cos(angle), 0, -np.sin(angle), 0, 1, 0, np.sin(angle), 0, np.cos(angle)]
@@ -117,7 +123,11 @@ def test_a_transform_that_moves_by_a_hair_makes_no_new_maps():
         ({"k": [-1.0, 0, 5, 0, 5, 5, 0, 0, 1]}, "fx and fy above 0"),
         ({"k": [np.nan] * 9}, "fx and fy above 0"),
         ({"width": 0}, "size of the images"),
-        ({"distortion_model": "equidistant"}, "Rectify the images first"),
+        ({"distortion_model": "omni"}, "Rectify the images first"),
+        (
+            {"distortion_model": "equidistant", "d": [0.1] * 5},
+            "expected the 4 of equidistant",
+        ),
         ({"d": [0.1, 0.2]}, "2 distortion coefficients"),
     ],
 )

@@ -42,11 +42,11 @@ def raw(thermal, homography=RIG):
 
 @pytest.fixture(scope="module")
 def roadscene(data_dir):
-    """Every 16th pair: images, and the true map from visible_full to thermal_raw."""
+    """Every 32nd pair: images, and the true map from visible_full to thermal_raw."""
     pairs = []
     with zipfile.ZipFile(data_dir / "roadscene_dev.zip") as archive:
         names = {name.rsplit(".", 1)[0].split("roadscene_dev/")[-1]: name for name in archive.namelist()}
-        for frame in json.loads(archive.read(names["frames"]))[::16]:
+        for frame in json.loads(archive.read(names["frames"]))[::32]:
             parts = [np.frombuffer(archive.read(names[f"{folder}/{frame['frame']}"]), np.uint8)
                      for folder in ("visible_full", "thermal_raw")]  # fmt: skip
             pair = ImagePair.of(*(cv2.imdecode(part, cv2.IMREAD_UNCHANGED) for part in parts), frame["frame"])
@@ -66,25 +66,25 @@ def test_real_pairs_alone(roadscene):
         except ValueError:  # refused: the start stays
             found = start
         errors.append(corner_error(found, truth, pair.visible_size))
-    # Nine pairs, whose own median is 4.9, guard against a step back; the figure for all 144 is in docs/registration.md.
+    # Five pairs guard against a step back; the figure for all 144 is in docs/registration.md.
     assert np.median(errors) <= 6
     assert all(error <= start for error, start in zip(errors, starts, strict=True))
 
 
 @pytest.mark.data
 def test_pairs_of_different_scenes_are_refused(roadscene):
-    (one, _), (other, _) = roadscene[0], roadscene[4]
+    (one, _), (other, _) = roadscene[0], roadscene[2]
     with pytest.raises(ValueError, match=DIFFERENT):
         calibrate([ImagePair(one.visible, other.thermal, "mixed")])
 
 
 def test_several_pairs_together():
-    pairs = [ImagePair.of(visible, raw(thermal), str(seed)) for seed in range(3) for visible, thermal in [street(seed)]]
+    pairs = [ImagePair.of(visible, raw(thermal), str(seed)) for seed in range(2) for visible, thermal in [street(seed)]]
     found = calibrate(pairs)
     assert corner_error(found.H_thermal_to_visible, RIG, SIZE) < 1
     assert found.uncertainty_px < 1
     assert found.similarity > found.similarity_at_start
-    assert [pair.name for pair in found.pairs] == list("012")
+    assert [pair.name for pair in found.pairs] == list("01")
 
 
 def about_the_middle(turn_deg, scale, mirrored=False):
@@ -100,11 +100,10 @@ QUARTER = np.array([[0.0, 1, 0], [-1, 0, SIZE[0] - 1], [0, 0, 1]])
 @pytest.mark.parametrize(
     ("seen", "size", "said"),
     [
-        (QUARTER, SIZE[::-1], "won: turned by 90 degrees"),
-        (about_the_middle(180 + 13, 1.0, mirrored=True), SIZE, "won: mirrored and turned by 19"),
+        (QUARTER @ about_the_middle(13, 1.0, mirrored=True), SIZE[::-1], "won: mirrored and turned by 103"),
         (about_the_middle(-17, 2.4), SIZE, "won: turned by 34"),
     ],
-    ids=["upended", "mirrored and upside down", "a narrow field of view, turned"],
+    ids=["upended, turned and mirrored", "a narrow field of view, turned"],
 )
 def test_cameras_that_stand_anyhow(seen, size, said):
     pairs = [
@@ -121,7 +120,7 @@ def test_a_visible_image_that_shows_a_quarter_of_what_the_thermal_one_does():
     seen = about_the_middle(0, 4.0)
     pairs = [
         ImagePair.of(cv2.warpPerspective(visible, seen, SIZE), thermal, "")
-        for visible, thermal in map(street, range(3))
+        for visible, thermal in map(street, range(2))
     ]
     found = calibrate(pairs)
     assert corner_error(np.linalg.inv(found.H_thermal_to_visible), np.linalg.inv(seen), SIZE) < 1
@@ -137,12 +136,9 @@ def test_the_wide_search_looks_at_pairs_of_all_parts_that_show_something():
 
 def test_two_answers_that_are_equally_good_are_none():
     """Scenes that are their own mirror image, seen by cameras of which one lies on its side."""
-    pairs = []
-    for seed in range(2):
-        visible, thermal = (np.hstack([half, half[:, ::-1]]) for half in street(seed, (SIZE[0] // 2, SIZE[1])))
-        pairs.append(ImagePair.of(visible, np.rot90(thermal).copy(), str(seed)))
+    visible, thermal = (np.hstack([half, half[:, ::-1]]) for half in street(0, (SIZE[0] // 2, SIZE[1])))
     with pytest.raises(ValueError, match=r"two answers are equally good: .*mirrored and turned by"):
-        calibrate(pairs)
+        calibrate([ImagePair.of(visible, np.rot90(thermal).copy())])
 
 
 def test_different_scenes_are_refused_with_what_was_searched():
@@ -155,7 +151,8 @@ def test_different_scenes_are_refused_with_what_was_searched():
 def test_no_more_freedom_than_it_takes(model):
     turn = 0.03 if model == "similarity" else 0
     true = np.array([[0.9, -turn, 20], [turn, 0.9, 12], [0, 0, 1]])
-    found = calibrate([ImagePair.of(visible, raw(thermal, true)) for visible, thermal in map(street, range(2))])
+    visible, thermal = street(0)
+    found = calibrate([ImagePair.of(visible, raw(thermal, true))])
     assert corner_error(found.H_thermal_to_visible, true, SIZE) < 0.7
 
 
@@ -168,7 +165,7 @@ def test_16_bit_is_as_good():
 @pytest.mark.parametrize("value", [0, 128])
 def test_blank_images(value):
     blank = np.full(SIZE[::-1], value, np.uint8)
-    with pytest.raises(ValueError, match=r"too little structure|too few"):
+    with pytest.raises(ValueError, match="too little structure: in each pair at least one of them is blank"):
         calibrate([ImagePair.of(street(0)[0], blank)])
 
 
@@ -257,7 +254,7 @@ def test_pairs_of_one_scene_do_not_hide_how_little_is_known():
     """A rig that stands still: the pairs are alike, and their spread is noise; places in the image count too."""
     true = np.array([[0.88, 0.03, 42], [-0.025, 0.9, 25], [0, 0, 1]])
     (visible, thermal), noise = street(3), np.random.default_rng(0)
-    seen = [visible + noise.normal(0, 3, visible.shape) for _ in range(6)]
+    seen = [visible + noise.normal(0, 3, visible.shape) for _ in range(3)]
     found = calibrate([ImagePair.of(image.clip(0, 255).astype(np.uint8), raw(thermal, true)) for image in seen])
     assert found.uncertainty_px > 0.25 * corner_error(found.H_thermal_to_visible, true, SIZE)
 

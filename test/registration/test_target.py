@@ -97,8 +97,8 @@ def test_16_bit_and_faint_contrast(images):
 def test_too_few_views_blank_images_and_no_board(views, images):
     with pytest.raises(ValueError, match="4 views show the board to both cameras"):
         solve(views[:4])
-    blank = [(str(number), np.zeros((480, 640), np.uint8), images[0][2]) for number in range(6)]
-    with pytest.raises(ValueError, match="6 of 6 thermal and 0 visible images have it"):
+    blank = [(str(number), np.zeros((480, 640), np.uint8), images[0][2]) for number in range(1)]
+    with pytest.raises(ValueError, match="1 of 1 thermal and 0 visible images have it"):
         solve(find(CHECKERS, blank))
     with pytest.raises(ValueError, match=r"do not determine the focal length|expected 6 or more"):
         solve([dataclasses.replace(views[0], name=str(number)) for number in range(8)])
@@ -121,7 +121,7 @@ def test_boards_that_cannot_be(arguments, sentence):
 
 
 def test_the_command(images, tmp_path, capsys):
-    for name, visible, thermal in images[:10]:
+    for name, visible, thermal in images[:8]:
         for camera, image in (("visible", visible), ("thermal", thermal)):
             (tmp_path / camera).mkdir(exist_ok=True)
             cv2.imwrite(str(tmp_path / camera / f"{name}.png"), image)
@@ -139,8 +139,8 @@ def test_the_command(images, tmp_path, capsys):
     rig = Rig.load(tmp_path / "rig.yaml")
     assert world.transfer_error(rig) < 1
     np.testing.assert_array_equal(rig.visible_camera.matrix, world.VISIBLE.matrix)
-    assert (rig.time_offset_ms, rig.notes, rig.made["views"]) == (12.5, "kept", 10)
-    assert len(json.loads((tmp_path / "r.json").read_text())["views"]) == 10
+    assert (rig.time_offset_ms, rig.notes, rig.made["views"]) == (12.5, "kept", 8)
+    assert len(json.loads((tmp_path / "r.json").read_text())["views"]) == 8
     assert len(list((tmp_path / "pictures").iterdir())) >= 5
     before = (tmp_path / "rig.yaml").read_bytes()
     assert main(call) == 2

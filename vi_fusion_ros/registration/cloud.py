@@ -37,7 +37,7 @@ def distances(points: Floats, camera: Camera, size: Size) -> tuple[Floats, Float
     x, y = (points[ahead, axis] / z[ahead] for axis in (0, 1))
     reach = min(monotonic_radius(camera, np.linspace(0, _WIDEST, 2000, dtype=np.float64)), _WIDEST)
     wide = x * x + y * y <= reach**2
-    columns, rows = (np.rint(at) for at in pixels(camera.matrix, *distorted(camera.distortion, x[wide], y[wide])))
+    columns, rows = (np.rint(at) for at in pixels(camera.matrix, *distorted(camera, x[wide], y[wide])))
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     if not inside.any():
         raise ValueError(

@@ -92,7 +92,7 @@ class DepthMaps:
         self._shift = [float(value) for value in extrinsics.rotation.T @ extrinsics.translation_m]
         matrix = scaling(rig.thermal_size, thermal_size) @ thermal.matrix
         self._focal, self._centre = matrix[[0, 1], [0, 1]].tolist(), matrix[:2, 2].tolist()
-        self._distortion = thermal.distortion
+        self._thermal = thermal
         self._reach = min(monotonic_radius(thermal, np.linspace(0, _WIDEST, 2000, dtype=np.float64)), _WIDEST)
         finer = self._focal[0] / (visible.matrix[0, 0] * visible_size[0] / (rig.visible_size or visible_size)[0])
         self._cell = max(2, math.ceil(_SPARSE * finer * 1.5))  # thermal pixels; a surface leaves no cell empty
@@ -144,7 +144,7 @@ class DepthMaps:
             down *= over
             inside = known & (ahead > 0) & (across * across + down * down <= self._reach**2)
             inverse_depth *= over
-            bent = distorted(self._distortion, across, down)
+            bent = distorted(self._thermal, across, down)
             places = []
             for axis, plane, focal, centre, side in zip(
                 bent, self._plane, self._focal, self._centre, self._thermal_size, strict=True

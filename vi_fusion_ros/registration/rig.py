@@ -21,21 +21,25 @@ _KEYS = {
     "version", "H_thermal_to_visible", "thermal_size", "visible_size", "thermal_camera", "visible_camera", "extrinsics",
     "plane_distance_m", "time_offset_ms", "time_offset_uncertainty_ms", "radiometry", "uncertainty_px", "made", "notes",
 }  # fmt: skip
+_EQUIDISTANT = "equidistant"
 _LONGEST = 65535  # side of an image, pixels
 _ASPECT_TOLERANCE = 0.01  # sizes that were rounded or cropped by some pixels still count as the same aspect
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A lens, as in ``sensor_msgs/CameraInfo`` with the model ``plumb_bob`` or ``rational_polynomial``.
+    """A lens, as in ``sensor_msgs/CameraInfo``.
 
     Attributes:
         matrix: (3, 3), pixels.
-        distortion: (4,), (5,) or (8,) coefficients in OpenCV's order.
+        distortion: coefficients in OpenCV's order: (4,), (5,) or (8,) of ``plumb_bob`` and ``rational_polynomial``,
+            (4,) of ``equidistant``, the fisheye model.
+        equidistant: which of the two.
     """
 
     matrix: Matrix
     distortion: Matrix
+    equidistant: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +198,8 @@ class Rig:
         for key, camera in (("thermal_camera", self.thermal_camera), ("visible_camera", self.visible_camera)):
             if camera is not None:
                 document[key] = {"matrix": camera.matrix.tolist(), "distortion": camera.distortion.tolist()}
+                if camera.equidistant:
+                    document[key]["model"] = _EQUIDISTANT
         if self.extrinsics is not None:
             rotation, translation = self.extrinsics.rotation.tolist(), self.extrinsics.translation_m.tolist()
             document["extrinsics"] = {"rotation": rotation, "translation_m": translation}
@@ -299,7 +305,11 @@ def _camera(document: dict[str, Any], name: str) -> Camera | None:
     matrix = _array(document[name], name, "matrix", ((3, 3),))
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and np.array_equal(matrix[2], (0, 0, 1))):
         raise ValueError(f"{name}: matrix is no camera matrix (all zeros means uncalibrated); expected fx, fy above 0")
-    return Camera(matrix, _array(document[name], name, "distortion", ((4,), (5,), (8,))))
+    model = document[name].get("model")
+    if model not in (None, _EQUIDISTANT):
+        raise ValueError(f"{name}: model is {shown(model)}; expected equidistant, or none for that of OpenCV")
+    shapes = ((4,), (5,), (8,)) if model is None else ((4,),)
+    return Camera(matrix, _array(document[name], name, "distortion", shapes), model is not None)
 
 
 def _extrinsics(document: dict[str, Any]) -> Extrinsics | None:

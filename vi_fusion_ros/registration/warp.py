@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.registration import cloud
 from vi_fusion_ros.registration.depth import OUTSIDE, DepthMaps, Floats, metres, without_lenses
-from vi_fusion_ros.registration.lenses import distorted, monotonic_radius, pixels
+from vi_fusion_ros.registration.lenses import distorted, monotonic_radius, pixels, straightened
 from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
 from vi_fusion_ros.types import Image
 
@@ -133,7 +133,7 @@ class Registration:
         lens, size = self.rig.visible_camera, self.rig.visible_size
         if lens is None or size is None:
             raise ValueError(without_lenses(self.rig))
-        return cloud.distances(points, Camera(scaling(size, visible_size) @ lens.matrix, lens.distortion), visible_size)
+        return cloud.distances(points, replace(lens, matrix=scaling(size, visible_size) @ lens.matrix), visible_size)
 
     def rays(self, thermal_size: Size, visible_size: Size) -> Floats:
         """The direction that each visible pixel looks in, (height, width, 3) float32, 1 along the axis; read-only.
@@ -238,6 +238,9 @@ def _source_coordinates(
 def _undistorted(camera: Camera, resize: Matrix, x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
     """Where the pixels of a picture would be if its lens had no distortion."""
     matrix = resize @ camera.matrix
+    if camera.equidistant:
+        straight = straightened(replace(camera, matrix=matrix), np.stack([x.ravel(), y.ravel()], 1))
+        return straight[:, 0].reshape(x.shape), straight[:, 1].reshape(x.shape)
     points = np.stack([x, y], -1).reshape(-1, 1, 2)
     straight = cv2.undistortPoints(points, matrix, camera.distortion, None, None, matrix).reshape(*x.shape, 2)
     return straight[..., 0], straight[..., 1]
@@ -254,7 +257,7 @@ def _distorted(
     reach = monotonic_radius(camera, ordered)
     wild = ~front | (radius > reach)
     x[wild] = y[wild] = 0
-    x, y = pixels(matrix, *distorted(camera.distortion, x, y))
+    x, y = pixels(matrix, *distorted(camera, x, y))
     x[wild] = y[wild] = OUTSIDE
     return x, y
 

@@ -17,6 +17,7 @@ from vi_fusion_ros.registration.rig import Camera as Lens
 from vi_fusion_ros.registration.rig import Matrix, Size
 
 _PINHOLE = ("plumb_bob", "rational_polynomial", "")
+_EQUIDISTANT = ("equidistant", "fisheye")
 _KEPT = 300  # messages: those of the images that wait for a partner or for the worker, at any rate of a camera
 _STAMP, _BEHIND_STAMP = 4, 12  # bytes: behind the head of CDR lie seconds and nanoseconds
 _LITTLE_ENDIAN = 1  # the last bit of the second byte of CDR
@@ -73,7 +74,7 @@ def lens_of(info: CameraInfo, rectified: bool) -> tuple[Lens, Size]:
         rectified: whether the images have their distortion taken out; then P counts, without its fourth column.
 
     Raises:
-        ValueError: it describes no calibrated pinhole camera; one sentence.
+        ValueError: it describes no calibrated camera; one sentence.
     """
     matrix = np.array(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.array(info.k).reshape(3, 3)
     name = "P" if rectified else "K"
@@ -86,11 +87,12 @@ def lens_of(info: CameraInfo, rectified: bool) -> tuple[Lens, Size]:
     if not (info.width and info.height):
         raise ValueError("width and height are 0; expected the size of the images in pixels")
     distortion = np.zeros(5) if rectified else _distortion(info)
+    fisheye = not rectified and info.distortion_model in _EQUIDISTANT
     roi = info.roi
     if roi.width and roi.height:
         matrix = matrix - np.array([[0, 0, roi.x_offset], [0, 0, roi.y_offset], [0, 0, 0]])
     binning = np.diag([1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1), 1.0])
-    return Lens(binning @ matrix, distortion), image_size(info)
+    return Lens(binning @ matrix, distortion, fisheye), image_size(info)
 
 
 def image_size(info: CameraInfo) -> Size:
@@ -163,12 +165,14 @@ def rectification(info: CameraInfo, rectified: bool) -> Matrix:
 
 
 def _distortion(info: CameraInfo) -> Any:
-    if info.distortion_model not in _PINHOLE:
+    if info.distortion_model not in (*_PINHOLE, *_EQUIDISTANT):
         raise ValueError(
-            f"distortion_model is '{info.distortion_model}'; expected plumb_bob or rational_polynomial. Rectify the "
-            "images first (image_rect), or name a rig file"
+            f"distortion_model is '{info.distortion_model}'; expected plumb_bob, rational_polynomial or equidistant. "
+            "Rectify the images first (image_rect), or name a rig file"
         )
     d = np.array(info.d, np.float64)
+    if info.distortion_model in _EQUIDISTANT and len(d) != 4:
+        raise ValueError(f"{len(d)} distortion coefficients; expected the 4 of equidistant")
     if len(d) not in (0, 4, 5, 8) or not np.isfinite(d).all():
         raise ValueError(f"{len(d)} distortion coefficients; expected 0, 4, 5 or 8 finite ones")
     return d if len(d) else np.zeros(5)

@@ -185,7 +185,9 @@ def require_packages() -> None:
 def alike(one: Rig, other: Rig) -> bool:
     """Whether two rigs of camera_info make the same maps: the same lenses, and corners that lie in the same place."""
     lenses = (
-        np.array_equal(a.matrix, b.matrix) and np.array_equal(a.distortion, b.distortion)
+        np.array_equal(a.matrix, b.matrix)
+        and np.array_equal(a.distortion, b.distortion)
+        and a.equidistant == b.equidistant
         for a, b in ((one.thermal_camera, other.thermal_camera), (one.visible_camera, other.visible_camera))
         if a is not None and b is not None
     )

@@ -163,13 +163,14 @@ def _different(poses: Sequence[Pose], pairs: Sequence[ImagePair], count: int) ->
 
 def most_structured(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
     """So many pairs, of all parts of a sequence, that show the most structure to both cameras."""
-
-    def structured(pair: ImagePair) -> float:
-        images = (resized(image, _ALIKE_SIZE) for image in (pair.visible, pair.thermal))
-        return min(float(np.abs(structure(image)).mean()) for image in images)
-
     parts = (pairs[first:last] for first, last in _parts(len(pairs), count))
     return [max(part, key=structured) for part in parts]
+
+
+def structured(pair: ImagePair) -> float:
+    """How much structure a pair shows to both cameras; 0 where one of its images is blank."""
+    images = (resized(image, _ALIKE_SIZE) for image in (pair.visible, pair.thermal))
+    return min(float(np.abs(structure(image)).mean()) for image in images)
 
 
 def _parts(length: int, count: int) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from vi_fusion_ros.registration.estimate.coarse import (
     each,
     most_structured,
     search_wide,
+    structured,
     upright,
 )
 from vi_fusion_ros.registration.estimate.matching import (
@@ -139,6 +140,8 @@ def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
     sizes = {(pair.visible_size, pair.thermal_size) for pair in pairs}
     if len(sizes) > 1:
         raise ValueError(f"the pairs have {len(sizes)} different sizes; expected those of one rig")
+    if not any(map(structured, pairs)):
+        raise ValueError("the images share too little structure: in each pair at least one of them is blank")
     visible_size, thermal_size = next(iter(sizes))
     answer = _found(pairs)
     frame, found, groups = answer.frame, answer.found, answer.groups
@@ -271,7 +274,11 @@ def _straight(pair: ImagePair, rig: Rig) -> tuple[ImagePair, Matrix]:
     ):
         if camera is not None and made_for is not None:
             matrix = scaling(made_for, (image.shape[1], image.shape[0])) @ camera.matrix
-            image = np.asarray(cv2.undistort(image, matrix, camera.distortion))
+            if camera.equidistant:
+                image = cv2.fisheye.undistortImage(image, matrix, camera.distortion, Knew=matrix)
+            else:
+                image = cv2.undistort(image, matrix, camera.distortion)
+            image = np.asarray(image)
         images.append(image)
     return ImagePair(images[0], images[1], pair.name), back
 
