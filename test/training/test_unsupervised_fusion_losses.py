@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("lightning", reason="the training requirements are not insta
 from vi_fusion_ros.training.batches.augment import Augmented  # noqa: E402
 from vi_fusion_ros.training.batches.patches import PatchConfig  # noqa: E402
 from vi_fusion_ros.training.batches.scenes import SceneConfig  # noqa: E402
-from vi_fusion_ros.training.methods import fusiondn, vif_net  # noqa: E402
+from vi_fusion_ros.training.methods import forgetting, fusiondn, gan, vif_net  # noqa: E402
 from vi_fusion_ros.training.methods.consolidation import stage_of  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 
@@ -80,7 +81,7 @@ def test_tasks_take_turns_by_their_share_of_the_epochs():
 
 @pytest.fixture
 def run_of(config, monkeypatch):
-    """A run of seconds with another weight of the consolidation; the rows of its log."""
+    """A run of seconds with a weight of the consolidation; its folder."""
 
     monkeypatch.setattr("vi_fusion_ros.training.methods.task._SELECTION_STEPS", 1)
 
@@ -94,16 +95,52 @@ def run_of(config, monkeypatch):
             optim=dataclasses.replace(config.optim, lr=0.01, ewc=ewc, steps=3),
         )
         train(changed)
-        with (changed.runs / changed.name / "csv" / "version_0" / "metrics.csv").open() as file:
-            return list(csv.DictReader(file))
+        return changed.runs / changed.name
 
     return run
 
 
-def test_consolidation_ties_the_weights_of_the_task_before(run_of):
-    tied, free = run_of(1e6), run_of(0.0)
-    penalties = [float(row["train/penalty"]) for row in tied if row["train/penalty"]]
+def test_consolidation_ties_the_weights_of_the_task_before(run_of, tmp_path):
+    run = run_of(1e6)
+    with (run / "csv" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    penalties = [float(row["train/penalty"]) for row in rows if row["train/penalty"]]
     assert penalties[0] == 0, "the first task is free"
     assert penalties[-1] > 0
-    assert not any(float(row["train/penalty"]) for row in free if row["train/penalty"])
-    assert {"select/visible-infrared", "select/exposure", "select/focus"} <= set(tied[0])
+    assert forgetting.main([str(run), "--json", f"{tmp_path}/out.json"]) == 0
+    told = json.loads((tmp_path / "out.json").read_text())["runs"][run.name]
+    assert told["ewc"] == 1e6
+    assert list(told["after"]) == ["visible-infrared", "exposure"], "two epochs have room for two tasks"
+    last = [row for row in rows if row["select/score"]][-1]
+    assert told["after"]["exposure"]["focus"] == pytest.approx(float(last["select/focus"]), abs=1e-4)
+
+
+def test_runs_that_say_nothing_are_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"metrics\.csv is missing; expected the folder of a run of fusiondn"):
+        forgetting.losses_after_tasks(tmp_path)
+    (tmp_path / "csv" / "version_0").mkdir(parents=True)
+    (tmp_path / "csv" / "version_0" / "metrics.csv").write_text("epoch,select/score\n0,-1\n")
+    (tmp_path / "config.yaml").write_text("optim: {epochs: 9, ewc: 0.0}")
+    with pytest.raises(ValueError, match="has had 1 of its 9 epochs; expected all"):
+        forgetting.losses_after_tasks(tmp_path)
+
+
+def test_brightening_keeps_black_and_white_and_structure_counts_where_there_is_some():
+    network = gan.GanFusion()
+    ends = torch.cat((torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)))
+    assert torch.equal(network.enhanced(ends), ends)
+    image = texture(8)
+    assert gan.structure_loss(0.3 * image + 0.5, image) == pytest.approx(0, abs=1e-3), (
+        "brightness and contrast are free"
+    )
+    assert gan.structure_loss(1 - image, image) == pytest.approx(2, abs=1e-3)
+    assert gan.structure_loss(image, torch.full_like(image, 0.5)) == 0
+    dark = gan.darken(image, torch.Generator().manual_seed(0))
+    assert (dark.mean((1, 2, 3)) < image.mean((1, 2, 3))).all()
+
+
+def test_content_of_an_adversarial_fusion_is_thermal_intensity_and_visible_detail():
+    visible, thermal = texture(9), texture(10)
+    assert gan.content_loss(thermal, thermal, thermal) == 0
+    smooth = torch.full_like(visible, 0.4)
+    assert gan.content_loss(smooth, visible, smooth) > gan.content_loss(visible, visible, smooth)
