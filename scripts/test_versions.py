@@ -56,7 +56,9 @@ def main() -> int:
     """Run all of them, print a line for each, and write JSON where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", choices=list(VERSIONS), help="this one alone")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the counts; with --package, those of others stay"
+    )
     args = parser.parse_args()
     rows = []
     for package, versions in VERSIONS.items():
@@ -65,6 +67,9 @@ def main() -> int:
                 rows.append(run(package, version, Path(folder)))
             print(json.dumps(rows[-1]), flush=True)
     if args.json:
+        if args.package and args.json.exists():
+            before = json.loads(args.json.read_text(encoding="utf-8"))["rows"]
+            rows = [row for row in before if row["package"] != args.package] + rows
         told = {"command": "python scripts/test_versions.py --json", "python": platform.python_version(), "rows": rows}
         args.json.write_text(json.dumps({**told, "tests": TESTS}, indent=2) + "\n", encoding="utf-8")
     return int(any("output" in row for row in rows))

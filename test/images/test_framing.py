@@ -71,8 +71,9 @@ def test_the_lens_of_framed_images_sees_each_point_where_its_pixel_went(framing,
     before = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
     x, y = pixel
     # The direction that the lens sees in this pixel, in the frame that the camera is mounted in.
-    undistorted = cv2.undistortPointsIter(
-        np.array([[[x, y]]], np.float64), before, np.array(distortion), None, None, (3, 200, 1e-12)
+    undistort = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)  # OpenCV 5 has one function for both
+    undistorted = undistort(
+        np.array([[[x, y]]], np.float64), before, np.array(distortion), R=None, P=None, criteria=(3, 200, 1e-12)
     )[0, 0]
     mirror = {"none": (1, 1, 1), "horizontal": (-1, 1, 1), "vertical": (1, -1, 1)}[framing.flip]
     direction = np.array(mirror) * (framing.turn @ (*undistorted, 1.0))

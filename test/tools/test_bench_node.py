@@ -10,6 +10,9 @@ import sys
 import pytest
 from harness import next_domain
 
+from vi_fusion_ros.node.parameters import declaration
+from vi_fusion_ros.tools.bench_node import PARTS
+
 pytestmark = pytest.mark.ros
 
 
@@ -59,3 +62,10 @@ def test_wrong_options_are_one_sentence(arguments):
     assert done.returncode == 2
     assert arguments[0] in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_left_out_is_left_out_by_parameters_of_the_node():
+    for settings in PARTS.values():
+        for name, value in settings.items():
+            assert declaration.fault(name, value) is None
+            assert declaration.schema()[name]["default"] != value

@@ -38,6 +38,13 @@ from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 BESIDE_INFERENCE = ("decode", "register", "compose", "publish")
 """Stages of the worker beside the network itself; pairing has none of its own and is in the processor time."""
 
+PARTS: dict[str, dict[str, Any]] = {
+    "drift": {"drift.mode": "off"},
+    "health": {"health.fault_time": 0.0},
+    "status": {"status_rate": 0.1},
+}
+"""What can be left out beside the frame path, and the parameters that leave it out; of status, nearly all."""
+
 _WARM_UP_S = 3.0
 _START_WITHIN_S = 60.0
 _INFERENCES = 100
@@ -108,14 +115,19 @@ class Conditions:
     thermal_bits: int
 
 
-def benchmark(conditions: Conditions) -> dict[str, Any]:
+def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
     """Run cameras, node and subscriber, then the same with the reference, and measure both.
+
+    Args:
+        conditions: of all runs.
+        parts: whether the node also runs without each of ``PARTS``, and without all of them; under ``without``.
 
     Raises:
         ProcessError: if a node fails.
     """
     ours = _run(conditions, "node.fusion_node", {"threads": conditions.threads, "status_rate": 2.0})
     plain = _run(conditions, "tools.bench_reference", {"threads": conditions.threads}, "reference_node")
+    less = _without_parts(conditions) if parts else {}
     infer_cpu_ms, infer_wall_ms = _inference(conditions)
     assert ours.before is not None
     assert ours.after is not None
@@ -134,8 +146,18 @@ def benchmark(conditions: Conditions) -> dict[str, Any]:
         "inference_alone_wall_ms": round(infer_wall_ms, 3),
         **_figures(ours, conditions, infer_cpu_ms),
         "reference": _figures(plain, conditions, infer_cpu_ms),
+        **({"without": {name: _figures(run, conditions, infer_cpu_ms) for name, run in less.items()}} if less else {}),
         "model": status.model_id,
         "engine": status.engine,
+    }
+
+
+def _without_parts(conditions: Conditions) -> dict[str, _Window]:
+    all_of_them = {name: value for settings in PARTS.values() for name, value in settings.items()}
+    base = {"threads": conditions.threads, "status_rate": 2.0}
+    return {
+        name: _run(conditions, "node.fusion_node", {**base, **settings})
+        for name, settings in {**PARTS, "all": all_of_them}.items()
     }
 
 

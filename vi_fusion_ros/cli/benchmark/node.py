@@ -18,6 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--rate", type=float, default=30.0, help="rate of both cameras, Hz (default 30)")
     parser.add_argument("--threads", type=int, default=2, help="threads of ONNX Runtime (default 2)")
     parser.add_argument("--thermal-bits", type=int, default=16, choices=(8, 16), help="depth of the thermal camera")
+    parser.add_argument("--parts", action="store_true", help="also without drift, health and status, one and all")
     # The figures are always printed as JSON; without FILE the option is there for the sake of the other benchmarks.
     parser.add_argument("--json", nargs="?", type=Path, metavar="FILE", help="print JSON, and write it to FILE")
     parser.set_defaults(benchmark=run)
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     width, height = args.size
     conditions = bench_node.Conditions(args.seconds, width, height, args.rate, args.threads, args.thermal_bits)
     try:
-        figures = bench_node.benchmark(conditions)
+        figures = bench_node.benchmark(conditions, args.parts)
     except bench_node.ProcessError as error:
         raise ValueError(str(error)) from error
     text = json.dumps({"command": "vi-fusion benchmark node", "machine": machine, **figures}, indent=2) + "\n"
