@@ -57,6 +57,7 @@ def test_fields_that_cannot_be_are_refused_before_anything_is_unpacked(message, 
         (b"\x28\xb5\x2f\xfd" + bytes(40), "in Zstandard; expected gzip"),
         (b"", "truncated: 0 bytes"),
     ],
+    ids=["other", "cut", "short", "zstandard", "empty"],  # gzip's bytes hold the time
 )
 def test_broken_streams_are_refused_in_a_sentence(stream, expected):
     check_compressed(packed(stream))

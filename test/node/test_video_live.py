@@ -1,5 +1,6 @@
 """A visible camera that sends H.264, over DDS."""
 
+import contextlib
 import importlib.util
 import struct
 import sys
@@ -35,17 +36,28 @@ def test_packets_become_pictures_from_the_first_key_frame_on(model, tmp_path, mo
     probe = Probe(domain)
     settings = {**SETTINGS, "model": str(model), "capture.folder": str(tmp_path / "captures")}
     node = NodeProcess("vi_fusion_ros.node.fusion_node", domain, settings)
-    camera = Process([sys.executable, str(CAMERA), str(tmp_path / "packets")], domain)
+    # A subscription that is counted need not hear yet: the first packet is sent until it arrives, then one a period.
+    early = iter(range(START_NS, START_NS + 3 * PERIOD_NS, PERIOD_NS // 10))
+    schedule = [str(START_NS + 3 * PERIOD_NS), str(PERIOD_NS)]
+    camera = Process([sys.executable, str(CAMERA), str(tmp_path / "packets"), *schedule], domain)
+
+    def refused():
+        return probe.drops().get("invalid_visible", 0)
+
     try:
         wait_until(lambda: probe.status is not None and probe.status.state == "active", "the node")
         wait_until(lambda: probe.cameras["thermal"].get_subscription_count() == 2, "node and camera to hear")
         for topic in ("/visible/image/ffmpeg", "/fusion_node/classification"):
             wait_until(lambda t=topic: probe.node.count_publishers(t) and probe.node.count_subscribers(t), topic)
-        for number in range(2, 12):
-            stamp = START_NS + number * PERIOD_NS
+        while not refused():
+            probe.send("thermal", next(early))
+            with contextlib.suppress(AssertionError):
+                wait_until(refused, "a packet to be refused", 2.0)
+        for number in range(3, 12):
+            stamp, before = START_NS + number * PERIOD_NS, refused()
             probe.send("thermal", stamp)
             if number < 5:
-                wait_until(lambda n=number: probe.drops().get("invalid_visible") == n - 1, "a packet to be refused")
+                wait_until(lambda n=before: refused() > n, "another packet to be refused")
                 continue
             result = probe.wait_for_result(stamp)
             assert (result.mode, result.header.frame_id) == (0, "video_optical_frame")
