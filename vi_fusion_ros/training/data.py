@@ -36,32 +36,27 @@ class Splits:
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """Read, check and pack the training and selection parts.
+    """Read, check and pack the training and selection parts. Here alone frames get boxes of a detector.
 
     Raises:
-        DatasetError: a folder is missing, or no frame is left to train on.
+        DatasetError: a folder is missing, no frame is left to train on, or the detector is needed and not there.
     """
     train, select = frames_of(config, "train"), frames_of(config, "select")
     if not train:
         raise DatasetError(f"{data_root(config)}: no frame of any set lies in a train range; expected some")
+    for name, frames in train.items():
+        if config.sets[name].pseudo_boxes:
+            try:
+                add_boxes(frames)
+            except ModuleNotFoundError as error:
+                raise DatasetError(f"{config.sets[name].path}: {error}") from error
     return Splits(train, select, crops_of(config, "train"), crops_of(config, "select"))
 
 
 def frames_of(config: DataConfig, part: Part) -> dict[str, PackedPairs]:
-    """One part of every set of full frames that has one, packed. Only training parts get boxes of a detector.
-
-    Raises:
-        DatasetError: as for ``part_of``; or a set needs the detector, which is not there.
-    """
+    """One part of every set of full frames that has one, packed, with the labels that the data have."""
     parts = {name: part_of(config, entry, part) for name, entry in config.sets.items()}
-    frames = {name: PackedPairs(dataset, config.cache) for name, dataset in parts.items() if dataset is not None}
-    for name, packed in frames.items():
-        if part == "train" and config.sets[name].pseudo_boxes:
-            try:
-                add_boxes(packed)
-            except ModuleNotFoundError as error:
-                raise DatasetError(f"{config.sets[name].path}: {error}") from error
-    return frames
+    return {name: PackedPairs(dataset, config.cache) for name, dataset in parts.items() if dataset is not None}
 
 
 def of_both_cameras(sets: dict[str, PackedPairs]) -> dict[str, PackedPairs]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.cli.evaluate.labelled import add_arguments, wanted_sets
+from vi_fusion_ros.cli.named_paths import named_paths
 from vi_fusion_ros.cli.sizes import size
 
 
@@ -39,12 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     if min(args.threads, args.runs, args.jobs) < 1:
         raise ValueError("--threads, --runs and --jobs must be at least 1")
-    models: dict[str, Path] = {}
-    for text in args.models:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path) or name in models:
-            raise ValueError(f"{text!r} names no model; expected NAME=ONNX, each name once")
-        models[name] = Path(path)
+    models = named_paths(args.models, "ONNX")
     with opened(wanted_sets(args)) as sets:
         result = compare(models, sets, args.size, args.threads, args.runs, args.jobs)
     result = {"command": "vi-fusion benchmark light", **result, **machine()}

@@ -7,6 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from vi_fusion_ros.cli.named_paths import named_paths
+
 _COUNT = 100
 
 
@@ -51,12 +53,7 @@ def _ask(args: argparse.Namespace) -> int:
     from vi_fusion_ros.cli.study.server import StudyPage
     from vi_fusion_ros.evaluation.preference.record import Study
 
-    pictures: dict[str, Path] = {}
-    for word in args.what:
-        name, equals, folder = word.partition("=")
-        if not (name and equals and folder) or name in pictures:
-            raise ValueError(f"'{word}'; expected NAME=DIR, each name once")
-        pictures[name] = Path(folder)
+    pictures = named_paths(args.what, "DIR")
     count = _COUNT if args.count is None else args.count
     if count < 1:
         raise ValueError(f"--count is {count}; expected at least 1")

@@ -17,11 +17,11 @@ from vi_fusion_ros.model.backbone import PIXEL_MEAN, PIXEL_SPREAD
 from vi_fusion_ros.model.network import luma
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.losses import sobel
-from vi_fusion_ros.training.methods.losses import two_focal_planes
+from vi_fusion_ros.training.methods.losses import gaussian, two_focal_planes
 
 _GROWTH, _BLOCKS = 48, 4
 _GRADIENT, _FEATURES = 1800.0, 0.02  # of the terms; the latter is ours, for the features are other ones
-_SSIM_SIDE, _SSIM_SIGMA, _C1, _C2 = 11, 1.5, 1e-4, 9e-4
+_SSIM_RADIUS, _SSIM_SIGMA, _C1, _C2 = 5, 1.5, 1e-4, 9e-4
 _EPS = 1e-5
 
 
@@ -159,11 +159,8 @@ def features_of(features: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
 def ssim(first: Tensor, second: Tensor) -> Tensor:
     """Mean SSIM (N,) with a Gaussian window of 11×11, sigma 1.5, inside the image."""
     planes = torch.cat((first, second, first**2, second**2, first * second), 1)
-    axis = torch.arange(_SSIM_SIDE, dtype=first.dtype) - _SSIM_SIDE // 2
-    taps = torch.exp(-0.5 * (axis / _SSIM_SIGMA) ** 2)
-    taps = (taps / taps.sum()).expand(5, 1, 1, -1)
     with torch.autocast("cpu", enabled=False):  # differences of moments do not survive half precision
-        moments = functional.conv2d(functional.conv2d(planes, taps, groups=5), taps.transpose(2, 3), groups=5)
+        moments = gaussian(planes, _SSIM_RADIUS, _SSIM_SIGMA)
     a, b, aa, bb, ab = moments.unbind(1)
     similarity = (2 * a * b + _C1) * (2 * (ab - a * b) + _C2)
     return (similarity / ((a * a + b * b + _C1) * (aa - a * a + bb - b * b + _C2))).mean((1, 2))

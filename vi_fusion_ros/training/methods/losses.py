@@ -62,9 +62,13 @@ def blurred_again(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blurred(image: Tensor, radius: int, sigma: float) -> Tensor:
+    return gaussian(functional.pad(image, (radius,) * 4, "replicate"), radius, sigma)
+
+
+def gaussian(image: Tensor, radius: int, sigma: float) -> Tensor:
+    """Each channel smoothed by a Gaussian of 2 radius + 1 pixels where it lies inside: (N, C, H - 2 radius, W - …)."""
     axis = torch.arange(-radius, radius + 1, dtype=image.dtype)
     taps = torch.exp(-0.5 * (axis / sigma) ** 2)
     taps = (taps / taps.sum()).expand(image.shape[1], 1, 1, -1)
-    padded = functional.pad(image, (radius,) * 4, "replicate")
-    across = functional.conv2d(padded, taps, groups=image.shape[1])
+    across = functional.conv2d(image, taps, groups=image.shape[1])
     return functional.conv2d(across, taps.transpose(2, 3), groups=image.shape[1])

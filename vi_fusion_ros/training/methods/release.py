@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vi_fusion_ros.evaluation.output import write_text
 from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.config import TrainConfig, plain
@@ -15,7 +16,6 @@ from vi_fusion_ros.training.methods.authors import from_authors
 from vi_fusion_ros.training.methods.onnx_files import round_to_half, write_onnx
 from vi_fusion_ros.training.methods.recipes import recipe_of
 from vi_fusion_ros.training.release.card import splits_table
-from vi_fusion_ros.training.release.export import write_text
 
 
 def export_authors(name: str, given: Path, path: Path) -> float:

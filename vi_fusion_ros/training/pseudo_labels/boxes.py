@@ -13,7 +13,7 @@ from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.tensors import Pixels
 from vi_fusion_ros.training.datasets.base import Box, Sample
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.pseudo_labels.detector import NAME, Detector, Found, without_doubles
+from vi_fusion_ros.training.pseudo_labels.detector import NAME, Detected, Detector, without_doubles
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,19 +44,21 @@ def add_boxes(frames: PackedPairs) -> None:
         part.replace(file)
     rows = json.loads(file.read_text(encoding="utf-8"))
     frames.samples = [
-        with_boxes(sample, [Found(*row) for row in found]) if sample.camera == "both" and not sample.boxes else sample
+        with_boxes(sample, [Detected(*row) for row in found])
+        if sample.camera == "both" and not sample.boxes
+        else sample
         for sample, found in zip(frames.samples, rows, strict=True)
     ]
 
 
-def detections(detector: Detector, pixels: Pixels) -> list[Found]:
+def detections(detector: Detector, pixels: Pixels) -> list[Detected]:
     """What is seen in the visible image, the thermal one, or the brighter of the two, of a frame (H, W, 4) uint8."""
     visible, thermal = pixels[..., :3], np.repeat(pixels[..., 3:], 3, axis=2)
     images = (visible, thermal, np.maximum(visible, thermal))
     return without_doubles([one for image in images for one in detector(np.ascontiguousarray(image), DOUBTFUL)])
 
 
-def with_boxes(sample: Sample, found: Sequence[Found]) -> Sample:
+def with_boxes(sample: Sample, found: Sequence[Detected]) -> Sample:
     """A sample with those detections as boxes that its labels do not deny, the doubtful ones ignored.
 
     The detector misses objects, so the boxes are never complete. Detections of labels that are known to be absent are

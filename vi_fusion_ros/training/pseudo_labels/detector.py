@@ -26,7 +26,7 @@ _SIDE = 832
 _OVERLAP = 0.45
 
 
-class Found(NamedTuple):
+class Detected(NamedTuple):
     """A detection.
 
     Attributes:
@@ -68,7 +68,7 @@ class Detector:
         self._net = cv2.dnn.readNetFromDarknet(f"{stem}.cfg", f"{stem}.weights")
         self._outputs = self._net.getUnconnectedOutLayersNames()
 
-    def __call__(self, image: npt.NDArray[np.uint8], least: float) -> list[Found]:
+    def __call__(self, image: npt.NDArray[np.uint8], least: float) -> list[Detected]:
         """What is in an image (H, W, 3) uint8, R, G, B, with a score of at least ``least``."""
         height, width = image.shape[:2]
         scale = _SIDE / max(height, width)
@@ -83,13 +83,13 @@ class Detector:
             if number in _LABELS and score >= least:
                 cx, cy, w, h = row[:4] * (width, height, width, height)
                 corners = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-                found.append(Found(_LABELS[number], float(score), *map(float, corners)))
+                found.append(Detected(_LABELS[number], float(score), *map(float, corners)))
         return without_doubles(found)
 
 
-def without_doubles(found: list[Found]) -> list[Found]:
+def without_doubles(found: list[Detected]) -> list[Detected]:
     """Of detections of one label that overlap, the one with the highest score."""
-    kept: list[Found] = []
+    kept: list[Detected] = []
     for label in sorted({one.label for one in found}):
         these = [one for one in found if one.label == label]
         boxes = [(one.x0, one.y0, one.x1 - one.x0, one.y1 - one.y0) for one in these]

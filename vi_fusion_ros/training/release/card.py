@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
+
+from vi_fusion_ros.evaluation.output import write_text
 
 _LIMITS = """\
 ## Limits
@@ -18,6 +22,12 @@ _LIMITS = """\
 - The fused image has no colour of its own; the node puts the visible chroma back.
 - docs/model.md has the figures on sets that were never seen, and pictures of where it fails.
 """
+
+
+def write_manifest(model: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest (``.json``) and the model card (``.md``) beside an ONNX file, each whole or not at all."""
+    write_text(model.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_text(model.with_suffix(".md"), model_card(manifest))
 
 
 def model_card(manifest: dict[str, Any]) -> str:

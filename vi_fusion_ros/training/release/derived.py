@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import onnxruntime
 
 from vi_fusion_ros.model.cost import measure_cost
 from vi_fusion_ros.model.network import FusionNet
-from vi_fusion_ros.training.release.card import model_card
-from vi_fusion_ros.training.release.export import NO_GPU, write_text
+from vi_fusion_ros.training.release.card import write_manifest
+from vi_fusion_ros.training.release.export import NO_GPU
 
 
 def write_derived(
@@ -69,6 +68,5 @@ def write_derived(
             "onnx_vs_torch": difference,
         },
     }
-    write_text(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    write_text(path.with_suffix(".md"), model_card(manifest))
+    write_manifest(path, manifest)
     return manifest

@@ -29,7 +29,7 @@ from vi_fusion_ros.training.predict import (
     predict_sets,
 )
 from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
-from vi_fusion_ros.training.release.card import model_card
+from vi_fusion_ros.training.release.card import write_manifest
 from vi_fusion_ros.training.release.novelty import novelty_of
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
 from vi_fusion_ros.training.report import MODES, measure
@@ -63,8 +63,7 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     calibration, objects = calibration_of(network, config), object_calibration(network, config)
     calibration["novelty"] = novelty_of(config.data) if config.modality == "both" else {}
     manifest = _manifest(config, path, calibration, objects, measure(network, config), cost, difference)
-    write_text(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    write_text(path.with_suffix(".md"), model_card(manifest))
+    write_manifest(path, manifest)
     return manifest
 
 
@@ -169,10 +168,3 @@ def _real_pairs(config: TrainConfig) -> list[Pair]:
     """One frame of each set's test part."""
     pairs = [padded_tensors(frames[len(frames) // 2]) for frames in frames_of(config.data, "test").values()]
     return [(np.ascontiguousarray(v.numpy()), np.ascontiguousarray(t.numpy())) for v, t in pairs]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file; one that is there is replaced only once the new one is whole."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -20,7 +20,7 @@ from vi_fusion_ros.novelty import STATISTICS, Novelty, statistics
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.config import DataConfig, load_config
 from vi_fusion_ros.training.data import Part, frames_of, of_both_cameras
-from vi_fusion_ros.training.release.card import model_card
+from vi_fusion_ros.training.release.card import write_manifest
 
 FALSE_ALARMS = 0.05
 """Share of the frames set aside that may be flagged; each of both figures gets half of it."""
@@ -102,8 +102,6 @@ def recalibrate(data: DataConfig, model: Path) -> dict[str, Any]:
     Raises:
         ValueError: the manifest or the data cannot be used.
     """
-    from vi_fusion_ros.training.release.export import write_text
-
     path = model.with_suffix(".json")
     Manifest.load(path).check_onnx(model)
     novelty = novelty_of(data)
@@ -112,8 +110,7 @@ def recalibrate(data: DataConfig, model: Path) -> dict[str, Any]:
             f"too few frames of both cameras to calibrate on; expected {_FEWEST} to fit and {_FEWEST} aside"
         )
     manifest = {**json.loads(path.read_text(encoding="utf-8")), "novelty": novelty}
-    write_text(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    write_text(model.with_suffix(".md"), model_card(manifest))
+    write_manifest(model, manifest)
     return novelty
 
 
