@@ -1,6 +1,8 @@
 import json
+import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -128,13 +130,15 @@ def page(tmp_path, capfd):
                  tmp_path / "rig.yaml", "--pictures", tmp_path / "pictures"]  # fmt: skip
     thread = threading.Thread(target=lambda: status.append(main([str(argument) for argument in arguments])))
     thread.start()
-    said = ""
-    for _ in range(600):
+    said, found, end = "", None, time.monotonic() + 60
+    while found is None:
         said += capfd.readouterr().err
-        if "http://" in said and "\n" in said:
-            break
-        thread.join(0.05)
-    url = said.split("click points at ")[1].split(" ")[0]
+        found = re.search(r"click points at (\S+) ", said)
+        if found is None:
+            assert thread.is_alive(), f"it has ended without an address: {said}"
+            assert time.monotonic() < end, f"no address in time, but: {said}"
+            thread.join(0.05)
+    url = found[1]
     yield url, thread, status, tmp_path
     if thread.is_alive():  # a test that failed half-way: let the command end
         ask(url + "save", request())
