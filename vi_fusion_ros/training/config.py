@@ -86,8 +86,8 @@ class OptimConfig:
     Attributes:
         lr: peak learning rate of AdamW.
         backbone_lr: the same for the pretrained branches, as a share of ``lr``.
-        frozen_blocks: the backbone keeps its stem and its blocks up to this one, of 0 to 2 (EfficientNet's: 0 to 10); -1
-            keeps none.
+        frozen_blocks: the backbone keeps its stem and its blocks up to this one, of 0 to 2 (EfficientNet's: 0 to 10);
+            -1 keeps none.
         weight_decay: its weight decay.
         epochs: epochs; one is ``steps`` batches.
         steps: batches in an epoch.
