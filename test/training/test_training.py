@@ -69,7 +69,7 @@ def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(config, monkeyp
     assert any(not torch.equal(a, b) for a, b in zip(half.values(), weights(whole.last).values(), strict=True))
     resumed, uninterrupted = weights(train(cut, resume=True).last), weights(whole.last)
     # Not to the bit: sums may run in another order after a checkpoint was read, and Adam's first steps enlarge that.
-    torch.testing.assert_close(resumed, uninterrupted, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(resumed, uninterrupted, atol=2e-3, rtol=1e-3)
     with pytest.raises(ValueError, match=r"cut/last\.ckpt has had its \d+ epochs; raise optim\.epochs"):
         train(cut, resume=True)
 
