@@ -10,9 +10,10 @@ torch = pytest.importorskip("torch", reason="the training requirements are not i
 
 from torch import nn  # noqa: E402
 
-from vi_fusion_ros.model.backbone import CHANNELS, Backbone, InvertedResidual  # noqa: E402
+from vi_fusion_ros.model.branches import BACKBONES  # noqa: E402
 from vi_fusion_ros.model.cost import measure_cost  # noqa: E402
-from vi_fusion_ros.model.layers import ConvNorm, ConvNormReLU, RepConv  # noqa: E402
+from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv  # noqa: E402
+from vi_fusion_ros.model.lite0 import CHANNELS, Backbone, InvertedResidual  # noqa: E402
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, STRIDE, FusionNet, NetworkConfig, in_view, luma  # noqa: E402
 from vi_fusion_ros.model.perception import PresenceFromMap, SmoothMax  # noqa: E402
 
@@ -49,10 +50,11 @@ def test_outputs_have_the_size_of_the_inputs(height, width, seen):
     assert output.objects[:, 4:].min() > 0
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
 @torch.no_grad()
-def test_what_is_seen_does_not_depend_on_the_resolution_of_the_camera():
+def test_what_is_seen_does_not_depend_on_the_resolution_of_the_camera(backbone):
     """A frame and the same of twice as many pixels in each direction: the same words, the same places."""
-    network = shaken(FusionNet())
+    network = shaken(FusionNet(NetworkConfig(backbone=backbone)))
     small = pair(480, 640)
     large = [image.repeat_interleave(2, 2).repeat_interleave(2, 3) for image in small]
     of_small, of_large = network.perceive(*small), network.perceive(*large)
@@ -69,20 +71,30 @@ def test_inputs_are_multiples_of_32():
     assert SIZE_MULTIPLE == 32
 
 
-def test_cost_is_within_the_budget_of_a_robot():
-    cost = measure_cost(FusionNet())
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_cost_is_within_the_budget_of_a_robot(backbone):
+    cost = measure_cost(FusionNet(NetworkConfig(backbone=backbone)))
     assert cost.parameters <= 2_000_000
     assert cost.gmac <= 5
     assert 4 * cost.parameters <= 8e6
 
 
 @pytest.mark.parametrize(
-    "block", [RepConv(8, 8), RepConv(8, 16), RepConv(8, 8, 2), ConvNormReLU(8, 16, 8, 4, 2), ConvNormReLU(8, 4, 1)]
+    ("block", "activation"),
+    [
+        (RepConv(8, 8), nn.ReLU),
+        (RepConv(8, 16), nn.ReLU),
+        (RepConv(8, 8, 2), nn.ReLU),
+        (ConvNormReLU(8, 16, 8, 4, 2), nn.ReLU),
+        (ConvNormReLU(8, 4, 1), nn.ReLU),
+        (ConvNormLeaky(8, 16, 3, 2), nn.LeakyReLU),
+        (ConvNormLeaky(8, 4, 1), nn.LeakyReLU),
+    ],
 )
-def test_a_folded_block_is_one_plain_convolution_of_the_same_function(block):
+def test_a_folded_block_is_one_plain_convolution_of_the_same_function(block, activation):
     shaken(block)
     folded = block.fold()
-    assert [type(part) for part in folded] == [nn.Conv2d, nn.ReLU]
+    assert [type(part) for part in folded] == [nn.Conv2d, activation]
     assert_same_function(block, folded)
 
 
@@ -121,12 +133,13 @@ def assert_same_function(block, folded, size=(24, 32)):
         torch.testing.assert_close(folded(x), block(x), atol=1e-5, rtol=1e-5)
 
 
-def test_the_folded_network_has_the_same_outputs_and_no_batch_norm():
-    network = shaken(FusionNet())
+@pytest.mark.parametrize(("backbone", "block"), zip(BACKBONES, (ConvNormLeaky, ConvNorm), strict=True))
+def test_the_folded_network_has_the_same_outputs_and_no_batch_norm(backbone, block):
+    network = shaken(FusionNet(NetworkConfig(backbone=backbone)))
     folded = network.folded()
-    blocks = (nn.BatchNorm2d, RepConv, ConvNormReLU, ConvNorm)
+    blocks = (nn.BatchNorm2d, RepConv, ConvNormReLU, ConvNorm, ConvNormLeaky)
     assert not any(isinstance(part, blocks) for part in folded.modules())
-    assert any(isinstance(part, ConvNorm) for part in network.modules())  # the copy was folded, not the network
+    assert any(isinstance(part, block) for part in network.modules())  # the copy was folded, not the network
     with torch.no_grad():
         for expected, got in zip(network(*pair(64, 96)), folded(*pair(64, 96)), strict=True):
             torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
@@ -157,15 +170,17 @@ def test_black_inputs_give_finite_outputs():
 
 
 @pytest.mark.parametrize("missing", ["visible", "thermal"])
-def test_a_missing_camera_has_features_of_zeros_whatever_its_branch_would_say(missing):
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_missing_camera_has_features_of_zeros_whatever_its_branch_would_say(missing, backbone):
     visible, thermal = pair(32, 48, 2)
-    network = shaken(FusionNet()).perception
+    network = shaken(FusionNet(NetworkConfig(backbone=backbone))).perception
     images = {"visible": visible, "thermal": thermal}
     images[missing] = images[missing] * 0
     with torch.no_grad():
         expected = network(**images)
-        branch = getattr(network, f"{missing}_branch")
-        branch.register_forward_hook(lambda _module, _inputs, made: type(made)(*(part * 0 for part in made)))
+        network.branches.register_forward_hook(
+            lambda _module, _inputs, made: made._replace(**{missing: [part * 0 for part in getattr(made, missing)]})
+        )
         for got, wanted in zip(network(**images), expected, strict=True):
             torch.testing.assert_close(got, wanted)
 

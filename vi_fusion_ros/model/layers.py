@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+LEAK = 0.1
+"""Slope of Darknet's leaky ReLU below zero."""
+
 
 class RepConv(nn.Module):
     """A 3×3 convolution trained as a weighted sum of 3×3, 1×1 and identity branches, then BatchNorm and ReLU.
@@ -160,10 +163,51 @@ class ConvNorm(nn.Module):
         return nn.Sequential(conv, *([nn.ReLU6()] if self.activation else []))
 
 
+class ConvNormLeaky(nn.Module):
+    """A convolution, BatchNorm and leaky ReLU as Darknet has them; folds to a plain convolution.
+
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        kernel: kernel size, pixels, odd; zero padding keeps the size.
+        stride: stride, pixels.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(c_out, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, normalise, rectify."""
+        return functional.leaky_relu(self.norm(self.conv(x)), LEAK)
+
+    @torch.no_grad()
+    def load(self, values: Tensor) -> Tensor:
+        """Take this layer's weights from the front of Darknet's, (n,) float32, and return the rest."""
+        norm = self.norm
+        for part in (norm.bias, norm.weight, norm.running_mean, norm.running_var, self.conv.weight):
+            assert part is not None
+            part.copy_(values[: part.numel()].reshape(part.shape))
+            values = values[part.numel() :]
+        return values
+
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
+        self.conv.weight.copy_(weight)
+        _neutral(self.norm, bias)
+
+    @torch.no_grad()
+    def fold(self) -> nn.Sequential:
+        """The same function of its input (in eval mode) without BatchNorm."""
+        return nn.Sequential(_folded_conv(self.conv, self.conv.weight, self.norm), nn.LeakyReLU(LEAK))
+
+
 def fold_all(module: nn.Module) -> nn.Module:
     """Replace, in place, every block below ``module`` that has ``fold`` by its folded form; returns ``module``."""
     for name, child in module.named_children():
-        if isinstance(child, (RepConv, ConvNormReLU, ConvNorm)):
+        if isinstance(child, (RepConv, ConvNormReLU, ConvNorm, ConvNormLeaky)):
             setattr(module, name, child.fold())
         else:
             fold_all(child)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vi_fusion_ros.model.branches import BACKBONES
 from vi_fusion_ros.model.decoder import LUMA, FusionDecoder, luma
 from vi_fusion_ros.model.layers import fold_all
 from vi_fusion_ros.model.perception import PYRAMID, STRIDE, Perception, PerceptionNet
@@ -65,7 +66,9 @@ class NetworkConfig:
         branch: channels of each camera's branch of the fusion decoder.
         blocks: RepConvs in each of them.
         fused: channels after fusion.
-        hidden: share of the expanded channels that each block of the perception branches keeps, above 0, at most 1.
+        backbone: of perception: ``csp-darknet-tiny``, or ``efficientnet-lite0``, which takes less time and is right
+            less often in new places.
+        hidden: share of the channels inside the blocks of the backbone that are kept, above 0, at most 1.
         pyramid: channels of the feature pyramid of perception, the finest first.
         view: longer side of what perception is given, before it is halved, pixels: 640, that of the frames it learned
             from, or half of that.
@@ -75,11 +78,14 @@ class NetworkConfig:
     branch: int = 32
     blocks: int = 1
     fused: int = 32
+    backbone: str = "csp-darknet-tiny"
     hidden: float = 1.0
     pyramid: tuple[int, ...] = PYRAMID
     view: int = VIEW_SIDE
 
     def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"network.backbone is {self.backbone!r}; expected one of {', '.join(BACKBONES)}")
         if not 0 < self.hidden <= 1:
             raise ValueError(f"network.hidden is {self.hidden}; expected a share above 0 and at most 1")
         if len(self.pyramid) != len(PYRAMID) or min(self.pyramid) < 1:
@@ -103,7 +109,7 @@ class FusionNet(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         self.fusion = FusionDecoder(config.branch, config.blocks, config.fused)
-        self.perception = PerceptionNet(config.classes, config.hidden, config.pyramid)
+        self.perception = PerceptionNet(config.classes, config.backbone, config.hidden, config.pyramid)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> FusionOutput:
         """Fuse and classify.

@@ -1,8 +1,8 @@
 """What is in the scene: two pretrained branches at half resolution, attention between them, boxes and presence.
 
 visible (N, 3, H/2, W/2)             thermal (N, 1, H/2, W/2)
-│ EfficientNet-Lite0, blocks 0 to 10  │ the same, weights of its own
-24 at H/8, 40 at H/16, 112 at H/32   24 at H/8, 40 at H/16, 112 at H/32
+│ a pretrained backbone, then 1×1     │ the same backbone, 1×1 of its own (branches.py)
+32 at H/8, 64 at H/16, 96 at H/32    32 at H/8, 64 at H/16, 96 at H/32
 └──────────────┬──────────────────────┘   features of a camera that is missing (all zeros) are zeros
 CrossModalAttention at each stride
 │ 1×1 convolutions, top down, added (feature pyramid, Lin et al., CVPR 2017)
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vi_fusion_ros.model.attention import CrossModalAttention
-from vi_fusion_ros.model.backbone import CHANNELS, Backbone
+from vi_fusion_ros.model.branches import BACKBONES
 from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
 
 STRIDE = 8
@@ -103,18 +103,19 @@ class PerceptionNet(nn.Module):
 
     Args:
         classes: number of labels C.
-        hidden: share of the expanded channels that the branches keep.
+        backbone: a name of ``branches.BACKBONES``.
+        hidden: share of the channels inside the backbone's blocks that are kept.
         pyramid: channels of the feature pyramid, the finest first.
     """
 
-    def __init__(self, classes: int, hidden: float = 1.0, pyramid: Sequence[int] = PYRAMID) -> None:
+    def __init__(self, classes: int, backbone: str, hidden: float = 1.0, pyramid: Sequence[int] = PYRAMID) -> None:
         super().__init__()
         self.classes = classes
-        self.visible_branch = Backbone(3, hidden)
-        self.thermal_branch = Backbone(1, hidden)
-        self.attend = nn.ModuleList(CrossModalAttention(channels) for channels in CHANNELS)
+        self.branches = BACKBONES[backbone](hidden)
+        channels = self.branches.channels
+        self.attend = nn.ModuleList(CrossModalAttention(count) for count in channels)
         self.lateral = nn.ModuleList(
-            ConvNormReLU(2 * channels, width, 1) for channels, width in zip(CHANNELS, pyramid, strict=True)
+            ConvNormReLU(2 * count, width, 1) for count, width in zip(channels, pyramid, strict=True)
         )
         fine, middle, coarse = pyramid
         self.coarse = RepConv(coarse, coarse)
@@ -128,7 +129,7 @@ class PerceptionNet(nn.Module):
         self.presence_of_scores = PresenceFromMap(classes, 4.0)
         self.presence_of_centres = PresenceFromMap(classes, 2.0)
         self.drop = nn.Dropout2d(0.2)
-        self.illuminate = nn.Linear(2 * CHANNELS[0] + coarse, 2)
+        self.illuminate = nn.Linear(2 * channels[0] + coarse, 2)
         nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
         nn.init.normal_(self.sides.weight, std=1e-3)
 
@@ -139,8 +140,8 @@ class PerceptionNet(nn.Module):
             visible: (N, 3, H/2, W/2) float32 RGB, 0 to 1, half the network's resolution; zeros where missing.
             thermal: (N, 1, H/2, W/2) float32, likewise. Sides are multiples of 16.
         """
-        seen = _where_present(self.visible_branch(visible), visible)
-        warm = _where_present(self.thermal_branch(thermal), thermal)
+        both = self.branches(visible, thermal)
+        seen, warm = _where_present(both.visible, visible), _where_present(both.thermal, thermal)
         fine, middle, coarse = (
             lateral(attend(v, t)) for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
         )
@@ -158,7 +159,7 @@ class PerceptionNet(nn.Module):
         )
 
 
-def _where_present(features: tuple[Tensor, ...], image: Tensor) -> list[Tensor]:
+def _where_present(features: Sequence[Tensor], image: Tensor) -> list[Tensor]:
     """The features, or zeros for images that are zero throughout."""
     there = (image.amax((1, 2, 3), keepdim=True) > 0).to(image.dtype)
     return [part * there for part in features]

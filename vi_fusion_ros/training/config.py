@@ -86,7 +86,8 @@ class OptimConfig:
     Attributes:
         lr: peak learning rate of AdamW.
         backbone_lr: the same for the pretrained branches, as a share of ``lr``.
-        frozen_blocks: the pretrained branches keep their stem and their blocks up to this one; -1 keeps none.
+        frozen_blocks: the backbone keeps its stem and its blocks up to this one, of 0 to 2 (EfficientNet's: 0 to 10);
+            -1 keeps none.
         weight_decay: its weight decay.
         epochs: epochs; one is ``steps`` batches.
         steps: batches in an epoch.
@@ -107,7 +108,7 @@ class OptimConfig:
 
     lr: float = 2e-3
     backbone_lr: float = 0.2
-    frozen_blocks: int = 4
+    frozen_blocks: int = 1
     weight_decay: float = 1e-2
     epochs: int = 40
     steps: int = 100

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vi_fusion_ros.model.layers import ConvNorm, ConvNormReLU, RepConv
+from vi_fusion_ros.model.branches import BACKBONES
+from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.config import plain
 from vi_fusion_ros.training.release.derived import write_derived
@@ -87,6 +88,8 @@ def pruned(large: FusionNet, sizes: NetworkConfig) -> FusionNet:
 def _require_smaller(large: NetworkConfig, small: NetworkConfig) -> None:
     if small.classes != large.classes:
         raise ValueError(f"network.classes is {small.classes}; expected {large.classes}, as the model has")
+    if small.backbone != large.backbone:
+        raise ValueError(f"network.backbone is {small.backbone}; expected {large.backbone}, as the model has")
     for name in ("branch", "blocks", "fused", "hidden", "view", "pyramid"):
         wanted, there = (np.atleast_1d(getattr(config, name)) for config in (small, large))
         if (wanted > there).any():
@@ -109,13 +112,7 @@ def _layers(sizes: NetworkConfig) -> Iterator[_Layer]:
     yield _Layer("fusion.trunk", ("merged",), ("merged",))
     yield _Layer("fusion.decode", ("decoded",), ("merged", 32))
     yield _Layer("fusion.subpixels", (), ("decoded",))
-    for camera in ("visible", "thermal"):
-        for block in range(1, 11):
-            group = f"{camera}{block}"
-            at = f"perception.{camera}_branch.blocks.{block}.layers"
-            yield _Layer(f"{at}.0", (group,), ())
-            yield _Layer(f"{at}.1", (group,), ())
-            yield _Layer(f"{at}.2", (), (group,))
+    yield from (_of_lite0() if sizes.backbone == "efficientnet-lite0" else _of_darknet())
     for number, scale in enumerate(("fine", "middle", "coarse")):
         yield _Layer(f"perception.lateral.{number}", (scale,), ())
     yield _Layer("perception.coarse", ("coarse",), ("coarse",))
@@ -127,7 +124,25 @@ def _layers(sizes: NetworkConfig) -> Iterator[_Layer]:
     yield _Layer("perception.centre", (), ("fine",))
     yield _Layer("perception.sides", (), ("fine",))
     yield _Layer("perception.score", (), ("coarse",))
-    yield _Layer("perception.illuminate", (), (48, "coarse"))
+    yield _Layer("perception.illuminate", (), (2 * BACKBONES[sizes.backbone].channels[0], "coarse"))
+
+
+def _of_lite0() -> Iterator[_Layer]:
+    for camera in ("visible", "thermal"):
+        for block in range(1, 11):
+            group = f"{camera}{block}"
+            at = f"perception.branches.{camera}.blocks.{block}.layers"
+            yield _Layer(f"{at}.0", (group,), ())
+            yield _Layer(f"{at}.1", (group,), ())
+            yield _Layer(f"{at}.2", (), (group,))
+
+
+def _of_darknet() -> Iterator[_Layer]:
+    for stage in range(3):
+        at, first, second = f"perception.branches.backbone.stages.{stage}", f"first{stage}", f"second{stage}"
+        yield _Layer(f"{at}.first", (first,), ())
+        yield _Layer(f"{at}.second", (second,), (first,))
+        yield _Layer(f"{at}.project", (), (second, first))
 
 
 def _counts(network: FusionNet, layers: list[_Layer]) -> dict[str, int]:
@@ -172,7 +187,7 @@ def _indices(parts: _Parts, kept: dict[str, Tensor], whole: dict[str, int]) -> T
 def _weight(module: nn.Module) -> Tensor:
     if isinstance(module, RepConv):
         return module.kernel().detach()
-    if isinstance(module, (ConvNorm, ConvNormReLU)):
+    if isinstance(module, (ConvNorm, ConvNormLeaky, ConvNormReLU)):
         return module.conv.weight.detach()
     weight = module.weight
     assert isinstance(weight, Tensor)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from vi_fusion_ros.model.backbone import Backbone
 from vi_fusion_ros.model.network import VIEW_SIDE, FusionNet, luma
 from vi_fusion_ros.model.perception import Perception
 from vi_fusion_ros.training import losses
@@ -85,7 +84,7 @@ class FusionTask(lightning.LightningModule):
             teacher.to(self.device)
         torch.manual_seed((self.config.seed * 10_007 + self.current_epoch) * 1009 + self.global_rank)
         late = self.current_epoch >= self.config.optim.freeze_norm * self.config.optim.epochs
-        for module in [self.network] if late else _backbones(self.network):
+        for module in [self.network] if late else self.network.perception.branches.pretrained():
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval()
@@ -187,7 +186,7 @@ class FusionTask(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW, the pretrained branches slower; linear warm-up, cosine decay to one hundredth."""
         optim = self.config.optim
-        slow = {id(p) for branch in _backbones(self.network) for p in branch.parameters()}
+        slow = {id(p) for part in self.network.perception.branches.pretrained() for p in part.parameters()}
         trained = [p for p in self.network.parameters() if p.requires_grad]
         groups: list[dict[str, Any]] = [
             {"params": [p for p in trained if id(p) not in slow], "lr": optim.lr},
@@ -232,16 +231,12 @@ class _Batches(Dataset[Batch]):
         return Batch(scenes, crops, None if self.patches is None else self.patches[number])
 
 
-def _backbones(network: FusionNet) -> list[Backbone]:
-    return [network.perception.visible_branch, network.perception.thermal_branch]
-
-
 def _frozen(network: FusionNet, last_block: int | None, fuses: bool) -> list[nn.Module]:
     """The modules that a run does not train; ``last_block`` is None where it trains no perception."""
     frozen: list[nn.Module] = [] if fuses else [network.fusion]
     if last_block is None:
         return [*frozen, network.perception]
-    return frozen + [part for branch in _backbones(network) for part in branch.frozen_part(last_block)]
+    return frozen + network.perception.branches.frozen_part(last_block)
 
 
 def _of_both_maps(output: Perception, target: Tensor, known: Tensor) -> Tensor:

@@ -79,6 +79,5 @@ def _fusion_task(config: TrainConfig, splits: Splits) -> FusionTask:
     task = FusionTask(config, splits, None if config.teacher is None else load_network(config.teacher))
     perceives = config.start_from is not None and start_from(task.network, config.start_from)
     if config.scenes.frames and not perceives:
-        for branch in (task.network.perception.visible_branch, task.network.perception.thermal_branch):
-            branch.load_imagenet()
+        task.network.perception.branches.load_pretrained()
     return task

@@ -85,10 +85,10 @@ class AdaptTask(FusionTask):
         super().__init__(config, splits)
         # In a tuple it is no part of the checkpoint. The fused picture does not learn from it.
         self._origin = (teacher.eval().requires_grad_(requires_grad=False),)
-        for branch in (self.network.perception.visible_branch, self.network.perception.thermal_branch):
-            branch.requires_grad_(True)
-            for part in branch.frozen_part(config.optim.frozen_blocks):
-                part.requires_grad_(False)
+        branches = self.network.perception.branches
+        branches.requires_grad_(True)
+        for part in branches.frozen_part(config.optim.frozen_blocks):
+            part.requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
         """As in training, and no dropout: what is to stay the same needs no noise."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vi_fusion_ros.model.backbone import PIXEL_MEAN, PIXEL_SPREAD
+from vi_fusion_ros.model.lite0 import PIXEL_MEAN, PIXEL_SPREAD
 from vi_fusion_ros.model.network import luma
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.losses import sobel

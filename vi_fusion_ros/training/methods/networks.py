@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vi_fusion_ros.model.backbone import Backbone
+from vi_fusion_ros.model.lite0 import Backbone
 
 
 class Siamese(nn.Module):

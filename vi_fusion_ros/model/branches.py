@@ -1,0 +1,112 @@
+"""The two branches of the perception network, on either of two pretrained backbones.
+
+*csp-darknet-tiny* has learned to find objects, persons, cars and bicycles among them, in 118,000 photographs (COCO).
+One backbone serves both cameras, each with 1×1 convolutions of its own behind it.
+
+*efficientnet-lite0* has learned to name photographs (ImageNet). Each camera has a backbone of its own, and yet it takes
+less time. It is right less often in places that it has not seen (docs/model.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vi_fusion_ros.model import darknet, lite0
+from vi_fusion_ros.model.layers import ConvNormReLU
+
+
+class Seen(NamedTuple):
+    """Features of both cameras at stride 4, 8 and 16 of their images, of as many channels each."""
+
+    visible: Sequence[Tensor]
+    thermal: Sequence[Tensor]
+
+
+class Lite0Branches(nn.Module):
+    """EfficientNet-Lite0 for each camera.
+
+    Args:
+        hidden: share of the expanded channels that each block keeps.
+    """
+
+    channels = lite0.CHANNELS
+
+    def __init__(self, hidden: float = 1.0) -> None:
+        super().__init__()
+        self.visible = lite0.Backbone(3, hidden)
+        self.thermal = lite0.Backbone(1, hidden)
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
+        """Features of (N, 3, h, w) and (N, 1, h, w), 0 to 1; h and w multiples of 16."""
+        return Seen(self.visible(visible), self.thermal(thermal))
+
+    def pretrained(self) -> list[nn.Module]:
+        """What starts from weights of others."""
+        return [self.visible, self.thermal]
+
+    def frozen_part(self, last_block: int) -> list[nn.Module]:
+        """Both stems and the blocks up to ``last_block``, of 0 to 10; none where that is negative."""
+        return [part for branch in (self.visible, self.thermal) for part in branch.frozen_part(last_block)]
+
+    def load_pretrained(self) -> None:
+        """Take ImageNet's weights.
+
+        Raises:
+            ValueError: as ``lite0.Backbone.load_imagenet``.
+        """
+        self.visible.load_imagenet()
+        self.thermal.load_imagenet()
+
+
+class DarknetBranches(nn.Module):
+    """CSPDarknet53-tiny for both cameras; a thermal image enters it as a grey one.
+
+    Args:
+        hidden: share of the channels inside each stage that are kept.
+    """
+
+    channels = (32, 64, 96)
+
+    def __init__(self, hidden: float = 1.0) -> None:
+        super().__init__()
+        self.backbone = darknet.Backbone(hidden)
+        self.visible, self.thermal = (
+            nn.ModuleList(ConvNormReLU(many, few, 1) for many, few in zip(darknet.CHANNELS, self.channels, strict=True))
+            for _ in range(2)
+        )
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
+        """As ``Lite0Branches``."""
+        features = self.backbone(torch.cat((visible, thermal.expand(-1, 3, -1, -1))))
+        both = [part.chunk(2) for part in features]
+        return Seen(
+            [reduce(part) for reduce, (part, _) in zip(self.visible, both, strict=True)],
+            [reduce(part) for reduce, (_, part) in zip(self.thermal, both, strict=True)],
+        )
+
+    def pretrained(self) -> list[nn.Module]:
+        """What starts from weights of others."""
+        return [self.backbone]
+
+    def frozen_part(self, last_block: int) -> list[nn.Module]:
+        """The stem and the stages up to ``last_block``, of 0 to 2; none where that is negative."""
+        return self.backbone.frozen_part(last_block)
+
+    def load_pretrained(self) -> None:
+        """Take COCO's weights.
+
+        Raises:
+            ValueError: as ``darknet.Backbone.load_coco``.
+        """
+        self.backbone.load_coco()
+
+
+BACKBONES: dict[str, type[Lite0Branches] | type[DarknetBranches]] = {
+    "csp-darknet-tiny": DarknetBranches,
+    "efficientnet-lite0": Lite0Branches,
+}
+"""The branches by the name in ``network.backbone``."""
