@@ -293,10 +293,10 @@ def chosen_detectors(text: str, weights: Iterable[Path] = ()) -> list[Detector]:
     Raises:
         ValueError: as ``chosen``, or a method fuses and finds nothing.
     """
-    for name in () if text == "all" else _names(text):
+    names = list(DETECTORS) if text == "all" else _names(text)
+    for name in names:
         if name not in DETECTORS:
             raise ValueError(f"no method that finds objects is called {name!r}; expected one of {', '.join(DETECTORS)}")
-    names = DETECTORS if text == "all" else _names(text)
     return _usable(_with_weights({name: DETECTORS[name] for name in names}, weights, text))
 
 

@@ -18,7 +18,7 @@ from vi_fusion_ros.training.methods.mlf_cnn import MlfCnn, detection_terms
 from vi_fusion_ros.training.methods.recipes import imagenet_features
 from vi_fusion_ros.training.task import SCORE, scheduled
 
-_SELECTION_STEPS = 16
+_SELECTION_STEPS = 8
 _CLEAN = AugmentConfig(**dict.fromkeys(AugmentConfig.__dataclass_fields__, 0.0))
 
 
