@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     rows: dict[str, dict[str, Any]] = {}
     print(f"{'method':<11}{'year':>5}{'ms':>9}  {'kind':<13}faithful")
-    for entry in (*METHODS.values(), *DETECTORS.values()):
+    entries: list[FusionMethod | Detector] = [*METHODS.values(), *DETECTORS.values()]
+    for entry in entries:
         rows[entry.name] = entry.as_json() | {"missing": entry.missing, "ms_640x480": _milliseconds(entry)}
         row = rows[entry.name]
         shown = "-" if row["ms_640x480"] is None else f"{row['ms_640x480']:.1f}"
