@@ -12,7 +12,6 @@ package ``sporco`` (BSD-3-Clause); it gives other images than the published ones
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from functools import cache
 from pathlib import Path
@@ -74,50 +73,30 @@ def sparse_code(image: Floats, dictionary: Floats) -> Floats:
     Returns:
         (K, H, W).
     """
-    fft = _transforms()
     shape = image.shape
     filters = _spectra(dictionary, shape)
     turned = filters.conj()
-    spectrum = fft.rfft2(image)
+    fixed = turned * np.fft.rfft2(image)
     power = (np.abs(filters) ** 2).sum(0)
     target = 1 + 18.3 ** (np.log10(_SPARSITY) + 1)
     penalty = 100 * _SPARSITY + 0.5
-    y, u = (np.zeros((len(filters), *shape)) for _ in range(2))
+    y = u = np.zeros((len(filters), *shape))
     for number in range(1, _MOST_ROUNDS + 1):
-        f = fft.rfft2(y - u)
-        # The system is a rank-one matrix plus the identity at each frequency (Sherman and Morrison); its solution is
-        # written as what is to be added to f.
-        part = (power * spectrum + penalty * np.einsum("kij,kij->ij", filters, f)) / (power + penalty)
-        f += turned * ((spectrum - part) / penalty)
-        x = fft.irfft2(f, shape)
-        primal, dual = _step(x, y, u, _SPARSITY / penalty)
+        q = fixed + penalty * np.fft.rfft2(y - u)
+        # The system is a rank-one matrix plus the identity at each frequency (Sherman and Morrison).
+        x = np.fft.irfft2((q - turned * ((filters * q).sum(0) / (power + penalty))) / penalty, shape)
+        relaxed = _RELAXATION * x + (1 - _RELAXATION) * y
+        before, wanted = y, relaxed + u
+        y = np.sign(wanted) * np.maximum(np.abs(wanted) - _SPARSITY / penalty, 0)
+        u = u + relaxed - y
+        primal = float(np.linalg.norm(x - y)) / max(float(np.linalg.norm(x)), float(np.linalg.norm(y)), 1e-300)
+        dual = float(np.linalg.norm(before - y)) / max(float(np.linalg.norm(u)), 1e-300)
         if primal <= _TOLERANCE and dual <= _TOLERANCE:
             break
         if number > 1:
             scale = _scale(primal, dual, target)
-            penalty *= scale
-            u /= scale
+            penalty, u = penalty * scale, u / scale
     return y
-
-
-def _step(x: Floats, y: Floats, u: Floats, threshold: float) -> tuple[float, float]:
-    """Shrink and add up, in place; the primal and the dual residual. One map at a time, for it fits into the cache."""
-    squares = np.zeros(5)
-    for one, sparse, sum_of_errors in zip(x, y, u, strict=True):
-        before = sparse.copy()
-        relaxed = _RELAXATION * one
-        relaxed += (1 - _RELAXATION) * before
-        relaxed += sum_of_errors
-        np.clip(relaxed, -threshold, threshold, out=sum_of_errors)  # what shrinking takes away is the new sum
-        np.subtract(relaxed, sum_of_errors, out=sparse)
-        squares += [float(np.vdot(v, v)) for v in (one - sparse, one, sparse, before - sparse, sum_of_errors)]
-    apart, of_x, of_y, moved, of_u = np.sqrt(squares)
-    return float(apart / max(of_x, of_y, 1e-300)), float(moved / max(of_u, 1e-300))
-
-
-def _transforms() -> Any:
-    """Fourier transforms: those of SciPy, which SPORCO needs and so is mostly there, are several times as fast."""
-    return importlib.import_module("scipy.fft") if importlib.util.find_spec("scipy") else np.fft
 
 
 def _scale(primal: float, dual: float, target: float) -> float:
