@@ -22,8 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "methods",
         help="list the methods of the literature",
         description="The methods of the literature, those that fuse and those that find objects (kind: detector): what "
-        "each follows, whether it can run here, and its processor time on two synthetic images of 640×480, the median of "
-        "three runs; '-' where even a small image takes seconds.",
+        "each follows, whether it can run here, and its processor time on two synthetic images of 640×480, the median "
+        "of three runs; '-' where even a small image takes seconds.",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the list to FILE too")
 
