@@ -247,6 +247,69 @@ def test_cross_says_the_same(street: Path, boxes_model: Path, tmp_path: Path) ->
     assert "Presence and boxes" in (tmp_path / "report/index.html").read_text()
 
 
+@pytest.fixture
+def steady_detector(tmp_path: Path) -> Path:
+    """Weights of ``mlf-cnn`` that find one person with 0.9 and one car with 0.001, whatever they are shown."""
+    onnx = pytest.importorskip("onnx", reason="onnx writes the file")
+    value, constant = onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array
+    boxes = np.array([[box_at("person"), box_at("car")]], np.float32) * (640 / WIDTH)
+    given = [value(f"{camera}{stride}", 1, [1, None, None, None]) for camera in "vt" for stride in (4, 8, 16)]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", [f"{name}_held"], [name]) for name in ("boxes", "probabilities")],
+        "steady",
+        given,
+        [value("boxes", 1, [1, 2, 4]), value("probabilities", 1, [1, 2])],
+        [constant(boxes, "boxes_held"), constant(np.array([[0.9, 0.001]], np.float32), "probabilities_held")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    about = {"methods": "mlf-cnn", "faithful": "made up", "labels": ",".join(LABELS)}
+    onnx.helper.set_model_props(model, {f"vi_fusion.{key}": text for key, text in about.items()})
+    onnx.save(model, str(tmp_path / "steady.onnx"))
+    return tmp_path / "steady.onnx"
+
+
+def test_a_detector_is_judged_beside_the_model(
+    street: Path, boxes_model: Path, steady_detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    sets = ("--data", street, "--data", single(tmp_path / "alone"), "--layout", "single")
+    alone = run("detection", boxes_model, tmp_path / "alone.json", *sets)
+    assert "methods" not in alone
+    more = ("--methods", "mlf-cnn", "--weights", steady_detector, "--report", tmp_path / "report")
+    result = run("detection", boxes_model, tmp_path / "out.json", *sets, *more)
+    row = result.pop("methods")["mlf-cnn"]
+    assert result == alone, "what is said of our model stays the same"
+    assert (row["kind"], row["faithful"], row["weights"]) == ("detector", "made up", "steady.onnx")
+    both = row["sets"]["street"]["conditions"]["both"]
+    # Of four boxes, all as sure and so in the order of the frames, the first two are persons; cars are never found.
+    assert both["labels"]["person"]["ap50"] == pytest.approx(1)
+    assert both["labels"]["car"]["ap50"] == 0
+    assert row["sets"]["street"]["conditions"]["visible_black"]["labels"]["person"]["ap50"] > 0
+    for name, part in row["sets"].items():
+        for condition, found in part["conditions"].items():
+            assert found["n"] == alone["sets"][name]["conditions"][condition]["n"]
+    assert "method mlf-cnn: made up" in capsys.readouterr().out
+    assert "mlf-cnn: two streams" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_detector_that_cannot_be_judged_is_one_sentence(
+    street: Path, boxes_model: Path, steady_detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    given = ("--data", street)
+    said = sentence("detection", boxes_model, capsys, *given, "--methods", "gtf")
+    assert "no method that finds objects is called 'gtf'; expected one of mlf-cnn" in said
+    said = sentence("detection", boxes_model, capsys, *given, "--weights", steady_detector)
+    assert "steady.onnx goes with --methods; expected both" in said
+    other = tiny_model.write_model(
+        tmp_path / "boats.onnx",
+        {**ABOUT, "labels": ["boat", "car"], "thresholds": {"boat": 0.5, "car": 0.5}},
+        outputs=tiny_model.WITH_OBJECTS,
+    )
+    shown = run("detection", other, tmp_path / "out.json", *given, "--methods", "mlf-cnn", "--weights", steady_detector)
+    assert shown["methods"]["mlf-cnn"]["all"]["conditions"]["both"]["labels"]["car"]["ap50"] == 0
+
+
 def test_boxes_without_pycocotools_are_one_sentence(
     street: Path,
     boxes_model: Path,

@@ -14,7 +14,9 @@ from vi_fusion_ros.errors import one_line
 METHODS = "vi_fusion.methods"
 """Key of the metadata: names of methods, with commas between."""
 FAITHFUL = "vi_fusion.faithful"
-"""Key of the metadata: what ``FusionMethod.faithful`` is with these weights."""
+"""Key of the metadata: what ``Method.faithful`` is with these weights."""
+LABELS = "vi_fusion.labels"
+"""Key of the metadata: of a detector, what it finds, with commas between."""
 
 Tensor = npt.NDArray[np.float32]
 
@@ -28,6 +30,7 @@ class Network:
     Attributes:
         methods: names of the methods that it is of.
         faithful: what it makes of them.
+        labels: of a detector: what it finds.
         outputs: names of what it returns.
 
     Raises:
@@ -42,7 +45,9 @@ class Network:
             raise ValueError(f"weights {path} are missing; expected an ONNX file of a fusion method")
         self._path, self._session = path, open_session(path, 1)
         about = self._session.get_modelmeta().custom_metadata_map
-        self.methods = tuple(name for name in about.get(METHODS, "").split(",") if name)
+        self.methods, self.labels = (
+            tuple(name for name in about.get(key, "").split(",") if name) for key in (METHODS, LABELS)
+        )
         self.faithful = about.get(FAITHFUL, "")
         self.outputs = tuple(made.name for made in self._session.get_outputs())
         if not self.methods:

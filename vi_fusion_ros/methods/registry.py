@@ -1,12 +1,13 @@
-"""Every method by name."""
+"""Every method by name: those that fuse, and those that find objects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from vi_fusion_ros.methods.atre import atre
-from vi_fusion_ros.methods.base import FusionMethod
+from vi_fusion_ros.methods.base import DETECTOR, Detector, FusionMethod, Method
 from vi_fusion_ros.methods.cnn import cnn
 from vi_fusion_ros.methods.csr import csr
 from vi_fusion_ros.methods.deepfuse import autoencoder, deepfuse
@@ -15,6 +16,7 @@ from vi_fusion_ros.methods.gan import gan
 from vi_fusion_ros.methods.gtf import gtf
 from vi_fusion_ros.methods.ifcnn import ifcnn
 from vi_fusion_ros.methods.laplacian import laplacian
+from vi_fusion_ros.methods.mlf_cnn import mlf_cnn
 from vi_fusion_ros.methods.networks import open_network
 from vi_fusion_ros.methods.pixelwise import average, maximum
 from vi_fusion_ros.methods.resnet_zca import resnet_zca
@@ -226,12 +228,44 @@ METHODS = {
 }
 
 
-def method(name: str) -> FusionMethod:
-    """The method of a name.
+DETECTORS = {
+    found.name: found
+    for found in (
+        Detector(
+            "mlf-cnn",
+            "two streams summed at two layers, boxes in two stages",
+            "after Chen, Xie, Shin, IET Computer Vision 12(8)",
+            2018,
+            DETECTOR,
+            "reconstruction with another backbone, own weights",
+            "",
+            False,
+            mlf_cnn,
+            _trained("mlf-cnn"),
+            _own("mlf-cnn"),
+            _own("lite0"),
+        ),
+    )
+}
+
+
+def listed(name: str) -> Method:
+    """The method of a name, whether it fuses or finds objects.
 
     Raises:
         ValueError: there is none.
     """
+    return DETECTORS[name] if name in DETECTORS else method(name)
+
+
+def method(name: str) -> FusionMethod:
+    """The fusion method of a name.
+
+    Raises:
+        ValueError: there is none, or it finds objects and fuses nothing.
+    """
+    if name in DETECTORS:
+        raise ValueError(DETECTORS[name].refusal)
     if name not in METHODS:
         raise ValueError(f"no fusion method is called {name!r}; expected one of {', '.join(METHODS)}")
     return METHODS[name]
@@ -245,21 +279,53 @@ def chosen(text: str, weights: Iterable[Path] = ()) -> list[FusionMethod]:
         weights: ONNX files of methods in it, each of which names its methods.
 
     Raises:
-        ValueError: there is no such method, the package or the weights that it needs are missing, or some weights are
-            of no method in the list; one sentence.
+        ValueError: there is no such method, it fuses nothing, the package or the weights that it needs are missing, or
+            some weights are of no method in the list; one sentence.
     """
     everything = text == "all"
-    names = list(METHODS) if everything else [name.strip() for name in dict.fromkeys(text.split(","))]
-    found = {name: method(name) for name in names}
+    found = _with_weights({name: method(name) for name in (METHODS if everything else _names(text))}, weights, text)
+    return [entry for entry in found if not entry.missing] if everything else _usable(found)
+
+
+def chosen_detectors(text: str, weights: Iterable[Path] = ()) -> list[Detector]:
+    """As ``chosen``, of the methods that find objects.
+
+    Raises:
+        ValueError: as ``chosen``, or a method fuses and finds nothing.
+    """
+    names = list(DETECTORS) if text == "all" else _names(text)
+    for name in names:
+        if name not in DETECTORS:
+            raise ValueError(f"no method that finds objects is called {name!r}; expected one of {', '.join(DETECTORS)}")
+    return _usable(_with_weights({name: DETECTORS[name] for name in names}, weights, text))
+
+
+def left_out(taken: Iterable[FusionMethod]) -> list[str]:
+    """Why each of the others cannot fuse here; a sentence each."""
+    names = {entry.name for entry in taken}
+    others = [entry.missing for entry in METHODS.values() if entry.missing and entry.name not in names]
+    return [*others, *(entry.refusal for entry in DETECTORS.values())]
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in dict.fromkeys(text.split(","))]
+
+
+_Kind = TypeVar("_Kind", bound=Method)
+
+
+def _with_weights(found: dict[str, _Kind], weights: Iterable[Path], text: str) -> list[_Kind]:
     for path in weights:
         served = [name for name in open_network(path).methods if name in found]
         if not served:
             raise ValueError(f"weights {path} are of {', '.join(open_network(path).methods)}; expected some of {text}")
         for name in served:
             found[name] = found[name].with_weights(path)
-    if everything:
-        return [entry for entry in found.values() if not entry.missing]
-    for entry in found.values():
+    return list(found.values())
+
+
+def _usable(found: list[_Kind]) -> list[_Kind]:
+    for entry in found:
         if entry.missing:
             raise ValueError(entry.missing)
-    return list(found.values())
+    return found

@@ -117,6 +117,7 @@ def _add_detection(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "by label, size, day and night, with both cameras and with either one missing.",
     )
     labelled.add_arguments(parser)
+    labelled.add_detectors(parser)
     _add_common(parser)
     parser.set_defaults(evaluate=_detection)
 
@@ -192,7 +193,7 @@ def _fusion(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.fusion.baselines import read_baselines, with_baselines
     from vi_fusion_ros.evaluation.fusion.folders import evaluate_folders, find_frames
     from vi_fusion_ros.evaluation.output import write_json
-    from vi_fusion_ros.methods.registry import chosen
+    from vi_fusion_ros.methods.registry import chosen, left_out
 
     names = [name for name, _ in args.fused]
     if len(set(names)) < len(names):
@@ -202,6 +203,8 @@ def _fusion(args: argparse.Namespace) -> int:
     if args.weights and not args.methods:
         raise ValueError(f"--weights {args.weights[0]} goes with --methods; expected both")
     methods = chosen(args.methods, args.weights) if args.methods else []
+    for why in left_out(methods) if args.methods == "all" else ():
+        print(f"vi-fusion: left out of --methods all: {why}", file=sys.stderr)
     # MAX and AVG stand in every evaluation: twice in the ranks, they would count double.
     rows = ROWS if args.protocol == "default" else {}
     run = {entry.name: entry.weights for entry in methods if entry.name not in rows}

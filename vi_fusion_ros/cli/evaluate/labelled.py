@@ -68,6 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_detectors(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose detectors to judge beside the model."""
+    parser.add_argument(
+        "--methods",
+        metavar="all|A,B",
+        help="detectors of the literature to judge on the same frames (vi-fusion methods)",
+    )
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="ONNX",
+        help="weights of one of the detectors (vi-fusion export); may be given again",
+    )
+
+
 def run_presence(args: argparse.Namespace, model: Path, about_model: dict[str, Any], command: str) -> list[str]:
     """Evaluate, write JSON and report, print a table.
 
@@ -101,12 +118,22 @@ def run_detection(args: argparse.Namespace, model: Path, about_model: dict[str, 
     from vi_fusion_ros.evaluation.labelled_sets import opened
     from vi_fusion_ros.evaluation.output import write_json
     from vi_fusion_ros.evaluation.studies.detection import judge_boxes, summary
+    from vi_fusion_ros.evaluation.studies.detectors import judge_detector, summary_of
+    from vi_fusion_ros.methods.registry import chosen_detectors
 
+    if args.weights and not args.methods:
+        raise ValueError(f"--weights {args.weights[0]} goes with --methods; expected both")
+    detectors = chosen_detectors(args.methods, args.weights) if args.methods else []
     with opened(wanted_sets(args)) as sets:
         judged = judge_boxes(sets, model, args.jobs)
         result = summary(judged)
+        if detectors:
+            result["methods"] = {one.name: summary_of(judge_detector(judged, one, args.jobs), one) for one in detectors}
         write_json(args.json, {**result, "model": about_model})
         _print(result, _DETECTION)
+        for name, row in result.get("methods", {}).items():
+            print(f"method {name}: {row['faithful']}")
+            _print(row, _DETECTION)
         if args.report:
             from vi_fusion_ros.evaluation.reports.detection import write_report
 

@@ -76,6 +76,10 @@ def write_report(folder: Path, sets: Sequence[JudgedSet], result: dict[str, Any]
     for name, part in parts.items():
         page.heading(name if name != "all" or len(sets) == 1 else "All sets together")
         page.table(detection_table(part))
+    for name, row in result.get("methods", {}).items():
+        page.heading(f"{name}: {row['title']}")
+        page.text(f"{row['reference']}, {row['year']}: {row['faithful']}. The same frames, all sets together.")
+        page.table(detection_table(row["all"]))
     together = pooled(sets)
     condition = most_judged(together)
     page.heading(f"Curves, {CAMERAS[condition]}")

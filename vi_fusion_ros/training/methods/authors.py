@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from vi_fusion_ros.errors import one_line
+from vi_fusion_ros.model.layers import fold_all
 from vi_fusion_ros.training.methods.networks import (
     DeepFuseAutoencoder,
     Ifcnn,
@@ -25,6 +26,7 @@ from vi_fusion_ros.training.methods.networks import (
     Siamese,
     VggFeatures,
 )
+from vi_fusion_ros.training.methods.onnx_files import round_to_half
 
 Array = npt.NDArray[np.float32]
 
@@ -126,6 +128,8 @@ def _lite_or(kind: Callable[[], nn.Module], path: Path) -> nn.Module:
     if "_conv_stem.weight" in given:
         lite = LiteFeatures()
         lite.backbone.load(given)
+        fold_all(lite)
+        round_to_half(lite)  # its file is half as large; what the methods make of it stays within a grey level
         return lite
     network = kind()
     network.load_state_dict({name: given[name] for name in network.state_dict()})

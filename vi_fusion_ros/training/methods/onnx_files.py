@@ -11,7 +11,11 @@ import onnxruntime
 import torch
 from torch import nn
 
-from vi_fusion_ros.methods.networks import FAITHFUL, METHODS
+from vi_fusion_ros.methods.mlf_cnn import STRIDES
+from vi_fusion_ros.methods.networks import FAITHFUL, LABELS, METHODS
+from vi_fusion_ros.model.backbone import CHANNELS
+from vi_fusion_ros.training.datasets import labels
+from vi_fusion_ros.training.methods.mlf_cnn import MlfCnn
 from vi_fusion_ros.training.methods.networks import Ifcnn, LiteFeatures, ResnetFeatures, VggFeatures
 from vi_fusion_ros.training.release.onnx_export import OPSET, ParityError
 
@@ -19,7 +23,10 @@ if TYPE_CHECKING:
     import onnx
 
 _EXAMPLE = (64, 96)
+_CHECKED = ((32, 48), (45, 71))
+_CHECKED_FRAMES = ((96, 160), (128, 96))  # a detector has 1000 anchors at least
 _TOLERANCE = 1e-4  # of the largest value
+_FEATURES = (LiteFeatures, VggFeatures, ResnetFeatures)
 _SMALL = 256  # values: to halve fewer is not worth a node
 
 
@@ -41,13 +48,8 @@ def write_onnx(network: nn.Module, path: Path, methods: str, faithful: str) -> f
     import onnx
 
     network.eval()
-    features = isinstance(network, (LiteFeatures, VggFeatures, ResnetFeatures))
-    inputs = ["image"] if features else ["first", "second"]
-    channels = 3 if features or isinstance(network, Ifcnn) else 1
-    example = tuple(torch.zeros(1, channels, *_EXAMPLE) for _ in inputs)
-    with torch.no_grad():
-        made = network(*example)
-    outputs = [f"stride{_EXAMPLE[1] // tap.shape[3]}" for tap in made] if features else ["fused"]
+    inputs, outputs = _inputs(network), _outputs(network)
+    example = tuple(torch.zeros(1, *shape) for shape in _shapes(inputs, _EXAMPLE))
     part = path.with_suffix(".part.onnx")
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -56,17 +58,18 @@ def write_onnx(network: nn.Module, path: Path, methods: str, faithful: str) -> f
             network,
             example,
             str(part),
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_axes={name: {2: f"{name}_h", 3: f"{name}_w"} for name in (*inputs, *outputs)},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={**{name: _plane(name) for name in inputs}, **outputs},
             opset_version=OPSET,
             dynamo=False,
         )
     model = onnx.load(str(part))
     _halve(model)
-    onnx.helper.set_model_props(model, {METHODS: methods, FAITHFUL: faithful})
+    about = {LABELS: ",".join(labels.LABELS)} if isinstance(network, MlfCnn) else {}
+    onnx.helper.set_model_props(model, {METHODS: methods, FAITHFUL: faithful, **about})
     onnx.save(model, str(part))
-    worst = _difference(network, part, inputs, channels)
+    worst = _difference(network, part)
     if not worst <= _TOLERANCE:
         part.unlink()
         raise ParityError(f"{path}: ONNX Runtime differs from torch by {worst:.2g}; expected at most {_TOLERANCE:g}")
@@ -100,13 +103,45 @@ def _halve(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
+def _inputs(network: nn.Module) -> dict[str, tuple[int, int]]:
+    """Channels of each input, and pixels of the image that one of its values is of."""
+    if isinstance(network, MlfCnn):
+        streams = tuple(zip(STRIDES, CHANNELS, strict=True))
+        return {f"{camera}{stride}": (c, stride) for camera in ("visible", "thermal") for stride, c in streams}
+    if isinstance(network, _FEATURES):
+        return {"image": (3, 1)}
+    return dict.fromkeys(("first", "second"), (3 if isinstance(network, Ifcnn) else 1, 1))
+
+
+def _outputs(network: nn.Module) -> dict[str, dict[int, str]]:
+    """Names of the outputs, and their axes of free length."""
+    if isinstance(network, MlfCnn):
+        return {"boxes": {0: "places"}, "probabilities": {0: "places"}}
+    names = ["fused"]
+    if isinstance(network, _FEATURES):
+        with torch.no_grad():
+            names = [f"stride{_EXAMPLE[1] // tap.shape[3]}" for tap in network(torch.zeros(1, 3, *_EXAMPLE))]
+    return {name: _plane(name) for name in names}
+
+
+def _plane(name: str) -> dict[int, str]:
+    return {2: f"{name}_h", 3: f"{name}_w"}
+
+
+def _shapes(inputs: dict[str, tuple[int, int]], size: tuple[int, int]) -> list[tuple[int, ...]]:
+    return [(channels, *(-(-side // stride) for side in size)) for channels, stride in inputs.values()]
+
+
 @torch.no_grad()
-def _difference(network: nn.Module, path: Path, inputs: list[str], channels: int) -> float:
+def _difference(network: nn.Module, path: Path) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
     worst = 0.0
-    for size in ((32, 48), (45, 71)):
-        images = {name: rng.random((1, channels, *size), np.float32) for name in inputs}
+    inputs = _inputs(network)
+    for size in _CHECKED_FRAMES if isinstance(network, MlfCnn) else _CHECKED:
+        images = {
+            name: rng.random((1, *shape), np.float32) for name, shape in zip(inputs, _shapes(inputs, size), strict=True)
+        }
         wanted = network(*(torch.from_numpy(image) for image in images.values()))
         wanted = wanted if isinstance(wanted, tuple) else (wanted,)
         for tensor, given in zip(wanted, session.run(None, images), strict=True):

@@ -15,6 +15,7 @@ from vi_fusion_ros.training.losses import FusionWeights, fusion_loss
 from vi_fusion_ros.training.methods.fusiondn import TASKS, FusionDn, fusion_terms, sources
 from vi_fusion_ros.training.methods.gan import GanFusion, content_loss
 from vi_fusion_ros.training.methods.losses import blurred_again, exposure_loss, two_focal_planes
+from vi_fusion_ros.training.methods.mlf_cnn import MlfCnn
 from vi_fusion_ros.training.methods.networks import DeepFuse, Ifcnn, LiteFeatures, Siamese
 from vi_fusion_ros.training.methods.swin import SwinFusion
 from vi_fusion_ros.training.methods.vif_net import VifNet, mixed_loss
@@ -44,14 +45,28 @@ class Recipe(NamedTuple):
 
 
 def recipe_of(method: str) -> Recipe:
-    """The recipe of a method.
+    """The recipe of a fusion method.
 
     Raises:
         ValueError: there is none; one sentence.
     """
     if method not in RECIPES:
-        raise ValueError(f"method is {method!r}; expected one that is trained here: {', '.join(RECIPES)}")
+        trained = ", ".join((*RECIPES, *DETECTORS))
+        raise ValueError(f"method is {method!r}; expected one that is trained here: {trained}")
     return RECIPES[method]
+
+
+def network_of(method: str) -> tuple[nn.Module, str]:
+    """The network of a method that is trained here, untrained, and what the method is with weights of our own.
+
+    Raises:
+        ValueError: as ``recipe_of``.
+    """
+    if method in DETECTORS:
+        made, faithful = DETECTORS[method]
+        return made(), faithful
+    recipe = recipe_of(method)
+    return recipe.network(), recipe.faithful
 
 
 def _cnn(
@@ -145,3 +160,8 @@ RECIPES = {
     "swin": Recipe(SwinFusion, _swin, False, "baseline, own weights"),
     "vif-net": Recipe(VifNet, _vif_net, False, "published network and loss, own weights"),
 }
+
+DETECTORS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "mlf-cnn": (MlfCnn, "reconstruction with another backbone, own weights")
+}
+"""Of the methods that find objects: what makes the network, and what the method is with it; ``detection`` trains it."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vi_fusion_ros.evaluation.output import write_text
-from vi_fusion_ros.methods.registry import method
+from vi_fusion_ros.methods.registry import DETECTORS, listed
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.methods.authors import from_authors
 from vi_fusion_ros.training.methods.onnx_files import round_to_half, write_onnx
-from vi_fusion_ros.training.methods.recipes import recipe_of
+from vi_fusion_ros.training.methods.recipes import network_of
 from vi_fusion_ros.training.release.card import splits_table
 
 
@@ -50,28 +50,28 @@ def export_method(checkpoint: Path, path: Path) -> dict[str, Any]:
         ValueError: not a checkpoint of a method, or ONNX Runtime disagrees with torch.
     """
     config, weights = checkpoint_weights(checkpoint)
-    recipe = recipe_of(config.method or "")
-    network = recipe.network()
+    network, faithful = network_of(config.method or "")
     network.load_state_dict(weights)
     round_to_half(network)
-    difference = write_onnx(network, path, config.method or "", recipe.faithful)
+    difference = write_onnx(network, path, config.method or "", faithful)
     parameters = sum(p.numel() for p in network.parameters())
     measured = {"parameters": parameters, "onnx_vs_torch": difference}
-    manifest = _manifest(config, path, finished_epochs(checkpoint), measured)
+    manifest = _manifest(config, faithful, path, finished_epochs(checkpoint), measured)
     write_text(path.with_suffix(".json"), json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     write_text(path.with_suffix(".md"), _card(manifest))
     return manifest
 
 
-def _manifest(config: TrainConfig, path: Path, epochs: int, measured: dict[str, Any]) -> dict[str, Any]:
+def _manifest(config: TrainConfig, faithful: str, path: Path, epochs: int, measured: dict[str, Any]) -> dict[str, Any]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     settings = plain(config)
+    batches = "scenes" if config.method in DETECTORS else "patches"
     return {
         "model_id": f"method-{config.method}-{digest[:8]}",
         "onnx_sha256": digest,
         "method": config.method,
-        "faithful": recipe_of(config.method or "").faithful,
-        "reference": method(config.method or "").reference,
+        "faithful": faithful,
+        "reference": listed(config.method or "").reference,
         "training": {
             "date": datetime.date.today().isoformat(),
             "epochs": epochs,
@@ -80,7 +80,7 @@ def _manifest(config: TrainConfig, path: Path, epochs: int, measured: dict[str, 
                 name: {part: entry[part] for part in ("train", "select", "test")}
                 for name, entry in settings["data"]["sets"].items()
             },
-            "config": {key: settings[key] for key in ("seed", "patches", "augmentation", "optim")},
+            "config": {key: settings[key] for key in ("seed", batches, "augmentation", "optim")},
         },
         "metrics": measured,
     }
@@ -90,13 +90,14 @@ def _card(manifest: dict[str, Any]) -> str:
     """Markdown text of the card."""
     metrics, training = manifest["metrics"], manifest["training"]
     optim = training["config"]["optim"]
+    kind, made = ("detector", "boxes") if manifest["method"] in DETECTORS else ("fusion method", "images")
     parts = [
-        f"# Weights of the fusion method {manifest['method']}: {manifest['model_id']}",
+        f"# Weights of the {kind} {manifest['method']}: {manifest['model_id']}",
         f"{manifest['reference']}: {manifest['faithful']}. Made on {training['date']} by `vi-fusion export`; every "
         f"figure here comes from the manifest beside it. {metrics['parameters']:,} parameters, ONNX Runtime within "
         f"{metrics['onnx_vs_torch']:.1g} of torch, as a share of the largest value. Trained for "
         f"{training['epochs']} of {optim['epochs']} epochs of {optim['steps']} steps.",
-        "These are not its authors' weights, and its images are not the published ones. docs/methods.md has its "
+        f"These are not its authors' weights, and its {made} are not the published ones. docs/methods.md has its "
         "figures and how it was trained.",
         "## Data and splits\n\n" + splits_table(training["splits"]),
         f"## Licence\n\n{training['licence']}",
