@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
 from vi_fusion_ros.node.explanation_watch import ExplanationWatch
-from vi_fusion_ros.node.geometry.camera_info import CameraInfos, is_rectified, rectification
+from vi_fusion_ros.node.geometry.camera_info import CameraInfos, rectification
 from vi_fusion_ros.node.geometry.depth_source import DepthImages, DepthSource, PointClouds
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms
@@ -31,6 +31,7 @@ from vi_fusion_ros.node.subscriptions import ImageSubscriptions, codec_of, image
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration.info_lens import is_rectified
 from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
