@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 from geometry_msgs.msg import TransformStamped
 from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, scene, wait_until
+from rcl_interfaces.msg import Log
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, PointCloud2, PointField
@@ -49,6 +51,7 @@ def test_depth_over_dds_and_what_is_wrong_with_it(model, tmp_path):
     rig.save(path)
     domain = next_domain()
     probe = Probe(domain, topics={"thermal_registered": Image})
+    probe.listen("/rosout", Log, "log")
     depths = probe.node.create_publisher(Image, "depth/image", QoSProfile(depth=10))
     parameters = {"model": str(model), "rig": str(path), "depth.source": "image", "status_rate": 20.0}
     node = NodeProcess("vi_fusion_ros.node.fusion_node", domain, parameters)
@@ -56,6 +59,10 @@ def test_depth_over_dds_and_what_is_wrong_with_it(model, tmp_path):
 
     def said():
         return probe.status.registration
+
+    def lines():
+        messages = [m.msg for m in list(probe.received["log"])]
+        return [message for message in messages if message.startswith("registered at the")]
 
     def registered(depth=None, late_ns=0, **fields):
         """The registered thermal image of a pair that came after a depth image."""
@@ -107,11 +114,15 @@ def test_depth_over_dds_and_what_is_wrong_with_it(model, tmp_path):
         wait_until(lambda: probe.status.last_error.startswith(f"{TOPIC}: image step"), "the error")
         assert probe.set_parameter("depth.max_age", 0.5) == (True, "")
         wait_until(lambda: (registered(depth, 12 * PERIOD_NS) == at_depth).mean() > 0.99, "the older depth image")
+        last = f"registered at the distances of {TOPIC}"  # after the changes of before, at the end of a period
+        wait_until(lambda: registered(depth) is not None and lines()[-1].startswith(last), "the line of the log")
+        seen = lines()
     finally:
         node.stop()
         probe.close()
-    assert "registered at the plane: no depth image" in node.output
-    assert f"registered at the distances of {TOPIC}" in node.output
+    assert seen[0].startswith("registered at the plane: no depth image")
+    stands_for = sum(int(found[1]) if (found := re.search(r"\((\d+) changes", line)) else 1 for line in seen)
+    assert stands_for >= 8 > len(seen)  # each change counts, and not each has a line
     assert "Traceback" not in node.output
 
 

@@ -11,8 +11,9 @@ from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.images.framing import Framing
-from vi_fusion_ros.node.geometry.camera_info import framed_info, image_size
+from vi_fusion_ros.node.geometry.camera_info import framed_info
 from vi_fusion_ros.node.messages import to_time
+from vi_fusion_ros.registration.info_lens import image_size
 
 pytestmark = pytest.mark.ros
 

@@ -198,7 +198,8 @@ def test_camera_info_files(tmp_path):
     ("changes", "sentence"),
     [
         ({"image_width": 640}, "for images of 640x320, these have 400x320; give the intrinsics of this resolution"),
-        ({"distortion_model": "equidistant"}, "distortion_model is 'equidistant'; expected plumb_bob"),
+        ({"distortion_model": "omnidirectional"}, "distortion_model is 'omnidirectional'; expected plumb_bob"),
+        ({"distortion_model": "equidistant"}, "5 distortion coefficients; expected the 4 of equidistant"),
         ({"camera_matrix": {"data": [0] * 9}}, "no camera matrix"),
         ({"camera_matrix": {"data": [1, 2]}}, "has 2 numbers; expected 9"),
         ({"camera_matrix": "x"}, "camera_matrix is missing or has something"),

@@ -11,6 +11,7 @@ from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.estimate.acceptance import require_surer_offset
 from vi_fusion_ros.registration.estimate.time import Motion, time_offset
+from vi_fusion_ros.sources.folder_stamps import stamped_images
 from vi_fusion_ros.sources.video import Video
 
 
@@ -172,7 +173,54 @@ def test_the_command_on_folders_says_which_rate_it_takes(tmp_path, capsys):
     folders = ["--visible", str(tmp_path / "visible"), "--thermal", str(tmp_path / "thermal")]
     assert main(["calibrate", "time", *folders, "--json", str(tmp_path / "t.json")]) == 0
     assert json.loads((tmp_path / "t.json").read_text())["offset_ms"] == pytest.approx(-2000 / 30, abs=10)
-    assert capsys.readouterr().err.count("the images of a folder have no times; taken as 30 a second") == 2
+    assert capsys.readouterr().err.count("give times; taken as 30 images a second") == 2
+
+
+def written_folder(folder, times_s, names, inverted=False):
+    folder.mkdir()
+    for name, image in zip(names, walker(times_s, inverted), strict=True):
+        cv2.imwrite(str(folder / f"{name}.png"), image)
+    return folder
+
+
+def folder_offset(tmp_path, visible, thermal):
+    call = ["calibrate", "time", "--visible", visible, "--thermal", thermal, "--json", tmp_path / "t.json"]
+    assert main([str(argument) for argument in call]) == 0
+    return json.loads((tmp_path / "t.json").read_text())["offset_ms"]
+
+
+def test_the_command_on_folders_goes_by_their_stamps(tmp_path, capsys):
+    """Rates that are not 30 Hz, frames missing, and a thermal clock 70 ms late; one folder has a file of times."""
+    visible_s, thermal_s = np.arange(160) / 20, np.delete(np.arange(72) / 9, slice(30, 36))
+    nanoseconds = [round((1.7e9 + time_s) * 1e9) for time_s in visible_s]
+    visible = written_folder(tmp_path / "v", visible_s, nanoseconds)
+    late_s = 1.7e9 + thermal_s + 0.07
+    seconds = written_folder(tmp_path / "t", thermal_s, [f"{time_s:.6f}".rstrip("0") for time_s in late_s], True)
+    assert folder_offset(tmp_path, visible, seconds) == pytest.approx(-70, abs=20)
+    listed = written_folder(tmp_path / "l", thermal_s, range(len(thermal_s)), True)
+    (listed / "times.txt").write_text("# seconds\n" + "".join(f"{time_s:.6f}\n" for time_s in late_s))
+    assert folder_offset(tmp_path, visible, listed) == pytest.approx(-70, abs=20)
+    assert capsys.readouterr().err == ""
+    (listed / "times.txt").unlink()
+    assert stamped_images(listed) is None
+    assert [path.stem for _, path in stamped_images(visible)] == [str(stamp) for stamp in nanoseconds]
+
+
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        ("0.0\n0.1\n", "times.txt has 2 times; expected one a line for each of 3 images"),
+        ("0.0\n0.1\nnoon\n", "times.txt, line 3: 'noon' is no time in seconds"),
+        ("0.0\n0.2\n0.1\n", "do not rise: 2.png, 0.100000 s, follows 1.png, 0.200000 s"),
+    ],
+)
+def test_times_of_a_folder_that_are_wrong_are_one_sentence(tmp_path, capsys, times, sentence):
+    folder = written_folder(tmp_path / "v", np.arange(3) / 30, range(3))
+    (folder / "times.txt").write_text(times)
+    assert main(["calibrate", "time", "--visible", str(folder), "--thermal", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

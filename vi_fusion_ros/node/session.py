@@ -16,13 +16,14 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
 from vi_fusion_ros.node.explanation_watch import ExplanationWatch
-from vi_fusion_ros.node.geometry.camera_info import CameraInfos, is_rectified, rectification
+from vi_fusion_ros.node.geometry.camera_info import CameraInfos, rectification
 from vi_fusion_ros.node.geometry.depth_source import DepthImages, DepthSource, PointClouds
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms
 from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.pairing_policies import make_pairing, pairing_policy
 from vi_fusion_ros.node.publishers import ResultPublishers
+from vi_fusion_ros.node.status.change_log import ChangeLog
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
@@ -30,6 +31,7 @@ from vi_fusion_ros.node.subscriptions import ImageSubscriptions, codec_of, image
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
+from vi_fusion_ros.registration.info_lens import is_rectified
 from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
@@ -38,6 +40,8 @@ from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, FusionJob
 from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
+
+_DEPTH_TOLD_EVERY_S = 10.0  # a depth topic that comes and goes changes the registration with every pair
 
 
 class _Account:
@@ -103,6 +107,7 @@ class Session:
         self._forget_transforms: list[Callable[[], object]] = []
         self.depth: DepthSource | None = None
         """Where the parameters name a source of depth."""
+        self._depth_log = ChangeLog(_DEPTH_TOLD_EVERY_S)
         self.explanations: ExplanationWatch | None = None
         """Is offered every result that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
@@ -429,13 +434,17 @@ class Session:
 
     def _tell_depth(self, fault: str) -> None:
         """Say where the registration goes from each pixel's distance to the plane, and back."""
-        if self.depth is None or fault == self.depth.fault:
+        if self.depth is None:
             return
         self.depth.fault = fault
+        changes = self._depth_log.due(fault, time.monotonic())
+        if not changes:
+            return
+        often = f" ({changes} changes since the last such line)" if changes > 1 else ""
         if fault:
-            self._node.get_logger().warning(f"registered at the plane: {fault}")
+            self._node.get_logger().warning(f"registered at the plane: {fault}{often}")
         else:
-            self._node.get_logger().info(f"registered at the distances of {self.depth.topic}")
+            self._node.get_logger().info(f"registered at the distances of {self.depth.topic}{often}")
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from vi_fusion_ros.registration.info_lens import EQUIDISTANT, PINHOLE
 from vi_fusion_ros.registration.rig import Camera, Matrix, Size
 from vi_fusion_ros.yaml_files import read_yaml, shown
 
-_MODELS = ("plumb_bob", "rational_polynomial", "")
 _WHAT = "camera_info file"
 
 
@@ -23,7 +23,7 @@ def load_lens(path: Path, size: Size) -> Camera:
         size: (width, height) of the images that it has to be for, pixels.
 
     Raises:
-        ValueError: it cannot be read, is for other images, or describes no calibrated pinhole camera; one sentence.
+        ValueError: it cannot be read, is for other images, or describes no calibrated camera; one sentence.
     """
     document = read_yaml(path, _WHAT)
     try:
@@ -42,8 +42,8 @@ def _lens(document: Any, size: Size) -> Camera:
             "of this resolution"
         )
     model = document.get("distortion_model", "")
-    if model not in _MODELS:
-        raise ValueError(f"distortion_model is {shown(model)}; expected plumb_bob or rational_polynomial")
+    if model not in (*PINHOLE, *EQUIDISTANT):
+        raise ValueError(f"distortion_model is {shown(model)}; expected plumb_bob, rational_polynomial or equidistant")
     matrix: Matrix = _numbers(document, ("camera_matrix", "k", "K"))
     if matrix.size != 9:
         raise ValueError(f"the camera matrix has {matrix.size} numbers; expected 9")
@@ -51,6 +51,10 @@ def _lens(document: Any, size: Size) -> Camera:
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and np.array_equal(matrix[2], (0, 0, 1))):
         raise ValueError("its matrix is no camera matrix (all zeros means uncalibrated); expected fx, fy above 0")
     distortion = _numbers(document, ("distortion_coefficients", "d", "D"))
+    if model in EQUIDISTANT:
+        if distortion.size != 4:
+            raise ValueError(f"{distortion.size} distortion coefficients; expected the 4 of equidistant")
+        return Camera(matrix, distortion, equidistant=True)
     if distortion.size not in (0, 4, 5, 8):
         raise ValueError(f"{distortion.size} distortion coefficients; expected 0, 4, 5 or 8")
     return Camera(matrix, distortion if distortion.size else np.zeros(5))

@@ -66,7 +66,8 @@ def moments(args: argparse.Namespace, most: int, every_s: float) -> Iterator[Mom
 def motions(args: argparse.Namespace, seconds: float) -> tuple[Motion, Motion]:
     """The motion in two videos or folders, in a bag, or in live topics during some seconds: visible and thermal.
 
-    Images that cannot be read are left out. Those of folders are taken as so many a second, which is said.
+    Images that cannot be read are left out. Those of folders have the times that their names or a file say; where there
+    are none, they are taken as so many a second, which is said.
 
     Raises:
         ValueError: the options contradict each other, or nothing can be read from what they name.
@@ -83,12 +84,55 @@ def motions(args: argparse.Namespace, seconds: float) -> tuple[Motion, Motion]:
             for stamp_s, image in _bag_frames(args.bag, topic):
                 found[camera].add(stamp_s, image)
     else:
-        for camera in found:
-            if getattr(args, camera).is_dir():
-                _say(f"{getattr(args, camera)}: the images of a folder have no times; taken as 30 a second")
-            for time_s, image in _frames(getattr(args, camera)):
+        clips = [_Timed(getattr(args, camera)) for camera in found]
+        of_one_clock = all(clip.stamped for clip in clips)
+        for camera, clip in zip(found, clips, strict=True):
+            for time_s, image in clip.frames(of_one_clock):
                 found[camera].add(time_s, image)
     return found["visible"], found["thermal"]
+
+
+class _Timed:
+    """A video or a folder whose frames have times.
+
+    Args:
+        path: of it.
+
+    Raises:
+        ValueError: it cannot be read, or a folder's times are wrong.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from vi_fusion_ros.sources.folder_stamps import stamped_images
+
+        self._path = path
+        self.stamped = stamped_images(path) if path.is_dir() else None
+        """Times and paths, of a folder that has some."""
+
+    def frames(self, of_one_clock: bool) -> Iterator[tuple[float, Image]]:
+        """Time in seconds and image of each frame that can be read.
+
+        Args:
+            of_one_clock: whether the other camera is a folder with times, too. Other clips count from their first
+                frame, and so does a folder beside them.
+        """
+        from vi_fusion_ros.images.files import read_image
+
+        if self.stamped is None:
+            if self._path.is_dir():
+                _say(f"{self._path}: neither names nor a file times.txt give times; taken as 30 images a second")
+            yield from _frames(self._path)
+            return
+        first_s = self.stamped[0][0]
+        if not of_one_clock:
+            _say(f"{self._path}: the other camera has no such times; counted from its first image")
+        for time_s, path in self.stamped:
+            try:
+                image = read_image(path)
+            except ValueError as error:
+                print(f"left out: {error}", file=sys.stderr)
+                continue
+            yield (time_s if of_one_clock else time_s - first_s), image
 
 
 def thermal_frames(args: argparse.Namespace, most: int, seconds: float) -> list[Image]:

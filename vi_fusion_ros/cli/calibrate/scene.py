@@ -7,6 +7,7 @@ import dataclasses
 import sys
 
 from vi_fusion_ros.cli.calibrate.inputs import add_inputs, moments
+from vi_fusion_ros.cli.calibrate.lenses import add_lenses, known_lenses
 from vi_fusion_ros.cli.calibrate.outputs import add_outputs, require_usable, save_rig, write_figures, write_pictures
 
 _PAIRS, _LIVE_PAIRS = 40, 20
@@ -19,6 +20,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add_inputs(
         parser, "image, folder or video", f"a pair every {_EVERY_S:g} s, {_LIVE_PAIRS} of them; keep the cameras moving"
     )
+    add_lenses(parser)
     add_outputs(parser)
     parser.set_defaults(calibrate=run)
 
@@ -35,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
     if sys.stderr.isatty():
         print(f"calibrating from {len(chosen)} pairs, about a second each", file=sys.stderr)
     pairs = [ImagePair.of(moment.visible, moment.thermal, moment.name) for moment in chosen]
-    found = calibrate(pairs)
+    if not pairs:
+        raise ValueError("there is no pair to calibrate from; expected at least one")
+    lenses = known_lenses(args, pairs[0].thermal_size, pairs[0].visible_size)
+    found = calibrate(pairs, lenses)
     evidence = RigEvidence(
         "similarity",
         tuple(key_of(moment.visible, moment.thermal) for moment in chosen),
@@ -44,7 +49,14 @@ def run(args: argparse.Namespace) -> int:
         found.fitted,
         lambda rig: rig_similarity(pairs, rig),
     )
-    rig = Rig(found.H_thermal_to_visible, found.thermal_size, found.visible_size, uncertainty_px=found.uncertainty_px)
+    rig = Rig(
+        found.H_thermal_to_visible,
+        found.thermal_size,
+        found.visible_size,
+        thermal_camera=lenses[0],
+        visible_camera=lenses[1],
+        uncertainty_px=found.uncertainty_px,
+    )
     about = {"method": "scene", "pairs": len(pairs), "model": found.model}
     rig = save_rig(args.out, rig, evidence, about)
     residual = "" if found.residual_px is None else f"{found.residual_px:.1f} px"

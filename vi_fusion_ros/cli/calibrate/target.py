@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vi_fusion_ros.cli.calibrate.inputs import Moment, add_inputs, moments
+from vi_fusion_ros.cli.calibrate.lenses import add_lenses, known_lenses
 from vi_fusion_ros.cli.calibrate.outputs import add_outputs, require_usable, save_rig, write_figures, write_pictures
 from vi_fusion_ros.cli.sizes import size
-from vi_fusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from vi_fusion_ros.registration.estimate.target import TargetCalibration
@@ -50,13 +50,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--plane-distance", type=float, default=10.0, metavar="M", help="of what the cameras shall fit at (default 10)"
     )
-    for camera in CAMERAS:
-        parser.add_argument(
-            f"--{camera}-info",
-            type=Path,
-            metavar="FILE",
-            help=f"camera_info YAML with the intrinsics of the {camera} camera, which stay as they are",
-        )
+    add_lenses(parser)
     add_outputs(parser)
     parser.set_defaults(calibrate=run)
 
@@ -67,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration.estimate.boards import Board
     from vi_fusion_ros.registration.estimate.points import start_rig
     from vi_fusion_ros.registration.estimate.target import calibrate, find, transfer_px
-    from vi_fusion_ros.registration.lens_file import load_lens
 
     require_usable(args.out)
     board = Board(args.board, args.grid[0], args.grid[1], args.square, args.marker, args.dictionary)
@@ -78,9 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if len(seen.sizes) > 1:
         raise ValueError(f"the views have {len(seen.sizes)} different sizes; expected those of one rig")
     sizes = next(iter(seen.sizes))
-    infos = zip((args.thermal_info, args.visible_info), sizes, strict=True)
-    thermal, visible = (None if path is None else load_lens(path, its_size) for path, its_size in infos)
-    found = calibrate(views, board, *sizes, args.plane_distance, (thermal, visible))
+    found = calibrate(views, board, *sizes, args.plane_distance, known_lenses(args, *sizes))
     evidence = RigEvidence(
         "px",
         tuple(seen.keys[view.name] for view in found.used),

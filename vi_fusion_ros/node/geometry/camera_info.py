@@ -6,18 +6,16 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.images.framing import Framing
+from vi_fusion_ros.registration.info_lens import PINHOLE, image_size, lens_of_info
 from vi_fusion_ros.registration.rig import Camera as Lens
 from vi_fusion_ros.registration.rig import Matrix, Size
 
-_PINHOLE = ("plumb_bob", "rational_polynomial", "")
-_EQUIDISTANT = ("equidistant", "fisheye")
 _KEPT = 300  # messages: those of the images that wait for a partner or for the worker, at any rate of a camera
 _STAMP, _BEHIND_STAMP = 4, 12  # bytes: behind the head of CDR lie seconds and nanoseconds
 _LITTLE_ENDIAN = 1  # the last bit of the second byte of CDR
@@ -67,41 +65,15 @@ class CameraInfos:
 
 
 def lens_of(info: CameraInfo, rectified: bool) -> tuple[Lens, Size]:
-    """The lens that a CameraInfo describes, and the (width, height) of the images, with region and binning in it.
-
-    Args:
-        info: the message.
-        rectified: whether the images have their distortion taken out; then P counts, without its fourth column.
+    """As ``lens_of_info``, of a camera whose place TF has to know.
 
     Raises:
-        ValueError: it describes no calibrated camera; one sentence.
+        ValueError: as there, or the message names no frame; one sentence.
     """
-    matrix = np.array(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.array(info.k).reshape(3, 3)
-    name = "P" if rectified else "K"
-    if not matrix.any():
-        raise ValueError(f"{name} is all zeros, the camera is not calibrated; calibrate it, or name a rig file")
-    if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0 and matrix[2, 2] == 1):
-        raise ValueError(f"{name} is no camera matrix; expected fx and fy above 0")
+    found = lens_of_info(info, rectified)
     if not info.header.frame_id:
         raise ValueError("frame_id is empty; expected that of the camera's optical frame")
-    if not (info.width and info.height):
-        raise ValueError("width and height are 0; expected the size of the images in pixels")
-    distortion = np.zeros(5) if rectified else _distortion(info)
-    fisheye = not rectified and info.distortion_model in _EQUIDISTANT
-    roi = info.roi
-    if roi.width and roi.height:
-        matrix = matrix - np.array([[0, 0, roi.x_offset], [0, 0, roi.y_offset], [0, 0, 0]])
-    binning = np.diag([1 / max(info.binning_x, 1), 1 / max(info.binning_y, 1), 1.0])
-    return Lens(binning @ matrix, distortion, fisheye), image_size(info)
-
-
-def image_size(info: CameraInfo) -> Size:
-    """(width, height) of the images that a CameraInfo is for, with region and binning in it."""
-    roi = info.roi
-    return (
-        int((roi.width or info.width) // max(info.binning_x, 1)),
-        int((roi.height or info.height) // max(info.binning_y, 1)),
-    )
+    return found
 
 
 def framed_info(info: CameraInfo, framing: Framing) -> CameraInfo:
@@ -129,7 +101,7 @@ def framed_info(info: CameraInfo, framing: Framing) -> CameraInfo:
     k = framing.matrix(to_image @ np.array(info.k, np.float64).reshape(3, 3), size)
     p = framing.matrix(to_image @ np.array(info.p, np.float64).reshape(3, 4), size)
     r = framing.turn @ np.array(info.r, np.float64).reshape(3, 3) @ framing.turn.T
-    radial = info.distortion_model not in _PINHOLE
+    radial = info.distortion_model not in PINHOLE
     return CameraInfo(
         header=info.header,
         width=width,
@@ -162,22 +134,3 @@ def rectification(info: CameraInfo, rectified: bool) -> Matrix:
     if not (np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3) and np.linalg.det(matrix) > 0):
         raise ValueError("R is no rotation; expected the rectification matrix, or zeros where there is none")
     return matrix
-
-
-def _distortion(info: CameraInfo) -> Any:
-    if info.distortion_model not in (*_PINHOLE, *_EQUIDISTANT):
-        raise ValueError(
-            f"distortion_model is '{info.distortion_model}'; expected plumb_bob, rational_polynomial or equidistant. "
-            "Rectify the images first (image_rect), or name a rig file"
-        )
-    d = np.array(info.d, np.float64)
-    if info.distortion_model in _EQUIDISTANT and len(d) != 4:
-        raise ValueError(f"{len(d)} distortion coefficients; expected the 4 of equidistant")
-    if len(d) not in (0, 4, 5, 8) or not np.isfinite(d).all():
-        raise ValueError(f"{len(d)} distortion coefficients; expected 0, 4, 5 or 8 finite ones")
-    return d if len(d) else np.zeros(5)
-
-
-def is_rectified(topic: str) -> bool:
-    """Whether its images are, by the names of image_pipeline: image_rect, image_rect_color, image_rect/compressed."""
-    return any(part.startswith("image_rect") for part in topic.split("/"))

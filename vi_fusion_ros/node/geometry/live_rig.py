@@ -12,12 +12,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from vi_fusion_ros.images.framing import Framing
-from vi_fusion_ros.node.geometry.camera_info import is_rectified, lens_of, rectification
+from vi_fusion_ros.node.geometry.camera_info import lens_of, rectification
 from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms, tf_message
 from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.registration import RegistrationManager, Rig
+from vi_fusion_ros.registration.info_lens import is_rectified
 from vi_fusion_ros.registration.planar import corners, transform
 from vi_fusion_ros.registration.rig import Camera as Lens
 from vi_fusion_ros.registration.rig import Extrinsics, Matrix, Size

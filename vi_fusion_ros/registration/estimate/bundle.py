@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.registration.lenses import straightened
 from vi_fusion_ros.registration.planar import Points
 from vi_fusion_ros.registration.rig import Camera, Extrinsics
 
@@ -21,6 +22,7 @@ Array = npt.NDArray[np.float64]
 _ITERATIONS = 60
 _ENOUGH = 1e-8  # relative change of the sum
 _INTRINSICS = 9  # fx, fy, cx, cy, k1, k2, p1, p2, k3 of a lens
+_FISHEYE_POSE = slice(8, 14)  # columns of OpenCV's derivatives: behind those of the focal lengths, middle and k
 _SHARED = 2 * _INTRINSICS + 6  # both lenses, rotation vector and translation
 
 
@@ -103,8 +105,32 @@ def adjust(
 
 def pose(lens: Camera, flat: Points, seen: Points) -> Array | None:
     """Rotation vector and translation (6,) of a board in a camera, from (n, 3) points and (n, 2) pixels."""
-    found, turn, shift = cv2.solvePnP(flat, seen, lens.matrix, lens.distortion)
+    distortion = lens.distortion
+    if lens.equidistant:
+        seen, distortion = straightened(lens, seen), np.zeros(5)
+    found, turn, shift = cv2.solvePnP(flat, seen, lens.matrix, distortion)
     return np.concatenate([turn.ravel(), shift.ravel()]) if found else None
+
+
+def projected(lens: Camera, points: Points, turn: Array, shift: Array) -> tuple[Points, Array]:
+    """Where a lens sees points of a board.
+
+    Args:
+        lens: of either model.
+        points: (n, 3), metres.
+        turn: rotation vector (3,) of the board in the camera.
+        shift: its translation (3,), metres.
+
+    Returns:
+        Pixels (n, 2), and their derivatives by turn and shift and then, of a lens that is not equidistant, by its
+        matrix and coefficients, (2 n, 6 or more).
+    """
+    if lens.equidistant:
+        flat = np.asarray(points, np.float64).reshape(-1, 1, 3)
+        pixels, slope = cv2.fisheye.projectPoints(flat, turn, shift, lens.matrix, lens.distortion)
+        return pixels.reshape(-1, 2), slope[:, _FISHEYE_POSE]
+    pixels, slope = cv2.projectPoints(points, turn, shift, lens.matrix, lens.distortion)
+    return pixels.reshape(-1, 2), slope
 
 
 def _start(sightings: Sequence[Sighting], thermal: Camera, visible: Camera) -> tuple[Array, Array]:
@@ -137,8 +163,11 @@ def _lenses(shared: Array, known: Known) -> tuple[Camera, Camera]:
 
 def _projected(flat: Points, moved: Array, lens: Camera) -> tuple[Points, Array]:
     """Pixels (2 n,) and their derivatives by rotation, translation and the lens, (2 n, 6 + 9)."""
-    pixels, jacobian = cv2.projectPoints(flat, moved[:3], moved[3:], lens.matrix, lens.distortion)
-    return pixels.ravel(), jacobian[:, :15]
+    pixels, slope = projected(lens, flat, moved[:3], moved[3:])
+    slopes = np.zeros((2 * len(flat), 6 + _INTRINSICS))  # those of a fisheye lens, which is held fixed, stay 0
+    known = slope[:, : 6 + _INTRINSICS]
+    slopes[:, : known.shape[1]] = known
+    return pixels.ravel(), slopes
 
 
 def _carried(shared: Array, placed: Array) -> tuple[Array, Array, Array]:

@@ -46,6 +46,7 @@ _SHARP_REACH = 0.08  # of its sides
 _SHARP_TURNS_DEG = (-3.3, 0.0, 3.3)
 _SHARP_SCALES = (1 / 1.033, 1.0, 1.033)
 _MARGIN = 0.15  # around what the cameras have in common, of its side
+_AWAY = 0.06  # shifts beyond that, of the image's sides, are no inaccuracy
 _SAME = 0.2  # poses further apart than that, of the side of what the cameras have in common, are different answers
 
 Real = npt.NDArray[np.float32]
@@ -203,6 +204,25 @@ def _sharpened(pairs: Sequence[ImagePair], pose: Pose) -> Pose:
         pose, score=best[0], turn_deg=pose.turn_deg + best[1], scale=pose.scale * best[2],
         visible_to_thermal=frame.as_given(best[3]),
     )  # fmt: skip
+
+
+def elsewhere(pairs: Sequence[ImagePair], visible_to_thermal: Matrix) -> tuple[float, float]:
+    """The evidence for a map, and for the best one that differs from it by a shift alone: of scenes that repeat.
+
+    Args:
+        pairs: of one rig, all of the same sizes, that stand near each other.
+        visible_to_thermal: (3, 3).
+    """
+    thermal_size = pairs[0].thermal_size
+    small = _sized(thermal_size, _SHARP_PX / math.sqrt(thermal_size[0] * thermal_size[1]))
+    shape = (_transform_side(small[1], small[1]), _transform_side(small[0], small[0]))
+    there = scaling(thermal_size, small) @ visible_to_thermal
+    still = [_spectra(_channels(structure(resized(pair.thermal, small))), shape) for pair in pairs]
+    moved = [_spectra(_channels(warped_structure(pair.visible, there, small)[0]), shape) for pair in pairs]
+    here = _near(shape, (round(_AWAY * small[0]), round(_AWAY * small[1])))
+    others = ~here & (_overlap(small, small, shape) >= _LEAST_OVERLAP * small[0] * small[1])
+    scores = (_best_shift(moved, still, allowed, small)[0] / math.sqrt(_alike(pairs)) for allowed in (here, others))
+    return next(scores), next(scores)
 
 
 def apart(one: Matrix, other: Matrix, visible_size: Size, thermal_size: Size) -> bool:

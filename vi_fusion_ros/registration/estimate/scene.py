@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from vi_fusion_ros.registration.estimate.coarse import (
     Upright,
     apart,
     each,
+    elsewhere,
     most_structured,
     search_wide,
     structured,
@@ -31,19 +32,27 @@ from vi_fusion_ros.registration.estimate.matching import (
     similarity,
 )
 from vi_fusion_ros.registration.planar import MODELS, Points, corner_error, equal_width, fit, inverse
-from vi_fusion_ros.registration.rig import Matrix, Rig, Size, scaling
+from vi_fusion_ros.registration.rig import Camera, Matrix, Rig, Size, scaling
+
+Lenses = tuple[Camera | None, Camera | None]
+"""Thermal and visible one; None: not known."""
 
 Figures = npt.NDArray[np.float64]
 
 LEAST_SUPPORT = 5.0
-"""Mixed-up RoadScene pairs reached up to 3.1, pairs registered rightly 7 and more; see docs/registration.md."""
+"""A pair, of several. Mixed-up RoadScene pairs reached up to 3.1; see docs/registration.md."""
 
 LEAST_EVIDENCE = 28.0
 """Of the wide search. Mixed-up M3SVD stills reached up to 28, with the next best above 1 / 1.25 of it; pairs that
 belong together 35 and more, with the next best below 1 / 1.38. docs/registration.md has how both were tested."""
 
 _CLEARLY = 1.3  # times the next best that differs: less is no answer
-_BEYOND_DOUBT = 7.0  # support near equal width with which nothing else is searched
+# Patches overlap, so those that a chance match ties agree among each other, and a map runs through two such groups for
+# nothing: 6 of support is no proof, whatever the number of pairs. The rest of the patches add some for each by chance.
+_GROUPS_BY_CHANCE, _PATCH_BY_CHANCE = 6.0, 0.024
+_BEYOND_DOUBT = 1.5  # times the least support: near equal width nothing else is searched then
+_REPEATS = 1.1  # times the evidence that the same map has when it is shifted
+_MOST_APART = 0.12  # distance between the cameras beside that of the scene, with known lenses
 _SEARCHED_TOGETHER = 4  # pairs that the wide search looks at, which is what takes time
 _NEAR = f"shifts at {SEARCHED_SCALES[0]:g} to {SEARCHED_SCALES[1]:g} times equal width"
 _WIDE = (
@@ -122,7 +131,7 @@ class SceneCalibration:
         return float(np.median(residuals)) if residuals else None
 
 
-def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
+def calibrate(pairs: Sequence[ImagePair], lenses: Lenses = (None, None)) -> SceneCalibration:
     """Find the map from thermal to visible pixels that all pairs agree on.
 
     First it is looked for near equal width, upright: each pair is searched and roughly fitted alone; the candidate that
@@ -131,9 +140,12 @@ def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
 
     Args:
         pairs: of one rig, all of the same sizes.
+        lenses: thermal and visible one where they are known, for images of these sizes: their distortion is taken out
+            first, and the map is between pixels without it.
 
     Raises:
-        ValueError: no pairs, sizes that differ, too little common structure, or two answers that are equally good.
+        ValueError: no pairs, sizes that differ, too little common structure, two answers that are equally good, or
+            lenses that the map contradicts.
     """
     if not pairs:
         raise ValueError("there is no pair to calibrate from; expected at least one")
@@ -143,11 +155,18 @@ def calibrate(pairs: Sequence[ImagePair]) -> SceneCalibration:
     if not any(map(structured, pairs)):
         raise ValueError("the images share too little structure: in each pair at least one of them is blank")
     visible_size, thermal_size = next(iter(sizes))
+    pairs = [_undistorted(pair, *lenses) for pair in pairs]
     answer = _found(pairs)
+    if answer.rival:
+        raise ValueError(
+            f"two answers are equally good: {answer.rival}; searched were {answer.searched}; expected images of one "
+            "scene and moment that do not repeat themselves; give more, of different places"
+        )
     frame, found, groups = answer.frame, answer.found, answer.groups
     final = frame.as_given(answer.visible_to_thermal)
     start = inverse(equal_width(visible_size, thermal_size))
     back = inverse(final)
+    _require_uncontradicted(lenses, back)
     upright_sizes = frame.pairs[0].thermal_size, frame.pairs[0].visible_size
     return SceneCalibration(
         back / back[2, 2],
@@ -175,6 +194,30 @@ class _Answer:
     support: float  # a pair
     searched: str
 
+    @property
+    def least_support(self) -> float:
+        """Below that, a pair, the answer may be one by chance."""
+        patches = sum(len(one.weights) for one in self.found)
+        pairs = len(self.found)
+        return max(LEAST_SUPPORT, (_GROUPS_BY_CHANCE + _PATCH_BY_CHANCE * patches / pairs) / pairs)
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is more support than chance gives."""
+        return self.support >= self.least_support
+
+    @cached_property
+    def rival(self) -> str:
+        """What fits as well when it is shifted, where the scenes repeat themselves; else empty."""
+        here, there = elsewhere(most_structured(self.frame.pairs, _SEARCHED_TOGETHER), self.visible_to_thermal)
+        least = max(LEAST_EVIDENCE, here / _REPEATS)  # chance alone makes the former
+        if there < least:
+            return ""
+        return (
+            f"the likeliest (evidence {here:.1f}) and the same shifted (evidence {there:.1f}; expected less than "
+            f"{least:.1f})"
+        )
+
     def is_like(self, other: _Answer, sizes: tuple[Size, Size]) -> bool:
         """Whether it is another estimate of the same; of the same pairs."""
         one, two = (each.frame.as_given(each.visible_to_thermal) for each in (self, other))
@@ -184,16 +227,17 @@ class _Answer:
 def _found(pairs: Sequence[ImagePair]) -> _Answer:
     """The answer near equal width where it is beyond doubt, else the better one of it and the wide search's."""
     near = _near(pairs)
-    if near is not None and near.support >= _BEYOND_DOUBT:
+    if near is not None and near.support >= _BEYOND_DOUBT * near.least_support and not near.rival:
         return near
-    said = f"{_NEAR} (support {0 if near is None else near.support:.1f}, expected {LEAST_SUPPORT:g} or more)"
+    least = LEAST_SUPPORT if near is None else near.least_support
+    said = f"{_NEAR} (support {0 if near is None else near.support:.1f}, expected {least:.1f} or more)"
     try:
         wide = _wide(pairs, said)
     except ValueError:
-        if near is None or near.support < LEAST_SUPPORT:
+        if near is None or not near.holds:
             raise
         return near
-    if near is None or near.support < LEAST_SUPPORT or wide.support > _CLEARLY * near.support:
+    if near is None or not near.holds or wide.support > _CLEARLY * near.support:
         return wide
     if near.is_like(wide, (pairs[0].visible_size, pairs[0].thermal_size)):
         return near
@@ -228,10 +272,10 @@ def _wide(pairs: Sequence[ImagePair], before: str) -> _Answer:
         )
     frame = upright(pairs, poses[0])
     answer = _refined(frame, frame.start, f"{before}, and {_WIDE}; won: {poses[0]} (evidence {poses[0].score:.1f})")
-    if answer.support < LEAST_SUPPORT:
+    if not answer.holds:
         raise ValueError(
-            f"the images share too little structure (support {answer.support:.1f}, expected {LEAST_SUPPORT:g} or more, "
-            f"at the likeliest of all: {poses[0]}); {said}; expected images of one scene and moment"
+            f"the images share too little structure (support {answer.support:.1f}, expected {answer.least_support:.1f} "
+            f"or more, at the likeliest of all: {poses[0]}); {said}; expected images of one scene and moment"
         )
     return answer
 
@@ -267,20 +311,49 @@ def rig_similarity(pairs: Sequence[ImagePair], rig: Rig) -> Figures:
 def _straight(pair: ImagePair, rig: Rig) -> tuple[ImagePair, Matrix]:
     """A pair with its lenses' distortion taken out, and its map from visible to thermal pixels."""
     back = inverse(rig.homography(pair.thermal_size, pair.visible_size))
+    thermal, visible = (
+        None if camera is None or made_for is None else replace(camera, matrix=scaling(made_for, size) @ camera.matrix)
+        for camera, made_for, size in (
+            (rig.thermal_camera, rig.thermal_size, pair.thermal_size),
+            (rig.visible_camera, rig.visible_size, pair.visible_size),
+        )
+    )
+    return _undistorted(pair, thermal, visible), back
+
+
+def _undistorted(pair: ImagePair, thermal: Camera | None, visible: Camera | None) -> ImagePair:
+    """A pair with the distortion of its lenses taken out, each for images of its size; None: as it is."""
     images = []
-    for image, camera, made_for in (
-        (pair.visible, rig.visible_camera, rig.visible_size),
-        (pair.thermal, rig.thermal_camera, rig.thermal_size),
-    ):
-        if camera is not None and made_for is not None:
-            matrix = scaling(made_for, (image.shape[1], image.shape[0])) @ camera.matrix
-            if camera.equidistant:
-                image = cv2.fisheye.undistortImage(image, matrix, camera.distortion, Knew=matrix)
-            else:
-                image = cv2.undistort(image, matrix, camera.distortion)
-            image = np.asarray(image)
-        images.append(image)
-    return ImagePair(images[0], images[1], pair.name), back
+    for image, lens in ((pair.visible, visible), (pair.thermal, thermal)):
+        if lens is None:
+            images.append(image)
+        elif lens.equidistant:
+            images.append(np.asarray(cv2.fisheye.undistortImage(image, lens.matrix, lens.distortion, Knew=lens.matrix)))
+        else:
+            images.append(np.asarray(cv2.undistort(image, lens.matrix, lens.distortion)))
+    return ImagePair(images[0], images[1], pair.name)
+
+
+def _require_uncontradicted(lenses: Lenses, thermal_to_visible: Matrix) -> None:
+    """Refuse lenses with which the map is none of a plane that two cameras beside each other see.
+
+    Between rays it is R + t n^T / d (a plane with the normal n at the distance d): the singular values of R are 1, and
+    those of the sum have a ratio of about 1 + |t| / d. A focal length that is wrong by a share makes it 1 + that share.
+
+    Raises:
+        ValueError: it is more than any rig has.
+    """
+    thermal, visible = lenses
+    if thermal is None or visible is None:
+        return
+    values = np.linalg.svd(inverse(visible.matrix) @ thermal_to_visible @ thermal.matrix, compute_uv=False)
+    stretch = float(values[0] / values[2]) - 1
+    if stretch > _MOST_APART:
+        raise ValueError(
+            f"the images contradict the given intrinsics: with them the map stretches by {100 * stretch:.0f} %, "
+            f"expected less than {100 * _MOST_APART:.0f} % of cameras beside each other; are they of these cameras, "
+            "lenses and resolutions?"
+        )
 
 
 def _alone(pair: ImagePair) -> tuple[float, Matrix]:

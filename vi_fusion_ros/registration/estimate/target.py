@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, turned
-from vi_fusion_ros.registration.estimate.bundle import Cameras, Known, Sighting, adjust, pose
+from vi_fusion_ros.registration.estimate.bundle import Cameras, Known, Sighting, adjust, pose, projected
 from vi_fusion_ros.registration.lenses import to_visible
 from vi_fusion_ros.registration.planar import Points, corners
 from vi_fusion_ros.registration.rig import Camera, Rig, Size
@@ -213,8 +213,7 @@ def _reprojection_px(lens: Camera, flat: Points, seen: Points) -> float:
     placed = pose(lens, flat, seen)
     if placed is None:
         return float("inf")
-    pixels = cv2.projectPoints(flat, placed[:3], placed[3:], lens.matrix, lens.distortion)[0]
-    return _rms(pixels.reshape(-1, 2) - seen)
+    return _rms(projected(lens, flat, placed[:3], placed[3:])[0] - seen)
 
 
 def _lens(name: str, sightings: Sequence[Sighting], size: Size) -> Camera:
@@ -278,9 +277,7 @@ def _transfer_px(cameras: Cameras, sighting: Sighting) -> float:
         return float("inf")
     seen = sighting.flat @ cv2.Rodrigues(placed[:3])[0].T + placed[3:]
     moved = seen @ cameras.extrinsics.rotation.T + cameras.extrinsics.translation_m
-    zero = np.zeros(3)
-    pixels = cv2.projectPoints(moved, zero, zero, cameras.visible.matrix, cameras.visible.distortion)[0]
-    return _rms(pixels.reshape(-1, 2) - sighting.visible)
+    return _rms(projected(cameras.visible, moved, np.zeros(3), np.zeros(3))[0] - sighting.visible)
 
 
 def _uncertainty(rig: Rig, folds: Sequence[Rig]) -> float:
