@@ -33,6 +33,7 @@ from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
+from vi_fusion_ros.sync.size_watch import SizeWatch
 from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
@@ -127,6 +128,7 @@ class Session:
         self._watch = OutputWatch(self.topics)
         self._codecs: dict[Camera, Codec] = {}
         self._told_depth: set[Camera] = set()
+        self._sizes = {camera: SizeWatch() for camera in CAMERAS}
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._subscriptions: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
@@ -206,6 +208,7 @@ class Session:
             camera: replace(
                 look_at_stream(self._node, topic, self._subscriptions.profile(topic), self._image_bytes[camera]),
                 unstamped=camera in unstamped,
+                size_changes=self._sizes[camera].changes,
             )
             for camera, topic in self.topics.items()
         }
@@ -450,6 +453,7 @@ class Session:
         try:
             frame = arrival.decode()
             self._tell_lost_depth(arrival, frame)
+            self._tell_size(camera, frame)
             image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
         except ValueError as error:
             account.dropped(f"invalid_{camera}")
@@ -469,6 +473,14 @@ class Session:
         if sentence:
             self._told_depth.add(camera)
             self._node.get_logger().warning(f"{self.topics[camera]}: {sentence}")
+
+    def _tell_size(self, camera: Camera, frame: Frame) -> None:
+        """Warn, once for each camera, where its images change their size: another one may publish there."""
+        sentence = self._sizes[camera].take((frame.image.shape[1], frame.image.shape[0]))
+        if sentence:
+            topic = self.topics[camera]
+            publishers = self._node.count_publishers(topic)
+            self._node.get_logger().warning(f"{topic}: {sentence}; it has {publishers} publishers, expected one")
 
     def _report_invalid(self, camera: Camera, error: ValueError) -> None:
         self._report(f"{self.topics[camera]}: {error}")

@@ -1,0 +1,77 @@
+"""A DDS domain in which nobody else publishes what the processes of the demo, the soak and the benchmark do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import rclpy
+from rclpy.context import Context
+
+from vi_fusion_ros.tools.processes import ProcessError
+
+TOPICS = (
+    "/visible/image", "/thermal/image", "/fusion_node/fused/image", "/fusion_node/classification",
+    "/fusion_node/status", "/player_node/faults",
+)  # fmt: skip
+
+_DISCOVERY_S = 2.0
+_MOST = 232  # of the default ports of DDS
+_TRIED = 10
+
+
+@contextlib.contextmanager
+def own_domain() -> Iterator[int]:
+    """A domain that is ours as long as the block lasts: that of ``ROS_DOMAIN_ID``, or the first free one where not set.
+
+    Other machines are seen by what they publish, other processes of this package on this machine by a reservation, too,
+    for they may be about to begin.
+
+    Raises:
+        ProcessError: somebody publishes one of ``TOPICS`` there; one sentence that names both.
+        ValueError: ``ROS_DOMAIN_ID`` is no domain.
+    """
+    wanted = os.environ.get("ROS_DOMAIN_ID", "")
+    if wanted and not (wanted.isdecimal() and int(wanted) <= _MOST):
+        raise ValueError(f"ROS_DOMAIN_ID is '{wanted}'; expected a whole number from 0 to {_MOST}")
+    faults = []
+    for domain in [int(wanted)] if wanted else range(_TRIED):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reservation:
+            fault = _reserved(reservation, domain) or _published(domain)
+            if not fault:
+                yield domain
+                return
+            faults.append(fault)
+    raise ProcessError(f"{faults[0]}; expected a DDS domain of our own: set ROS_DOMAIN_ID to another number")
+
+
+def _reserved(reservation: socket.socket, domain: int) -> str:
+    """Reserve a domain; why that cannot be, where it cannot."""
+    try:
+        # An abstract socket: it belongs to the network namespace, as DDS does, and ends with the process.
+        reservation.bind(f"\0vi_fusion_ros/domain/{domain}")
+    except OSError:
+        return f"another demo, soak or benchmark of this machine runs in DDS domain {domain}"
+    return ""
+
+
+def _published(domain: int) -> str:
+    """Who publishes one of the topics; empty where nobody does."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("vi_fusion_look", context=context)
+    try:
+        end = time.monotonic() + _DISCOVERY_S
+        while time.monotonic() < end:
+            for topic in TOPICS:
+                for publisher in node.get_publishers_info_by_topic(topic):
+                    name = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+                    return f"{name} publishes {topic} in DDS domain {domain}"
+            time.sleep(0.05)  # discovery has no end that could be waited for
+        return ""
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
