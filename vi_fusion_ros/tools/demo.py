@@ -26,7 +26,7 @@ from vi_fusion_ros.drawing import stacked
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
-from vi_fusion_ros.tools.domains import own_domain
+from vi_fusion_ros.tools.domains import own_domain, require_no_cameras
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 from vi_fusion_ros.tools.recorder import FUSED, Recorder, Snapshot
 from vi_fusion_ros.types import Image, Mode
@@ -97,6 +97,7 @@ class _Demo:
         options = self._options
         fusion = self._start(_FUSION, {"status_rate": 4.0, "threads": options.threads, "rig": options.rig})
         self._spin_until(executor, lambda: _is_active(recorder.status), "fusion_node to start", fusion)
+        require_no_cameras(recorder, self._domain)
         player = self._start(_PLAYER, _player_parameters(options, report))
         self._started = time.monotonic()
         snapshot: Snapshot | None = None

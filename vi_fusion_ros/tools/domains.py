@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 import rclpy
 from rclpy.context import Context
+from rclpy.node import Node
 
 from vi_fusion_ros.tools.processes import ProcessError
 
-TOPICS = (
-    "/visible/image", "/thermal/image", "/fusion_node/fused/image", "/fusion_node/classification",
-    "/fusion_node/status", "/player_node/faults",
-)  # fmt: skip
+CAMERA_TOPICS = ("/visible/image", "/thermal/image", "/player_node/faults")
+TOPICS = (*CAMERA_TOPICS, "/fusion_node/fused/image", "/fusion_node/classification", "/fusion_node/status")
 
+_ADVICE = "expected a DDS domain of our own: set ROS_DOMAIN_ID to another number"
 _DISCOVERY_S = 2.0
 _MOST = 232  # of the default ports of DDS
 _TRIED = 10
@@ -45,7 +45,7 @@ def own_domain() -> Iterator[int]:
                 yield domain
                 return
             faults.append(fault)
-    raise ProcessError(f"{faults[0]}; expected a DDS domain of our own: set ROS_DOMAIN_ID to another number")
+    raise ProcessError(f"{faults[0]}; {_ADVICE}")
 
 
 def _reserved(reservation: socket.socket, domain: int) -> str:
@@ -58,20 +58,39 @@ def _reserved(reservation: socket.socket, domain: int) -> str:
     return ""
 
 
+def require_no_cameras(node: Node, domain: int) -> None:
+    """See to it, when our own fusion node runs and our cameras do not yet, that nobody else's are there.
+
+    Discovery takes longer than the first look where the machine is busy; by now it has had the time of a start.
+
+    Raises:
+        ProcessError: somebody publishes a topic of the cameras; one sentence.
+    """
+    fault = _publisher(node, CAMERA_TOPICS, domain)
+    if fault:
+        raise ProcessError(f"{fault}; {_ADVICE}")
+
+
 def _published(domain: int) -> str:
-    """Who publishes one of the topics; empty where nobody does."""
+    """Who publishes one of the topics; empty where nobody is seen to."""
     context = Context()
     rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node("vi_fusion_look", context=context)
     try:
-        end = time.monotonic() + _DISCOVERY_S
-        while time.monotonic() < end:
-            for topic in TOPICS:
-                for publisher in node.get_publishers_info_by_topic(topic):
-                    name = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
-                    return f"{name} publishes {topic} in DDS domain {domain}"
+        fault, end = "", time.monotonic() + _DISCOVERY_S
+        while not fault and time.monotonic() < end:
+            fault = _publisher(node, TOPICS, domain)
             time.sleep(0.05)  # discovery has no end that could be waited for
-        return ""
+        return fault
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def _publisher(node: Node, topics: tuple[str, ...], domain: int) -> str:
+    for topic in topics:
+        for publisher in node.get_publishers_info_by_topic(topic):
+            name = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
+            who = "somebody" if "UNKNOWN" in name else name  # its node is discovered after its topics
+            return f"{who} publishes {topic} in DDS domain {domain}"
+    return ""

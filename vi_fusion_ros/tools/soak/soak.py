@@ -33,7 +33,7 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sources.faults import SHIFT_S
-from vi_fusion_ros.tools.domains import own_domain
+from vi_fusion_ros.tools.domains import own_domain, require_no_cameras
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 from vi_fusion_ros.tools.soak.faulty_node import INJECTED, PROMOTED
 from vi_fusion_ros.tools.soak.soak_checks import (
@@ -173,6 +173,7 @@ class Soak:
         self._player: NodeProcess | None = None
         try:
             self._wait(lambda: self._state() == "active", "the fusion node to become active", _START_WITHIN_S)
+            require_no_cameras(self._observer, self._domain)
             self._run_faults()
             self._fail_engines()
             account = self._account()
