@@ -10,6 +10,7 @@ select and test frames, of which nothing was learned and by which nothing was ch
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,11 +25,12 @@ from vi_fusion_ros.engines.calibration import sigmoid
 from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_weights, known_means
 from vi_fusion_ros.evaluation.metrics.presence import statistics
 from vi_fusion_ros.evaluation.output import write_json
+from vi_fusion_ros.model.backbone import Backbone
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.resources import share_path
 from vi_fusion_ros.training.adapt.run import fit_without_labels
 from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
-from vi_fusion_ros.training.checkpoints import checkpoint_weights
+from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.config import TrainConfig, load_config, plain
 from vi_fusion_ros.training.data import Part, Splits, frames_of, part_of
 from vi_fusion_ros.training.datasets.labels import LABELS
@@ -46,7 +48,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def few_labels(config: TrainConfig) -> dict[str, Any]:
-    """Train both ways and judge.
+    """Train both ways and judge; a call that was killed goes on with the same configuration.
 
     Args:
         config: the recipe; its sets have the names of ``UNLABELLED`` among them.
@@ -62,17 +64,20 @@ def few_labels(config: TrainConfig) -> dict[str, Any]:
     few = _few(config)
     lightning.seed_everything(config.seed, workers=True)
     first = FusionNet(config.network)
-    for branch in (first.perception.visible_branch, first.perception.thermal_branch):
+    for branch in _branches(first):
         branch.load_imagenet()
-    pretrained = FusionNet(config.network)
+    learned = FusionNet(config.network)
     checkpoint = fit_without_labels(_without_labels(config), unlabelled, first, runs / "unlabelled")
-    pretrained.load_state_dict(checkpoint_weights(checkpoint)[1])
+    learned.load_state_dict(checkpoint_weights(checkpoint)[1])
+    pretrained = copy.deepcopy(first)
+    for branch, other in zip(_branches(pretrained), _branches(learned), strict=True):
+        branch.load_state_dict(other.state_dict())
     networks = {}
     for arm, start in zip(ARMS, (first, pretrained), strict=True):
         path = _written(start, config, runs / f"{arm}_start.ckpt")
         run = dataclasses.replace(config, name=f"{config.name}/{arm}", start_from=path)
         networks[arm] = FusionNet(config.network)
-        networks[arm].load_state_dict(checkpoint_weights(train(run, splits=Splits(few, {}, None, None)).last)[1])
+        networks[arm].load_state_dict(checkpoint_weights(_trained(run, few))[1])
     return {
         "recipe": {
             "steps_without_labels": config.optim.epochs * config.optim.steps,
@@ -91,6 +96,18 @@ def few_labels(config: TrainConfig) -> dict[str, Any]:
 
 
 _HELD: tuple[Part, ...] = ("select", "test")
+
+
+def _trained(run: TrainConfig, few: dict[str, PackedPairs]) -> Path:
+    """The last checkpoint of a run; what was done before a call that was killed is not done again."""
+    last = run.runs / run.name / "last.ckpt"
+    if last.exists() and finished_epochs(last) >= run.optim.epochs:
+        return last
+    return train(run, resume=True, splits=Splits(few, {}, None, None)).last
+
+
+def _branches(network: FusionNet) -> tuple[Backbone, Backbone]:
+    return network.perception.visible_branch, network.perception.thermal_branch
 
 
 def _few(config: TrainConfig) -> dict[str, PackedPairs]:
