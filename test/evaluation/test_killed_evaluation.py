@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -148,6 +149,38 @@ def test_a_bag_that_was_killed_early_is_begun_anew(bag: Path, model: Path, tmp_p
     assert cli.main(of_bag(bag, model, tmp_path)) == 0
     assert result_of(tmp_path / "out.json")["n"] == 1200
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fused.mcap", "out.json"]
+
+
+def test_the_processes_of_a_killed_evaluation_end_with_it(folders: Path, model: Path, tmp_path: Path) -> None:
+    workers: list[int] = []
+
+    def begun() -> bool:
+        if frames_in(tmp_path):
+            workers.extend(pid for pid, command in commands().items() if "spawn_main" in command and of_us(pid))
+        return bool(workers)
+
+    def of_us(pid: int) -> bool:
+        try:
+            parent = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]
+            return str(tmp_path) in Path(f"/proc/{parent}/cmdline").read_text()
+        except OSError:
+            return False
+
+    killed_when([*of_folders(folders, model, tmp_path), "--jobs", "2"], begun)
+    assert workers
+    end = time.monotonic() + MOST_S
+    while set(workers) & {pid for pid, command in commands().items() if "spawn_main" in command}:
+        assert time.monotonic() < end, "workers outlived what started them"
+        time.sleep(0.01)
+
+
+def commands() -> dict[int, str]:
+    """Command lines of the processes that there are, by their ids."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            found[int(entry.name)] = (entry / "cmdline").read_text()
+    return found
 
 
 def test_two_processes_never_share_what_is_kept(folders: Path, model: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +30,7 @@ _CARRIER: ContextVar[Carrier | None] = ContextVar("carrier", default=None)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _KEPT_BYTES = 1 << 28
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
 def map_in_order(
@@ -81,7 +84,7 @@ def _locally(jobs: int) -> Carrier:
             return
         # A forked child inherits the locks of the parent's threads (OpenCV, ONNX Runtime) in whatever state they are.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(items)), context, prepare_worker) as pool:
+        with ProcessPoolExecutor(min(jobs, len(items)), context, _begin_worker, (os.getpid(),)) as pool:
             try:
                 yield from enumerate(bar(pool.map(function, items, chunksize=chunk)))
             except BrokenProcessPool as error:
@@ -101,6 +104,15 @@ def carried_out_by(carrier: Carrier) -> Iterator[None]:
         yield
     finally:
         _CARRIER.reset(token)
+
+
+def _begin_worker(parent: int) -> None:
+    """Set a worker up that ends with the process that started it, even where that one is killed."""
+    prepare_worker()
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before it could be told
+        os._exit(1)
 
 
 def prepare_worker() -> None:
