@@ -139,6 +139,16 @@ def mosaic_row(result: FusionResult) -> Image:
     return np.hstack([titled(tile, title) for title, tile in tiles])
 
 
+def stacked(rows: Sequence[Image]) -> Image:
+    """BGR images under each other, those of other widths scaled to that of the first; (H, W, 3) uint8."""
+    width = rows[0].shape[1]
+    scaled = [
+        row if row.shape[1] == width else cv2.resize(row, (width, max(round(row.shape[0] * width / row.shape[1]), 1)))
+        for row in rows
+    ]
+    return np.vstack(scaled)
+
+
 def _darken(image: Image, left: int, top: int, right: int, bottom: int) -> None:
     region = image[max(top, 0) : bottom, max(left, 0) : right]
     region[:] = region // 3

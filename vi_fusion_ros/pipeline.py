@@ -85,6 +85,18 @@ class FusionPipeline:
         if self._thermal_camera is not None:
             self._thermal_camera.reset()
 
+    def memory(self) -> dict[str, Any]:
+        """What earlier pairs left behind: numbers and arrays; a ``RegistrationManager`` has its own state."""
+        camera = None if self._thermal_camera is None else self._thermal_camera.memory()
+        return {"thermal": self.thermal_tones.memory(), "visible": self._visible_tones.memory(), "camera": camera}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on as the pipeline of the same settings with this ``memory`` would."""
+        self.thermal_tones.recall(memory["thermal"])
+        self._visible_tones.recall(memory["visible"])
+        if self._thermal_camera is not None:
+            self._thermal_camera.recall(memory["camera"])
+
     def __call__(self, visible: Image | None, thermal: Image | None) -> FusionResult:
         """Fuse two images of one moment, or one alone; ``process`` for arrays that come without a stamp.
 

@@ -74,7 +74,13 @@ def compress(source: Path, target: Path) -> None:
     Raises:
         OSError: the target cannot be written; the source stays.
     """
-    with Reader(source) as reader, BagWriter(target) as writer:
+    with BagWriter(target) as writer:
+        copy_messages(source, writer)
+    source.unlink()
+
+
+def copy_messages(source: Path, writer: BagWriter) -> None:
+    """Append the messages of a bag to another one, in the order of their log times."""
+    with Reader(source) as reader:
         for connection, stamp_ns, data in reader.messages():
             writer.write(connection.topic, connection.msgtype, stamp_ns, bytes(data))
-    source.unlink()

@@ -73,23 +73,25 @@ def _no_cluster(address: str, error: Exception) -> ValueError:
     return ValueError(f"--engine ray: no cluster at RAY_ADDRESS {address} ({error}); start one with 'ray start --head'")
 
 
-def _map_on_cluster(function: Callable[[Item], Value], items: Sequence[Item], title: str, chunk: int) -> list[Value]:
+def _map_on_cluster(
+    function: Callable[[Item], Value], items: Sequence[Item], title: str, chunk: int
+) -> Iterator[tuple[int, Value]]:
     import ray
 
+    if not items:
+        return
     cpus = int(ray.cluster_resources().get("CPU", 1))
     size = max(chunk, -(-len(items) // (cpus * _SHARDS_PER_CPU)))
     work: Any = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(_work)
-    shards = [items[start : start + size] for start in range(0, len(items), size)]
-    numbers = {work.remote(function, shard): number for number, shard in enumerate(shards)}
-    results: dict[int, list[Value]] = {}
-    waiting = list(numbers)
+    starts = {work.remote(function, items[start : start + size]): start for start in range(0, len(items), size)}
+    waiting = list(starts)
     with tqdm(total=len(items), desc=title, unit="item", disable=None) as progress:
         while waiting:
             done, waiting = ray.wait(waiting)
             for reference in done:
-                results[numbers[reference]] = _outcome(ray, reference, title)
-                progress.update(len(results[numbers[reference]]))
-    return [value for number in range(len(shards)) for value in results[number]]
+                values = _outcome(ray, reference, title)
+                progress.update(len(values))
+                yield from enumerate(values, starts[reference])
 
 
 def _work(function: Callable[[Item], Value], shard: Sequence[Item]) -> list[Value]:

@@ -35,6 +35,7 @@ from vi_fusion_ros.registration.info_lens import is_rectified
 from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.sync.health import HealthMonitor, Limits
 from vi_fusion_ros.sync.inbox import Arrival, Inbox
+from vi_fusion_ros.sync.size_watch import SizeWatch
 from vi_fusion_ros.sync.stamp_source import stamp_sources
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.sync.stamps import StampMonitor
@@ -132,6 +133,7 @@ class Session:
         self._watch = OutputWatch(self.topics)
         self._codecs: dict[Camera, Codec] = {}
         self._told_depth: set[Camera] = set()
+        self._sizes = {camera: SizeWatch() for camera in CAMERAS}
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._subscriptions: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
@@ -211,6 +213,7 @@ class Session:
             camera: replace(
                 look_at_stream(self._node, topic, self._subscriptions.profile(topic), self._image_bytes[camera]),
                 unstamped=camera in unstamped,
+                size_changes=self._sizes[camera].changes,
             )
             for camera, topic in self.topics.items()
         }
@@ -459,6 +462,7 @@ class Session:
         try:
             frame = arrival.decode()
             self._tell_lost_depth(arrival, frame)
+            self._tell_size(camera, frame)
             image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
         except ValueError as error:
             account.dropped(f"invalid_{camera}")
@@ -478,6 +482,14 @@ class Session:
         if sentence:
             self._told_depth.add(camera)
             self._node.get_logger().warning(f"{self.topics[camera]}: {sentence}")
+
+    def _tell_size(self, camera: Camera, frame: Frame) -> None:
+        """Warn, once for each camera, where its images change their size: another one may publish there."""
+        sentence = self._sizes[camera].take((frame.image.shape[1], frame.image.shape[0]))
+        if sentence:
+            topic = self.topics[camera]
+            publishers = self._node.count_publishers(topic)
+            self._node.get_logger().warning(f"{topic}: {sentence}; it has {publishers} publishers, expected one")
 
     def _report_invalid(self, camera: Camera, error: ValueError) -> None:
         self._report(f"{self.topics[camera]}: {error}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -128,6 +129,15 @@ class ToneMapper:
         self._levels = None
         self._curve = None
         self._local.reset()
+
+    def memory(self) -> dict[str, Any]:
+        """What is remembered of the scene: numbers and arrays."""
+        return {"levels": self._levels, "curve": self._curve, "local": self._local.memory()}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on where the one with this ``memory`` is."""
+        self._levels, self._curve = memory["levels"], memory["curve"]
+        self._local.recall(memory["local"])
 
 
 def _widened(levels: tuple[float, float], least: float) -> tuple[float, float]:

@@ -120,6 +120,15 @@ class ThermalCamera:
         if self._destriper is not None:
             self._destriper.reset()
 
+    def memory(self) -> Any:
+        """What is remembered of earlier images: numbers and arrays, or None."""
+        return None if self._destriper is None else self._destriper.memory()
+
+    def recall(self, memory: Any) -> None:
+        """Go on where the one of the same settings with this ``memory`` is."""
+        if self._destriper is not None:
+            self._destriper.recall(memory)
+
     def _check(self, image: Image) -> None:
         expected = _DTYPES.get(self._kind)
         if expected is not None and image.dtype.name not in expected:

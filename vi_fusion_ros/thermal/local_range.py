@@ -57,6 +57,14 @@ class LocalRange:
         """Forget the scene."""
         self._grids = None
 
+    def memory(self) -> Grid | None:
+        """What is remembered of the scene."""
+        return self._grids
+
+    def recall(self, memory: Grid | None) -> None:
+        """Go on where the one with this ``memory`` is."""
+        self._grids = memory
+
 
 def _grids(image: Image, levels: tuple[float, float], least: float) -> Grid:
     """(2, rows, columns): low and high level of each part."""

@@ -78,6 +78,14 @@ class Destriper:
         self._stripes: npt.NDArray[np.float32] | None = None
         self._frames = 0
 
+    def memory(self) -> tuple[npt.NDArray[np.float32] | None, int]:
+        """What is remembered: the stripes, and the number of frames."""
+        return self._stripes, self._frames
+
+    def recall(self, memory: tuple[npt.NDArray[np.float32] | None, int]) -> None:
+        """Go on where the one with this ``memory`` is."""
+        self._stripes, self._frames = memory
+
     def offsets(self, image: Image) -> npt.NDArray[np.float32]:
         """Take in an image, (H, W), and give what is to be subtracted from each column, (W,), in its own units."""
         if self._stripes is None or self._stripes.shape != image.shape[1:]:

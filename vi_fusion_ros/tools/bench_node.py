@@ -33,6 +33,7 @@ from vi_fusion_ros.images.wire_format import read_image
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.resources import default_model
+from vi_fusion_ros.tools.domains import own_domain
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 
 BESIDE_INFERENCE = ("decode", "register", "compose", "publish")
@@ -123,11 +124,12 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
         parts: whether the node also runs without each of ``PARTS``, and without all of them; under ``without``.
 
     Raises:
-        ProcessError: if a node fails.
+        ProcessError: if a node fails, or somebody else publishes its topics.
     """
-    ours = _run(conditions, "node.fusion_node", {"threads": conditions.threads, "status_rate": 2.0})
-    plain = _run(conditions, "tools.bench_reference", {"threads": conditions.threads}, "reference_node")
-    less = _without_parts(conditions) if parts else {}
+    with own_domain() as domain:
+        ours = _run(conditions, domain, "node.fusion_node", {"threads": conditions.threads, "status_rate": 2.0})
+        plain = _run(conditions, domain, "tools.bench_reference", {"threads": conditions.threads}, "reference_node")
+        less = _without_parts(conditions, domain) if parts else {}
     infer_cpu_ms, infer_wall_ms = _inference(conditions)
     assert ours.before is not None
     assert ours.after is not None
@@ -152,11 +154,11 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
     }
 
 
-def _without_parts(conditions: Conditions) -> dict[str, _Window]:
+def _without_parts(conditions: Conditions, domain: int) -> dict[str, _Window]:
     all_of_them = {name: value for settings in PARTS.values() for name, value in settings.items()}
     base = {"threads": conditions.threads, "status_rate": 2.0}
     return {
-        name: _run(conditions, "node.fusion_node", {**base, **settings})
+        name: _run(conditions, domain, "node.fusion_node", {**base, **settings})
         for name, settings in {**PARTS, "all": all_of_them}.items()
     }
 
@@ -182,9 +184,12 @@ def _rounded(percentiles: Iterable[float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in zip(("p50", "p95", "p99"), percentiles, strict=True)}
 
 
-def _run(conditions: Conditions, module: str, parameters: dict[str, Any], name: str | None = None) -> _Window:
+def _run(
+    conditions: Conditions, domain: int, module: str, parameters: dict[str, Any], name: str | None = None
+) -> _Window:
     """One node between cameras and subscriber."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C ends the command in one sentence
+    # Ctrl-C ends the command in one sentence.
+    rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
     listener, executor = _Listener(name or module.rpartition(".")[2]), SingleThreadedExecutor()
     executor.add_node(listener)
     player_parameters = {
@@ -195,10 +200,11 @@ def _run(conditions: Conditions, module: str, parameters: dict[str, Any], name: 
     children: list[NodeProcess] = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            node = NodeProcess(f"vi_fusion_ros.{module}", parameters, Path(scratch) / "node.log")
+            node = NodeProcess(f"vi_fusion_ros.{module}", parameters, Path(scratch) / "node.log", domain)
             children.append(node)
             _spin(executor, node, lambda: listener.count_publishers(listener.topic) > 0)
-            player = NodeProcess("vi_fusion_ros.tools.player_node", player_parameters, Path(scratch) / "player.log")
+            log = Path(scratch) / "player.log"
+            player = NodeProcess("vi_fusion_ros.tools.player_node", player_parameters, log, domain)
             children.append(player)
             _spin(executor, player, lambda: bool(listener.ages_ms))
             _spin_for(executor, _WARM_UP_S)

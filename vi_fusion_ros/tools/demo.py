@@ -22,9 +22,11 @@ from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import Reader
 
 from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.drawing import stacked
 from vi_fusion_ros.images.encodings import decode_image
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.tools.domains import own_domain, require_no_cameras
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 from vi_fusion_ros.tools.recorder import FUSED, Recorder, Snapshot
 from vi_fusion_ros.types import Image, Mode
@@ -66,9 +68,10 @@ class _Demo:
         self._children: list[NodeProcess] = []
 
     def run(self) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, own_domain() as self._domain:
             report = Path(scratch) / "player.json"
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            sys.stdout.write(f"DDS domain {self._domain}\n")
+            rclpy.init(domain_id=self._domain, signal_handler_options=SignalHandlerOptions.NO)
             recorder = Recorder(self._options.out / "fused.mcap", self._options.cameras)
             executor = SingleThreadedExecutor()
             executor.add_node(recorder)
@@ -94,6 +97,7 @@ class _Demo:
         options = self._options
         fusion = self._start(_FUSION, {"status_rate": 4.0, "threads": options.threads, "rig": options.rig})
         self._spin_until(executor, lambda: _is_active(recorder.status), "fusion_node to start", fusion)
+        require_no_cameras(recorder, self._domain)
         player = self._start(_PLAYER, _player_parameters(options, report))
         self._started = time.monotonic()
         snapshot: Snapshot | None = None
@@ -127,7 +131,8 @@ class _Demo:
                     return
 
     def _start(self, module: str, parameters: dict[str, Any]) -> NodeProcess:
-        child = NodeProcess(module, parameters, self._options.out / f"{module.rpartition('.')[2]}.log")
+        log = self._options.out / f"{module.rpartition('.')[2]}.log"
+        child = NodeProcess(module, parameters, log, self._domain)
         self._children.append(child)
         return child
 
@@ -158,7 +163,7 @@ class _Demo:
         if not self._rows:
             return
         picks = np.linspace(0, len(self._rows) - 1, min(_MOSAIC_ROWS, len(self._rows))).round().astype(int)
-        cv2.imwrite(str(self._options.out / "mosaic.png"), np.vstack([self._rows[n] for n in picks]))
+        cv2.imwrite(str(self._options.out / "mosaic.png"), stacked([self._rows[n] for n in picks]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,7 +190,7 @@ def _is_active(status: FusionStatus | None) -> bool:
 
 
 def _write_video(bag: Path, video: Path) -> None:
-    """Make a video of the fused images in a bag, at their own mean rate."""
+    """Make a video of the fused images in a bag, at their own mean rate and the size of the first one."""
     store = typestore()
     writer = None
     with Reader(bag) as reader:
@@ -202,6 +207,8 @@ def _write_video(bag: Path, video: Path) -> None:
             if writer is None:
                 size = (image.shape[1], image.shape[0])
                 writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+            if size != (image.shape[1], image.shape[0]):  # a video has one size, and others would be left out unseen
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             writer.write(image)
     if writer is not None:
         writer.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,9 +25,10 @@ class NodeProcess:
         module: of the node, for example ``vi_fusion_ros.node.fusion_node``.
         parameters: overrides by name.
         log: file that takes what the process prints.
+        domain: the DDS domain.
     """
 
-    def __init__(self, module: str, parameters: dict[str, Any], log: Path) -> None:
+    def __init__(self, module: str, parameters: dict[str, Any], log: Path, domain: int) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         arguments = ["--ros-args"]
@@ -39,6 +41,7 @@ class NodeProcess:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
             )
 
     @property

@@ -159,6 +159,8 @@ class Snapshot:
         if self.row is not None or message is None or len(images) < len(_SNAPSHOT_TOPICS):
             return
         visible, thermal, attention, fused = (images[topic] for topic in _SNAPSHOT_TOPICS)
+        if len({image.shape[:2] for image in images.values()}) > 1:  # of two pairs of cameras with the same stamps
+            return
         result = FusionResult(
             pair=FramePair(Frame(visible, stamp), Frame(thermal, stamp_ns(message.thermal_stamp))),
             fused=fused,

@@ -45,6 +45,7 @@ class Job:
         threads: of the engine.
         jobs: processes for the fusion metrics.
         alone: whether it is the only bag: it may show its progress, and its failure is the command's.
+        part: folder of what a call that did not end has computed; None: nothing is kept.
     """
 
     bag: Path
@@ -53,6 +54,7 @@ class Job:
     threads: int
     jobs: int
     alone: bool
+    part: Path | None
 
 
 def run(args: argparse.Namespace, model: Path, about_model: dict[str, Any], command: str) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
         if args.output:
             check_output(args.output, args.bags[0])
         local = args.engine == "local"
-        return [Job(args.bags[0], args.output, args.report, _THREADS, args.jobs if local else 1, local)]
+        return [Job(args.bags[0], args.output, args.report, _THREADS, args.jobs if local else 1, local, _part("bag"))]
     names = [bag.resolve().stem for bag in args.bags]
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
@@ -113,8 +115,15 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
         output = args.output / f"{name}.mcap" if args.output else None
         if output:
             check_output(output, bag)
-        jobs.append(Job(bag, output, args.report / name if args.report else None, 1, 1, False))
+        jobs.append(Job(bag, output, args.report / name if args.report else None, 1, 1, False, _part(name)))
     return jobs
+
+
+def _part(name: str) -> Path | None:
+    from vi_fusion_ros.evaluation.unfinished import current
+
+    unfinished = current()
+    return None if unfinished is None else unfinished.folder(name)
 
 
 def _check_shared_input(args: argparse.Namespace) -> None:
@@ -144,11 +153,15 @@ def _evaluate(args: argparse.Namespace, model: Path, command: str, job: Job) -> 
 
 
 def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> dict[str, Any]:
+    import shutil
+
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
+    from vi_fusion_ros.cli.evaluate.going_on import say
     from vi_fusion_ros.cli.image_codecs import stream_codecs
     from vi_fusion_ros.cli.pipeline_options import make_pipeline, stamp_sources_of
     from vi_fusion_ros.engines.load import load_engine
+    from vi_fusion_ros.evaluation.streams.bag_checkpoint import BagCheckpoint
     from vi_fusion_ros.evaluation.streams.bag_evaluation import evaluate_bag
     from vi_fusion_ros.evaluation.streams.bag_output import ResultBag
     from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluator, fusion_of, summary
@@ -164,7 +177,12 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         pipeline = make_pipeline(engine, rig, args.parameters)
         evaluator = StreamEvaluator(pipeline, labels, bool(job.report))
         temperatures = _temperatures(criteria, pipeline.radiometry)
-        with ResultBag(job.output, engine.manifest.model_id) if job.output else nullcontext() as output:
+        checkpoint = BagCheckpoint(job.part, evaluator, temperatures, job.output) if job.part else None
+        pieces = 0
+        if checkpoint is not None and checkpoint.done:
+            say(f"{job.bag.name}: {checkpoint.done} pairs were fused by a call that did not end")
+            pieces = checkpoint.pieces
+        with ResultBag(job.output, engine.manifest.model_id, pieces) if job.output else nullcontext() as output:
             evaluation = evaluate_bag(
                 source,
                 replay,
@@ -172,8 +190,10 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
                 output,
                 job.alone,
                 (lambda fused: temperatures.take(fused, pipeline.radiometry)) if temperatures else None,
+                checkpoint,
             )
-    fusion = fusion_of(evaluation, job.jobs)
+            with nullcontext() if checkpoint is None else closing(checkpoint.metrics()) as kept:
+                fusion = fusion_of(evaluation, job.jobs, kept)
     result = {
         "bag": job.bag.name,
         "topics": {"visible": args.visible_topic, "thermal": args.thermal_topic},
@@ -196,6 +216,8 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
         from vi_fusion_ros.evaluation.reports.bag import write_report
 
         write_report(job.report, evaluation, fusion, judged, result, model, command)
+    if job.part:
+        shutil.rmtree(job.part, ignore_errors=True)  # the result is kept from here on
     return result
 
 

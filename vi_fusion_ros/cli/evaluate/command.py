@@ -34,12 +34,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write the JSON and the report, and print a table."""
-    if args.engine == "local":
-        return int(args.evaluate(args))
-    from vi_fusion_ros.evaluation.cluster import connected
+    from vi_fusion_ros.cli.evaluate.going_on import going_on
 
-    with connected(args.jobs):
-        return int(args.evaluate(args))
+    with going_on(args, _model(args.model)):
+        if args.engine == "local":
+            return int(args.evaluate(args))
+        from vi_fusion_ros.evaluation.cluster import connected
+
+        with connected(args.jobs):
+            return int(args.evaluate(args))
 
 
 def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask(args: argparse.Namespace) -> int:
     from vi_fusion_ros.cli.study.server import StudyPage
-    from vi_fusion_ros.evaluation.preference.record import Study
+    from vi_fusion_ros.evaluation.preference.record import Study, answers_of
 
     pictures = named_paths(args.what, "DIR")
     count = _COUNT if args.count is None else args.count
@@ -67,7 +67,7 @@ def _ask(args: argparse.Namespace) -> int:
             page.serve()
         except KeyboardInterrupt:
             sys.stderr.write("\n")
-        print(f"{args.study}: {page.answers()} answers of {len(study.people)} people")
+        print(f"{args.study}: {answers_of(page.answers(), len(study.people))}")
     finally:
         study.close()
     return 0
@@ -75,7 +75,7 @@ def _ask(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     from vi_fusion_ros.evaluation.output import write_json
-    from vi_fusion_ros.evaluation.preference.record import read_people, read_study
+    from vi_fusion_ros.evaluation.preference.record import answers_of, read_people, read_study
     from vi_fusion_ros.evaluation.preference.summary import metrics_of, summary
 
     if args.json is None:
@@ -93,7 +93,7 @@ def _report(args: argparse.Namespace) -> int:
 
         write_report(args.report, result, shlex.join(["vi-fusion", *sys.argv[1:]]))
     write_json(args.json, result)
-    print(f"{result['n']} answers of {sum(bool(person.answers) for person in people)} people")
+    print(answers_of(result["n"], sum(bool(person.answers) for person in people)))
     for name, row in sorted(result["methods"].items(), key=lambda item: -item[1]["score"]):
         low, high = row["ci95"]
         print(f"{name:<20}{row['score']:7.2f}  [{low:.2f}, {high:.2f}]  chosen {row['chosen']} of {row['asked']}")

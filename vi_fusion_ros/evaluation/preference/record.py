@@ -184,6 +184,11 @@ def read_people(folder: Path) -> list[Person]:
     return [Person.read(path) for path in sorted(files, key=lambda path: natural_order(path.name))]
 
 
+def answers_of(answers: int, people: int) -> str:
+    """How many answers of how many people, in words."""
+    return f"{answers} answer{'' if answers == 1 else 's'} of {people} {'person' if people == 1 else 'people'}"
+
+
 def read_study(folder: Path) -> dict[str, Any]:
     """``study.json`` of a folder.
 

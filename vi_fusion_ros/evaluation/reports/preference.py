@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vi_fusion_ros.evaluation.preference.record import answers_of
 from vi_fusion_ros.evaluation.reports.html_report import Page, Table
 from vi_fusion_ros.evaluation.reports.plots import COLOURS, new_figure
 
@@ -26,7 +27,7 @@ def write_report(folder: Path, result: dict[str, Any], command: str) -> Path:
     """
     people = [person for person in result["people"] if person["answers"]]
     page = Page("What people prefer", command)
-    page.text(f"{result['n']} answers of {len(people)} people to: {result['question']}")
+    page.text(f"{answers_of(result['n'], len(people))} to: {result['question']}")
     if len(people) == 1:
         page.text("One person has answered: the intervals hold for other scenes, not for other people.", "warn")
     page.heading("Scores of the methods")

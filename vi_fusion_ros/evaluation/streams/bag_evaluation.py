@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagError, BagSource
+from vi_fusion_ros.evaluation.streams.bag_checkpoint import EVERY, BagCheckpoint
 from vi_fusion_ros.evaluation.streams.bag_output import ResultBag
 from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluation, StreamEvaluator
 from vi_fusion_ros.sync.pair_stream import StreamProblem
@@ -23,6 +24,7 @@ def evaluate_bag(
     output: ResultBag | None,
     progress: bool = False,
     watch: Callable[[FusionResult], None] | None = None,
+    checkpoint: BagCheckpoint | None = None,
 ) -> StreamEvaluation:
     """Fuse every pair of a bag, once.
 
@@ -33,25 +35,36 @@ def evaluate_bag(
         output: takes the results.
         progress: show a bar, on a terminal.
         watch: called with each result too.
+        checkpoint: of these parts; pairs that it has are not fused again.
 
     Raises:
         BagError: the bag has no pair that can be used; one sentence that says what it has.
     """
-    start = time.perf_counter()
+    start, done = time.perf_counter(), 0
     bar = None if progress else True  # None: on a terminal
+    before, failed = (0, {}) if checkpoint is None else (checkpoint.done, checkpoint.failed)
     for decoded in tqdm(replay.pairs(), "bag", replay.expected_pairs, unit="pair", disable=bar):
-        try:
-            result = evaluator.take(decoded)
-        except ValueError as error:
-            replay.pair_stream.note(
-                StreamProblem("failed", f"pair of stamp {decoded.pair.reference.stamp_ns}: {error}")
-            )
-            continue
-        if output is not None:
-            output.write(result)
-        if watch is not None:
-            watch(result)
-    evaluator.evaluation.wall_s = time.perf_counter() - start
+        done += 1
+        if done > before:
+            if checkpoint is not None and done > before + 1 and (done - 1) % EVERY == 0:
+                checkpoint.save(done - 1, time.perf_counter() - start, output)
+            try:
+                result = evaluator.take(decoded)
+            except ValueError as error:
+                failed[done] = f"pair of stamp {decoded.pair.reference.stamp_ns}: {error}"
+            else:
+                if output is not None:
+                    output.write(result)
+                if watch is not None:
+                    watch(result)
+        elif done == before:
+            start = time.perf_counter()  # what was fused before has its time already
+        if done in failed:
+            replay.pair_stream.note(StreamProblem("failed", failed[done]))
+    seconds = time.perf_counter() - start
+    if checkpoint is not None and done > before:
+        checkpoint.save(done, seconds, output)
+    evaluator.evaluation.wall_s = seconds + (0.0 if checkpoint is None else checkpoint.wall_s)
     if not evaluator.evaluation.stamps_ns:
         raise BagError(replay.pair_stream.why_nothing(source.broken))
     return evaluator.evaluation

@@ -29,6 +29,14 @@ class RegionTemperatures:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
+    def memory(self) -> dict[Region, list[tuple[float, float, float]]]:
+        """What was gathered so far."""
+        return self._rows
+
+    def recall(self, memory: dict[Region, list[tuple[float, float, float]]]) -> None:
+        """Go on where the one with this ``memory`` is."""
+        self._rows = memory
+
     def take(self, result: FusionResult, radiometry: Radiometry | None) -> None:
         """Look at one result; nothing is known without a thermal image or a radiometry."""
         if result.thermal_registered is None or radiometry is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import cv2
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.drawing import mosaic_row
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS, TRIVIAL, FusionEvaluation, trivial_fusions
+from vi_fusion_ros.evaluation.kept_values import KeptValues
 from vi_fusion_ros.evaluation.metrics.fusion import MIN_SIZE, metrics_of_methods, to_gray
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.objects import as_json
@@ -161,6 +163,19 @@ class StreamEvaluator:
         self._keep_sample(result)
         return result
 
+    def memory(self) -> dict[str, Any]:
+        """What another evaluator needs to go on where this one is, but for the samples: plain values and arrays."""
+        kept = {field.name: getattr(self.evaluation, field.name) for field in fields(self.evaluation)}
+        del kept["samples"]
+        own = {"resets": self._resets_seen, "stride": self._stride}
+        return {"evaluation": kept, "own": own, "pipeline": self._pipeline.memory()}
+
+    def recall(self, memory: Mapping[str, Any], samples: list[PairSample]) -> None:
+        """Go on where the evaluator with this ``memory`` and these samples is."""
+        self.evaluation = StreamEvaluation(**memory["evaluation"], samples=samples)
+        self._resets_seen, self._stride = memory["own"]["resets"], memory["own"]["stride"]
+        self._pipeline.recall(memory["pipeline"])
+
     def _keep_sample(self, result: FusionResult) -> None:
         """Keep every n-th pair, n doubling with the stream, whose length nobody knows beforehand."""
         number, samples = self.evaluation.pairs - 1, self.evaluation.samples
@@ -184,12 +199,18 @@ def measure_one(evaluation: StreamEvaluation) -> bool:
     return True
 
 
-def fusion_of(evaluation: StreamEvaluation, jobs: int) -> FusionEvaluation | None:
-    """Fusion metrics on the evaluation's samples; None where there is none."""
+def fusion_of(evaluation: StreamEvaluation, jobs: int, kept: KeptValues | None = None) -> FusionEvaluation | None:
+    """Fusion metrics on the evaluation's samples; None where there is none.
+
+    Args:
+        evaluation: with none of them measured, where values are ``kept``.
+        jobs: number of processes.
+        kept: takes the metrics one by one, and holds those of an earlier call.
+    """
     if not evaluation.samples:
         return None
     missing = [sample for sample in evaluation.samples if sample.number not in evaluation.measured]
-    values = map_in_order(_metrics, missing, jobs, "fusion metrics")
+    values = map_in_order(_metrics, missing, jobs, "fusion metrics", kept=kept)
     evaluation.measured |= {sample.number: row for sample, row in zip(missing, values, strict=True)}
     return fusion_so_far(evaluation)
 

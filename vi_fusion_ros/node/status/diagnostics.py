@@ -146,6 +146,7 @@ class Diagnostics:
         if stream is None:
             return self._status(f"{camera} stream", DiagnosticStatus.OK, "no images are taken", values)
         values |= {"topic": stream.topic, "publishers": str(stream.publishers), "bytes": str(stream.image_bytes)}
+        values["size changes"] = str(stream.size_changes)
         level, message = _judge_stream(stream, health, rate, wanted, around.dds_profile)
         return self._status(f"{camera} stream", level, message, values)
 

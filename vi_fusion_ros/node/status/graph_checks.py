@@ -27,6 +27,7 @@ class Stream:
         conflicts: a sentence for each publisher that this node cannot hear.
         image_bytes: size of the latest message as serialised; 0 before the first.
         unstamped: whether images have come without a stamp lately.
+        size_changes: how often an image had another size than the one before.
     """
 
     topic: str
@@ -34,6 +35,7 @@ class Stream:
     conflicts: tuple[str, ...] = ()
     image_bytes: int = 0
     unstamped: bool = False
+    size_changes: int = 0
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from std_srvs.srv import Trigger
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.sources.faults import SHIFT_S
+from vi_fusion_ros.tools.domains import own_domain, require_no_cameras
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 from vi_fusion_ros.tools.soak.faulty_node import INJECTED, PROMOTED
 from vi_fusion_ros.tools.soak.soak_checks import (
@@ -140,9 +141,13 @@ class Soak:
         rate_hz: of both cameras.
         seed: of the faults.
         folder: for logs and reports.
+        domain: the DDS domain.
     """
 
-    def __init__(self, minutes: float, size: tuple[int, int], rate_hz: float, seed: int, folder: Path) -> None:
+    def __init__(
+        self, minutes: float, size: tuple[int, int], rate_hz: float, seed: int, folder: Path, domain: int
+    ) -> None:
+        self._domain = domain
         self._seconds, self._size, self._rate_hz = minutes * 60, size, rate_hz
         self._seed, self._folder = seed, folder
         self._captures = folder / "captures"
@@ -160,13 +165,15 @@ class Soak:
         Raises:
             ProcessError: a process did not start.
         """
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C ends the command in one sentence
+        # Ctrl-C ends the command in one sentence.
+        rclpy.init(domain_id=self._domain, signal_handler_options=SignalHandlerOptions.NO)
         self._observer, self._executor = _Observer(self._watch), SingleThreadedExecutor()
         self._executor.add_node(self._observer)
         self._node = self._start_node()
         self._player: NodeProcess | None = None
         try:
             self._wait(lambda: self._state() == "active", "the fusion node to become active", _START_WITHIN_S)
+            require_no_cameras(self._observer, self._domain)
             self._run_faults()
             self._fail_engines()
             account = self._account()
@@ -315,6 +322,7 @@ class Soak:
             "vi_fusion_ros.tools.soak.faulty_node",
             {"status_rate": 5.0, "capture.folder": str(self._captures), **_QOS},
             log,
+            self._domain,
         )
 
     def _start_cameras(self, faults: str) -> None:
@@ -324,7 +332,8 @@ class Soak:
             "thermal.rate": self._rate_hz, "thermal_bits": 16, "faults": faults, "fault_length": FAULT_LENGTH_S,
             "seed": self._seed + self._players, "report": str(self._folder / "player.json"),
         }  # fmt: skip
-        player = NodeProcess("vi_fusion_ros.tools.player_node", parameters, self._folder / "player.log")
+        log = self._folder / "player.log"
+        player = NodeProcess("vi_fusion_ros.tools.player_node", parameters, log, self._domain)
         self._player = player
         self._wait_for_output_after(time.time(), "results of the cameras")
         self._watch.cameras_back(time.monotonic())
@@ -440,7 +449,7 @@ def soak(minutes: float, size: tuple[int, int], rate_hz: float, seed: int) -> di
     """Run a soak; see ``Soak``.
 
     Raises:
-        ProcessError: a process did not start.
+        ProcessError: a process did not start, or somebody else publishes its topics.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        return Soak(minutes, size, rate_hz, seed, Path(folder)).run()
+    with tempfile.TemporaryDirectory() as folder, own_domain() as domain:
+        return Soak(minutes, size, rate_hz, seed, Path(folder), domain).run()

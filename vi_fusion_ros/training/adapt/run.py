@@ -24,6 +24,7 @@ from vi_fusion_ros.training.adapt.recordings import Recording, open_recordings
 from vi_fusion_ros.training.adapt.release import release
 from vi_fusion_ros.training.adapt.task import AdaptTask
 from vi_fusion_ros.training.adapt.verdict import judge
+from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
 from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import Splits
@@ -85,7 +86,8 @@ def adapt(
     teacher = load_network(model)
     config = _config(teacher.config, model, recordings, run, optim)
     network = FusionNet(teacher.config)
-    network.load_state_dict(checkpoint_weights(_trained(config, recordings, teacher, run))[1])
+    trained = fit_without_labels(config, {r.name: r.trained for r in recordings}, teacher, run)
+    network.load_state_dict(checkpoint_weights(trained)[1])
     verdict = judge(teacher, network.eval(), manifest, [recording.aside for recording in recordings])
     if not verdict["reasons"]:
         if verdict["words"]["reasons"]:  # the two parts share no weight
@@ -154,13 +156,23 @@ def _config(
     )
 
 
-def _trained(config: TrainConfig, recordings: Sequence[Recording], teacher: FusionNet, run: Path) -> Path:
-    """The checkpoint after the last epoch; what was done before a call that was killed is not done again."""
+def fit_without_labels(config: TrainConfig, sets: dict[str, PackedPairs], teacher: FusionNet, run: Path) -> Path:
+    """The checkpoint after the last epoch; what was done before a call that was killed is not done again.
+
+    Args:
+        config: lengths, rates and losses.
+        sets: registered pairs by name.
+        teacher: the network to start from, which ``AdaptTask`` keeps to.
+        run: folder for logs and checkpoints.
+
+    Raises:
+        ValueError: the loss has become infinite.
+    """
     last = run / "last.ckpt"
     if last.exists() and finished_epochs(last) >= config.optim.epochs:
         return last
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    task = AdaptTask(config, Splits({r.name: r.trained for r in recordings}, {}, None, None), teacher)
+    task = AdaptTask(config, Splits(sets, {}, None, None), teacher)
     task.network.load_state_dict(teacher.state_dict())
     trainer = lightning.Trainer(
         default_root_dir=run,

@@ -1,0 +1,204 @@
+"""Few labels and unlabelled pairs: ``python -m vi_fusion_ros.training.few_labels CONFIG --json F``.
+
+The two branches of perception learn from the training frames of registered sets without labels, by the objective of
+``vi-fusion adapt``: with one camera black they have to give what the network that they start from, with ImageNet's
+weights, gives with both. Then the network is trained with the labels of a tenth of the training frames, once from these
+branches and once from ImageNet's: the same frames, batches, steps and first weights of all else. Both are judged on the
+select and test frames, of which nothing was learned and by which nothing was chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vi_fusion_ros.engines.calibration import sigmoid
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_weights, known_means
+from vi_fusion_ros.evaluation.metrics.presence import statistics
+from vi_fusion_ros.evaluation.output import write_json
+from vi_fusion_ros.model.backbone import Backbone
+from vi_fusion_ros.model.network import FusionNet
+from vi_fusion_ros.resources import share_path
+from vi_fusion_ros.training.adapt.run import fit_without_labels
+from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
+from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
+from vi_fusion_ros.training.config import TrainConfig, load_config, plain
+from vi_fusion_ros.training.data import Part, Splits, frames_of, part_of
+from vi_fusion_ros.training.datasets.labels import LABELS
+from vi_fusion_ros.training.predict import predict_sets
+from vi_fusion_ros.training.report import MODES
+from vi_fusion_ros.training.trainer import train
+
+UNLABELLED = ("roadscene", "msrs", "m3svd")
+"""Sets that are registered to the pixel."""
+
+SHARE = 0.1
+ARMS = ("imagenet", "pretrained")
+
+Floats = npt.NDArray[np.float64]
+
+
+def few_labels(config: TrainConfig) -> dict[str, Any]:
+    """Train both ways and judge; a call that was killed goes on with the same configuration.
+
+    Args:
+        config: the recipe; its sets have the names of ``UNLABELLED`` among them.
+
+    Returns:
+        ``frames`` by set, ``parts`` with the figures of both ways and their difference by mode, and the ``recipe``.
+
+    Raises:
+        ValueError: bad data.
+    """
+    runs = config.runs / config.name
+    unlabelled = {name: frames for name, frames in frames_of(config.data, "train").items() if name in UNLABELLED}
+    few = _few(config)
+    lightning.seed_everything(config.seed, workers=True)
+    first = FusionNet(config.network)
+    for branch in _branches(first):
+        branch.load_imagenet()
+    learned = FusionNet(config.network)
+    checkpoint = fit_without_labels(_without_labels(config), unlabelled, first, runs / "unlabelled")
+    learned.load_state_dict(checkpoint_weights(checkpoint)[1])
+    pretrained = copy.deepcopy(first)
+    for branch, other in zip(_branches(pretrained), _branches(learned), strict=True):
+        branch.load_state_dict(other.state_dict())
+    networks = {}
+    for arm, start in zip(ARMS, (first, pretrained), strict=True):
+        path = _written(start, config, runs / f"{arm}_start.ckpt")
+        run = dataclasses.replace(config, name=f"{config.name}/{arm}", start_from=path)
+        networks[arm] = FusionNet(config.network)
+        networks[arm].load_state_dict(checkpoint_weights(_trained(run, few))[1])
+    return {
+        "recipe": {
+            "steps_without_labels": config.optim.epochs * config.optim.steps,
+            "steps_with_labels": config.optim.epochs * config.optim.steps,
+            "frames_a_step": config.scenes.frames,
+            "frozen_blocks": config.optim.frozen_blocks,
+            "seed": config.seed,
+        },
+        "frames": {
+            "unlabelled": {name: len(frames) for name, frames in unlabelled.items()},
+            "labelled": {name: len(frames) for name, frames in few.items()},
+            "labelled_with": _with(pooled_presence(few.values())[0]),
+        },
+        "parts": {part: _judged(networks, list(frames_of(config.data, part).values())) for part in _HELD},
+    }
+
+
+_HELD: tuple[Part, ...] = ("select", "test")
+
+
+def _trained(run: TrainConfig, few: dict[str, PackedPairs]) -> Path:
+    """The last checkpoint of a run; what was done before a call that was killed is not done again."""
+    last = run.runs / run.name / "last.ckpt"
+    if last.exists() and finished_epochs(last) >= run.optim.epochs:
+        return last
+    return train(run, resume=True, splits=Splits(few, {}, None, None)).last
+
+
+def _branches(network: FusionNet) -> tuple[Backbone, Backbone]:
+    return network.perception.visible_branch, network.perception.thermal_branch
+
+
+def _few(config: TrainConfig) -> dict[str, PackedPairs]:
+    """A contiguous tenth of each set's training frames, from their middle."""
+    few = {}
+    for name, entry in config.data.sets.items():
+        dataset = part_of(config.data, entry, "train")
+        if dataset is not None:
+            count = max(round(SHARE * len(dataset)), 1)
+            begin = (len(dataset) - count) // 2
+            few[name] = PackedPairs(
+                type(dataset)._of(dataset, dataset.samples[begin : begin + count]), config.data.cache
+            )
+    return few
+
+
+def _without_labels(config: TrainConfig) -> TrainConfig:
+    """The settings of ``vi-fusion adapt`` with the network and the length of this run; little goes into the picture."""
+    adapt = load_config(share_path() / "config" / "training" / "adapt.yaml")
+    sets = {name: entry for name, entry in config.data.sets.items() if name in UNLABELLED}
+    return dataclasses.replace(
+        adapt,
+        data=dataclasses.replace(config.data, sets=sets),
+        seed=config.seed,
+        network=config.network,
+        patches=dataclasses.replace(adapt.patches, patches=1, size=96),
+        optim=dataclasses.replace(
+            adapt.optim, epochs=config.optim.epochs, steps=config.optim.steps, frozen_blocks=config.optim.frozen_blocks
+        ),
+    )
+
+
+def _written(network: FusionNet, config: TrainConfig, path: Path) -> Path:
+    """A checkpoint that a run can start from."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"hyper_parameters": {"config": plain(config)}, "state_dict": weights, "epoch": 0}, path)
+    return path
+
+
+def _judged(networks: dict[str, FusionNet], sets: Sequence[PackedPairs]) -> dict[str, Any]:
+    """ROC-AUC of presence by mode, arm and label, with intervals over frames, and the second arm minus the first."""
+    present, known = (part > 0 for part in pooled_presence(sets))
+    rows: dict[str, Any] = {"n": len(present)}
+    for mode, modality in MODES.items():
+        said = [sigmoid(predict_sets(networks[arm].eval(), sets, modality)[0]).astype(np.float64) for arm in ARMS]
+
+        def aucs(weights: Floats, said: list[Floats] = said) -> Floats:
+            """(R, arms, labels and their mean)."""
+            by_arm = []
+            for probability in said:
+                by_label = np.stack(
+                    [
+                        statistics(weights[:, there], probability[there, k], present[there, k], 0.5)[:, 0]
+                        for k, there in enumerate(known.T)
+                    ]
+                )
+                by_arm.append(np.concatenate([by_label, known_means(by_label)[None]]).T)
+            return np.stack(by_arm, 1)
+
+        def flat(weights: Floats, aucs: Any = aucs) -> Floats:
+            both = aucs(weights)
+            return np.concatenate([both, both[:, 1:] - both[:, :1]], 1).reshape(len(weights), -1)
+
+        count, names = len(present), (*LABELS, "mean")
+        value = flat(np.ones((1, count))).reshape(3, len(names))
+        low, high = bootstrap_weights(count, flat).reshape(2, 3, len(names))
+        rows[mode] = {
+            title: {
+                name: {"auc": float(value[i, k]), "ci95": [float(low[i, k]), float(high[i, k])]}
+                for k, name in enumerate(names)
+            }
+            for i, title in enumerate((*ARMS, "difference"))
+        }
+    rows["with"] = _with(present & known)
+    return rows
+
+
+def _with(present: npt.NDArray[Any]) -> dict[str, int]:
+    """How many frames show each label."""
+    return dict(zip(LABELS, present.sum(0).astype(int).tolist(), strict=True))
+
+
+def main() -> None:
+    """Write the JSON."""
+    parser = argparse.ArgumentParser(description="What unlabelled pairs are worth where labels are few.")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--json", type=Path, required=True)
+    args = parser.parse_args()
+    write_json(args.json, few_labels(load_config(args.config)))
+
+
+if __name__ == "__main__":
+    main()
