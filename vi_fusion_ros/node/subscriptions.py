@@ -6,7 +6,6 @@ docs/performance.md.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -18,16 +17,13 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from vi_fusion_ros.images import compressed as compressed_images
 from vi_fusion_ros.images import encodings, video, wire_format
-from vi_fusion_ros.node import qos
+from vi_fusion_ros.node import qos, video_messages
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.types import Camera
 
 COMPRESSED_SUFFIXES = tuple(f"/{transport}" for transport in ("compressed", "compressedDepth", "zstd"))
 """What image_transport puts behind the name of an image topic whose messages are ``CompressedImage``."""
-
-VIDEO = {"ffmpeg": video.FFMPEG, "foxglove": video.FOXGLOVE}
-"""Types of the transports whose messages need those before them."""
 
 _IMAGE = Codec(encodings.check_image, encodings.decode_image, wire_format.read_image)
 _COMPRESSED = Codec(
@@ -47,28 +43,19 @@ def image_topic(camera: str, transport: str) -> tuple[Any, str]:
     Raises:
         ValueError: what the transport needs is not installed; one sentence.
     """
-    if transport in VIDEO:
-        return _video_type(camera, transport), f"{camera}/image/{transport}"
+    if transport in video_messages.TYPES:
+        asked_by = f"{camera}.image_transport {transport}"
+        if not video.installed():
+            raise ValueError(f"{asked_by} needs the Python package av: pip install av")
+        return video_messages.message_type(transport, asked_by), f"{camera}/image/{transport}"
     return (Image, f"{camera}/image") if transport == "raw" else (CompressedImage, f"{camera}/image/{transport}")
 
 
 def codec_of(transport: str) -> Codec:
     """What reads the messages of one topic; a new one for each, as video has a past."""
-    if transport in VIDEO:
-        return Codec(video.check, video.decode, video.VideoReader(VIDEO[transport]))
+    if transport in video_messages.TYPES:
+        return Codec(video.check, video.decode, video.VideoReader(video_messages.TYPES[transport]))
     return _IMAGE if transport == "raw" else _COMPRESSED
-
-
-def _video_type(camera: str, transport: str) -> Any:
-    needs = f"{camera}.image_transport {transport} needs"
-    if not video.installed():
-        raise ValueError(f"{needs} the Python package av: pip install av")
-    package, _, name = VIDEO[transport].split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except ImportError:
-        apt = package.replace("_", "-")
-        raise ValueError(f"{needs} the package {package}; install it (apt: ros-$ROS_DISTRO-{apt})") from None
 
 
 def stamped_image(camera: Camera, wire: bytes, codec: Codec, arrival_ns: int) -> StampedImage:
