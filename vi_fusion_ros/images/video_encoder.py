@@ -99,7 +99,7 @@ class VideoEncoder:
 def _opened(height: int, width: int) -> Any:
     import av
 
-    encoder = av.CodecContext.create(CODEC, "w")
+    encoder: Any = av.CodecContext.create(CODEC, "w")
     encoder.height, encoder.width, encoder.pix_fmt = height, width, "yuv420p"
     encoder.time_base = Fraction(1, 30)  # of no meaning to constant quality; stamps travel in the messages
     encoder.gop_size = _NEVER
