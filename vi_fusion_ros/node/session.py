@@ -42,6 +42,11 @@ from vi_fusion_ros.sync.stamps import StampMonitor
 from vi_fusion_ros.sync.streams import CameraStreams, FusionJob
 from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
 
+_THERMAL_COLOUR = (
+    "thermal images in colour are taken as grey, and a false-colour image has lost its temperatures; let the driver "
+    "send mono16 or mono8"
+)
+
 
 class _Account:
     """Where the images of one job end: each is counted once, whatever raises.
@@ -132,7 +137,7 @@ class Session:
         self._telemetry = Telemetry.of(settings)
         self._watch = OutputWatch(self.topics)
         self._codecs: dict[Camera, Codec] = {}
-        self._told_depth: set[Camera] = set()
+        self._told_loss: set[Camera] = set()
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._subscriptions: ImageSubscriptions | None = None
         self.on_camera_info: Callable[[Camera, CameraInfo], None] = lambda _camera, _message: None
@@ -458,7 +463,7 @@ class Session:
             return None
         try:
             frame = arrival.decode()
-            self._tell_lost_depth(arrival, frame)
+            self._tell_loss(arrival, frame)
             image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
         except ValueError as error:
             account.dropped(f"invalid_{camera}")
@@ -470,14 +475,16 @@ class Session:
             return None
         return frame
 
-    def _tell_lost_depth(self, arrival: StampedImage, frame: Frame) -> None:
-        """Warn, once for each camera, where compressing has thrown bits away."""
+    def _tell_loss(self, arrival: StampedImage, frame: Frame) -> None:
+        """Warn, once for each camera, where compressing has thrown bits away, or a palette the temperatures."""
         camera = arrival.camera
-        if camera in self._told_depth or not hasattr(arrival.message, "format"):
+        if camera in self._told_loss:
             return
-        sentence = lost_depth(arrival.message.format, frame.image)
+        sentence = lost_depth(getattr(arrival.message, "format", ""), frame.image)
+        if camera == "thermal" and frame.image.ndim == 3:
+            sentence = sentence or _THERMAL_COLOUR
         if sentence:
-            self._told_depth.add(camera)
+            self._told_loss.add(camera)
             self._node.get_logger().warning(f"{self.topics[camera]}: {sentence}")
 
     def _report_invalid(self, camera: Camera, error: ValueError) -> None:
