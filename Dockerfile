@@ -5,13 +5,14 @@ ARG ROS_DISTRO
 
 WORKDIR /ws
 COPY package.xml src/vi_fusion_ros/package.xml
-# pip into the distribution's Python: the image is nobody's system. numpy<2 is what its OpenCV is built for.
+# pip into the distribution's Python: the image is nobody's system. Up to Kilted its OpenCV is built for numpy<2.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3-pip \
  && rosdep update --rosdistro "$ROS_DISTRO" \
  && PIP_BREAK_SYSTEM_PACKAGES=1 rosdep install --from-paths src --ignore-src -y --dependency-types=build \
       --dependency-types=buildtool --dependency-types=build_export --dependency-types=exec \
- && PIP_BREAK_SYSTEM_PACKAGES=1 pip install --no-cache-dir "numpy<2" \
+ && case "$ROS_DISTRO" in humble|jazzy|kilted) \
+      PIP_BREAK_SYSTEM_PACKAGES=1 pip install --no-cache-dir "numpy<2" ;; esac \
  && rm -rf /var/lib/apt/lists/*
 
 COPY . src/vi_fusion_ros

@@ -14,7 +14,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from vi_fusion_ros import cli
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import open_bag
-from vi_fusion_ros.cli.image_codecs import stream_codecs
+from vi_fusion_ros.image_codecs import stream_codecs
 from vi_fusion_ros.images.video import FFMPEG, FOXGLOVE
 
 START_NS, PERIOD_NS = 1_700_000_000_000_000_000, 33_333_333

@@ -167,7 +167,7 @@ def _model(folder: Path, load: Callable[[Path, int], object]) -> Callable[[bytes
 def _bag(folder: Path, name: str) -> Callable[[bytes], object]:
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
-    from vi_fusion_ros.cli.image_codecs import image_codecs
+    from vi_fusion_ros.image_codecs import image_codecs
 
     def parse(data: bytes) -> object:
         path = folder / name

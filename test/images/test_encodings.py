@@ -100,6 +100,12 @@ def test_encodings_that_cannot_be_read_are_refused(encoding):
         decode_image(message(GREY8, encoding))
 
 
+@pytest.mark.parametrize(("encoding", "right"), [("RGB8", "rgb8"), ("Mono16", "mono16"), ("8uc1", "8UC1")])
+def test_an_encoding_in_another_spelling_names_the_right_one(encoding, right):
+    with pytest.raises(ImageError, match=f"image encoding '{encoding}' is not supported; expected {right}$"):
+        decode_image(message(GREY8, encoding))
+
+
 WIDE = {
     "float": RNG.normal(300, 10, (HEIGHT, WIDTH)),
     "signed": RNG.integers(-(2**15), 2**15, (HEIGHT, WIDTH), np.int16),

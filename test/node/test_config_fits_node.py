@@ -19,10 +19,14 @@ pytestmark = pytest.mark.ros
 CONFIG = share_path() / "config"
 POLICY = CONFIG / "sros2" / "fusion.policy.xml"
 # These differ among releases, or need a package that need not be there.
-NOT_EVERYWHERE = {"/fusion_node/get_type_description", "/parameter_events", "/tf", "/tf_static", "/bond"} | {
-    f"/fusion_node/{topic}"
-    for topic in ("detections", "classification_vision", "label_info")  # need vision_msgs
-}
+NOT_EVERYWHERE = (
+    {"/fusion_node/get_type_description", "/parameter_events", "/tf", "/tf_static", "/bond"}
+    | {
+        f"/fusion_node/{topic}"
+        for topic in ("detections", "classification_vision", "label_info")  # need vision_msgs
+    }
+    | {f"/fusion_node/fused/image/{transport}" for transport in ("ffmpeg", "foxglove")}
+)  # need the messages of video
 
 
 def allowed(kind, right):

@@ -25,7 +25,7 @@ from vi_fusion_ros import cli
 from vi_fusion_ros.bags.message_types import typestore
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import open_bag
-from vi_fusion_ros.cli.image_codecs import image_codecs
+from vi_fusion_ros.image_codecs import image_codecs
 from vi_fusion_ros.images.encodings import ENCODINGS
 from vi_fusion_ros.images.files import read_image
 

@@ -227,6 +227,19 @@ def test_a_jpeg_that_has_lost_depth_is_used_with_one_warning(start):
     assert probe.status.errors == 0
 
 
+def test_thermal_images_in_colour_are_taken_with_one_warning(start):
+    node, probe = start()
+    for n in range(3):
+        stamp, image = START_NS + n * PERIOD_NS, scene("visible")
+        image[0, 0] = n
+        probe.send("visible", stamp)
+        probe.send("thermal", stamp, image, encoding="rgb8")
+        assert probe.wait_for_result(stamp).mode == Mode.BOTH
+    said = "/thermal/image: thermal images in colour are taken as grey"
+    assert node.output.count(said) == node.output.count("in colour") == 1
+    assert probe.status.errors == 0
+
+
 @pytest.mark.parametrize(("silent", "mode"), [("thermal", Mode.VISIBLE_ONLY), ("visible", Mode.THERMAL_ONLY)])
 def test_a_stream_that_stops_degrades_and_its_return_restores(start, silent, mode):
     _, probe = start({"single_camera_timeout": 0.3})

@@ -89,11 +89,11 @@ def test_every_requirement_is_pinned(path: Path):
 
 @pytest.mark.parametrize("distro", ["jazzy", "kilted"])
 def test_a_package_has_one_pin_everywhere(distro: str):
-    pins: dict[str, set[str]] = {}
+    pins: dict[tuple[str, str], set[str]] = {}
     folder = ROOT / "requirements"
     for path in [*folder.glob("*.txt"), *(folder / distro).glob("*.txt")]:
-        for name, version in re.findall(
-            r"^([\w.-]+)(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        for name, version, where in re.findall(
+            r"^([\w.-]+)(?:\[\w+\])?==([^\s;]+)(?:; (.+))?$", path.read_text(encoding="utf-8"), re.MULTILINE
         ):
-            pins.setdefault(name.lower().replace("_", "-"), set()).add(version)
+            pins.setdefault((name.lower().replace("_", "-"), where), set()).add(version)
     assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}

@@ -14,7 +14,8 @@ from pathlib import Path
 
 _PACKAGE_XML = """<package format="3"><name>{name}</name><version>0.0.0</version><description>messages</description>
 <maintainer email="a@example.org">a</maintainer><license>Apache-2.0</license>
-<buildtool_depend>ament_cmake</buildtool_depend><buildtool_depend>rosidl_default_generators</buildtool_depend><depend>std_msgs</depend><depend>geometry_msgs</depend>
+<buildtool_depend>ament_cmake</buildtool_depend><buildtool_depend>rosidl_default_generators</buildtool_depend><depend>std_msgs</depend>
+<depend>geometry_msgs</depend><depend>builtin_interfaces</depend>
 <member_of_group>rosidl_interface_packages</member_of_group><export><build_type>ament_cmake</build_type></export>
 </package>"""
 _CMAKE = """cmake_minimum_required(VERSION 3.14)
@@ -22,8 +23,9 @@ project({name})
 find_package(ament_cmake REQUIRED)
 find_package(std_msgs REQUIRED)
 find_package(geometry_msgs REQUIRED)
+find_package(builtin_interfaces REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
-rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs geometry_msgs)
+rosidl_generate_interfaces({name} {files} DEPENDENCIES std_msgs geometry_msgs builtin_interfaces)
 ament_package()"""
 
 TF2 = {"TFMessage": "geometry_msgs/TransformStamped[] transforms"}
@@ -31,6 +33,10 @@ TF2 = {"TFMessage": "geometry_msgs/TransformStamped[] transforms"}
 BOND = {
     "Status": "std_msgs/Header header\nstring id\nstring instance_id\nbool active\nfloat32 heartbeat_timeout\n"
     "float32 heartbeat_period"
+}
+
+FOXGLOVE = {
+    "CompressedVideo": "builtin_interfaces/Time timestamp\nstring frame_id\nuint8[] data\nstring format",
 }
 
 FFMPEG = {
@@ -59,7 +65,7 @@ def environment(folder: Path, name: str, messages: Mapping[str, str]) -> dict[st
     Args:
         folder: an empty one; the package is built there where it is not installed and no run before has built it.
         name: of the package.
-        messages: their definitions by name; they may use std_msgs and geometry_msgs.
+        messages: their definitions by name; they may use std_msgs, geometry_msgs and builtin_interfaces.
     """
     if importlib.util.find_spec(name) is not None:
         return {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vi_fusion_ros.sync.health import HealthMonitor, Limits
+from vi_fusion_ros.sync.health import Fault, HealthMonitor, Limits
 from vi_fusion_ros.sync.shutter import ShutterEvents
 
 LOOK_S = 0.1
@@ -24,11 +24,11 @@ class Stream:
         self.now_s, self.number = 50.0, 0
         self.monitor = HealthMonitor(limits or Limits(), self.now_s, self.events)
 
-    def show(self, seconds, make, camera="thermal"):
+    def show(self, seconds, make, camera="thermal", says=None):
         for _ in range(round(seconds / LOOK_S)):
             self.now_s += LOOK_S
             self.number += 1
-            self.monitor.usable(camera, make(self.number), self.now_s)
+            self.monitor.usable(camera, make(self.number), self.now_s, says)
 
 
 def test_images_that_freeze_and_go_on_are_a_shutter():
@@ -71,6 +71,17 @@ def test_the_visible_camera_has_none_and_no_look_counts_none():
     stream = Stream(Limits(fault_s=0.0))
     stream.show(2.0, lambda _: frozen)
     assert stream.events.summary() == (0, 0.0)
+
+
+def test_what_the_camera_says_counts_whatever_the_images_show():
+    frozen, stream = living(0), Stream(Limits(silence_s=0.0))
+    stream.show(1.0, lambda _: frozen, says=False)
+    assert stream.events.summary() == (0, 0.0)
+    stream.show(0.5, living, says=True)
+    assert stream.monitor.faults(stream.now_s)["thermal"] is Fault.shuttered
+    stream.show(1.0, living, says=False)
+    assert stream.events.summary() == (1, pytest.approx(0.5))
+    assert stream.monitor.faults(stream.now_s)["thermal"] is None
 
 
 def test_time_without_images_does_not_count():

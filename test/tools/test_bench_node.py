@@ -11,7 +11,7 @@ import pytest
 from harness import next_domain
 
 from vi_fusion_ros.node.parameters import declaration
-from vi_fusion_ros.tools.bench_node import PARTS
+from vi_fusion_ros.tools.bench_node import PARTS, PARTS_METHOD
 
 pytestmark = pytest.mark.ros
 
@@ -65,6 +65,7 @@ def test_wrong_options_are_one_sentence(arguments):
 
 
 def test_what_is_left_out_is_left_out_by_parameters_of_the_node():
+    assert declaration.fault("fusion.method", PARTS_METHOD) is None
     for settings in PARTS.values():
         for name, value in settings.items():
             assert declaration.fault(name, value) is None

@@ -16,9 +16,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed (scripts/set
 pytest.importorskip("lightning", reason="lightning is not installed (scripts/setup --train)")
 
 from vi_fusion_ros.cli import main  # noqa: E402
-from vi_fusion_ros.cli.image_codecs import image_codecs  # noqa: E402
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
+from vi_fusion_ros.image_codecs import image_codecs  # noqa: E402
 from vi_fusion_ros.model.network import FusionNet  # noqa: E402
 from vi_fusion_ros.pipeline import build_pipeline  # noqa: E402
 from vi_fusion_ros.registration import Rig  # noqa: E402

@@ -14,7 +14,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vi_fusion_ros import cli
 from vi_fusion_ros.bags.message_types import typestore
-from vi_fusion_ros.cli.image_codecs import image_codecs
+from vi_fusion_ros.image_codecs import image_codecs
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.training.datasets.rosbag import RosbagDataset

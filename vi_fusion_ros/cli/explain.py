@@ -135,7 +135,7 @@ def _of_files(visible: Path, thermal: Path, limit: int) -> Iterator[Named | str]
 def _of_bag(bag: Path, visible: str, thermal: str, rig_offset_ns: int, limit: int) -> Iterator[Named | str]:
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
-    from vi_fusion_ros.cli.image_codecs import image_codecs
+    from vi_fusion_ros.image_codecs import image_codecs
 
     with closing(open_bag(bag)) as source:
         replay = Replay(source, visible, thermal, image_codecs(), rig_offset_ns)

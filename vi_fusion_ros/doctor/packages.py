@@ -42,7 +42,7 @@ PACKAGES = (
     Package("vision_msgs", "", "no ~/detections, ~/classification_vision and ~/label_info"),
     Package("bond", "", "no bond with nav2's lifecycle manager, which then needs bond_timeout: 0.0"),
     Package("launch_ros", "", "no launch files"),
-    Package("av", "av", "no video (H.264) as images: transports ffmpeg and foxglove"),
+    Package("av", "av", "no video (H.264), neither of cameras nor of the fused image: ffmpeg and foxglove"),
     Package("mcap", "mcap", "no truncated MCAP bags"),
     Package("sklearn", "scikit-learn", "no vi-fusion evaluate classification and presence"),
     Package("pycocotools", "pycocotools", "no vi-fusion evaluate detection"),

@@ -142,6 +142,8 @@ ENCODINGS: dict[str, PixelLayout] = {
 }
 """Every encoding that is read, by its name in ``sensor_msgs/image_encodings``."""
 
+_SPELLINGS = {name.lower(): name for name in ENCODINGS}
+
 _ENCODING_OF = {("uint8", 1): "mono8", ("uint16", 1): "mono16", ("float32", 1): "32FC1", ("uint8", 3): "bgr8"}
 
 
@@ -174,9 +176,8 @@ def check_layout(msg: Any) -> None:
         raise ImageError(f"image of zero size ({msg.width}x{msg.height}); expected at least one pixel")
     layout = ENCODINGS.get(msg.encoding)
     if layout is None:
-        raise ImageError(
-            f"image encoding '{printable(msg.encoding)}' is not supported; expected {', '.join(ENCODINGS)}"
-        )
+        expected = _SPELLINGS.get(msg.encoding.strip().lower()) or ", ".join(ENCODINGS)
+        raise ImageError(f"image encoding '{printable(msg.encoding)}' is not supported; expected {expected}")
     if msg.width % layout.multiple_of[0] or msg.height % layout.multiple_of[1]:
         raise ImageError(
             f"image of {msg.width}x{msg.height} pixels in {msg.encoding}, whose neighbours share colour; expected "

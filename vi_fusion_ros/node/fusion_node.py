@@ -43,6 +43,7 @@ from vi_fusion_ros.node.status.diagnostics import AT_PLANE, NOT_REGISTERED, Diag
 from vi_fusion_ros.node.status.graph_checks import GraphChecks
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
+from vi_fusion_ros.node.video_output import VideoOutput
 from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model
@@ -277,7 +278,13 @@ class FusionNode(LifecycleNode):
         kelvin = camera.radiometry is not None
         points = settings["depth.source"] != "none"
         self._outputs = ResultPublishers(
-            self, engine.manifest, settings["output.compressed"], kelvin, points, self.count_error
+            self,
+            engine.manifest,
+            settings["output.compressed"],
+            kelvin,
+            points,
+            settings["output.video"],
+            self.count_error,
         )
         self.get_logger().info(f"engine: {engine.description} ({engine.reason}); registration: {rig.source}")
 
@@ -301,6 +308,9 @@ class FusionNode(LifecycleNode):
         self._session.explanations = ExplanationWatch(
             self._outputs.explanation, self._load_explaining_engine, self._on_explanation_error
         )
+        if self._outputs.video is not None:
+            interval_s = self._settings["output.video_key_interval"]
+            self._session.video = VideoOutput(self._outputs.video, interval_s, self._on_video_error)
         if self._settings["rig"] == live_rig.SOURCE:
             self._follow_topics(self._session, self._registrations)
         unused = declaration.unused_qos(self)
@@ -368,6 +378,9 @@ class FusionNode(LifecycleNode):
 
     def _on_explanation_error(self, error: Exception) -> None:
         self.count_error(f"explanation: {error}")
+
+    def _on_video_error(self, error: Exception) -> None:
+        self.count_error(f"video: {error}")
 
     def _on_rig_error(self, error: Exception) -> None:
         self.count_error(f"registration from {live_rig.SOURCE}: {error}")

@@ -21,11 +21,12 @@ from std_msgs.msg import Header
 from vi_fusion_ros import drawing
 from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.errors import sentence
+from vi_fusion_ros.images import video_encoder
 from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.point_clouds import FLOAT32, INTENSITY_FIELDS
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import Explanation, FusedClassification
-from vi_fusion_ros.node import qos, vision
+from vi_fusion_ros.node import qos, video_messages, vision
 from vi_fusion_ros.node.messages import to_classification, to_header
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.overlay_modes import overlay_in
@@ -72,10 +73,12 @@ class ResultPublishers:
         compressed: whether to offer ``~/fused/image/compressed`` too.
         kelvin: whether to offer ``~/temperature``.
         points: whether to offer ``~/thermal_points``.
+        video: transport of the fused image as video, ``ffmpeg`` or ``foxglove``; ``none``: not offered.
         report: called with one sentence when a subscriber's QoS is incompatible or a topic cannot be published.
 
     Raises:
-        Exception: a topic cannot be offered, for example for a QoS override that there is not; then none is.
+        Exception: a topic cannot be offered, for example for a QoS override that there is not, or for video without an
+            encoder or its messages; then none is.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class ResultPublishers:
         compressed: bool,
         kelvin: bool,
         points: bool,
+        video: str,
         report: Callable[[str], None],
     ) -> None:
         self._node = node
@@ -98,6 +102,8 @@ class ResultPublishers:
             if compressed:
                 topics = ("~/fused/image/compressed", "~/fused/compressed")
                 self._compressed = [self._publisher(CompressedImage, topic) for topic in topics]
+            self.video = None if video == "none" else self._video(video)
+            """Of the packets, where they are offered; ``VideoOutput`` fills it."""
             self._classification = self._publisher(FusedClassification, "~/classification")
             self._thermal = self._folder("thermal_registered")
             self._mask = self._folder("thermal_mask")
@@ -112,6 +118,15 @@ class ResultPublishers:
         except BaseException:
             self.destroy()
             raise
+
+    def _video(self, transport: str) -> Publisher:
+        asked_by = f"output.video {transport}"
+        missing = video_encoder.fault()
+        if missing:
+            raise ValueError(f"{asked_by} needs {missing}")
+        return self._publisher(
+            video_messages.message_type(transport, asked_by), f"~/fused/image/{transport}", qos.VIDEO
+        )
 
     def _offer_vision(self) -> None:
         self._vision: tuple[tuple[Publisher, Callable[[FusionResult, Header], Any]], ...] = ()

@@ -22,6 +22,9 @@ IMAGE_IN = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, histor
 OUT = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE, history=_LAST, durability=_PASSING)
 """Reliable: serves reliable and best-effort subscribers."""
 
+VIDEO = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE, history=_LAST, durability=_PASSING)
+"""As ``OUT``, and deeper: a packet that is lost spoils the pictures up to the next key frame."""
+
 LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, history=_LAST, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )

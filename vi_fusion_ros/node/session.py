@@ -15,12 +15,14 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
+from vi_fusion_ros.images.telemetry import Telemetry
 from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry.camera_info import CameraInfos, rectification
 from vi_fusion_ros.node.geometry.depth_source import DepthImages, DepthSource, PointClouds
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms
 from vi_fusion_ros.node.geometry.transforms import Transforms
+from vi_fusion_ros.node.messages import to_header
 from vi_fusion_ros.node.pairing_policies import make_pairing, pairing_policy
 from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.change_log import ChangeLog
@@ -29,6 +31,7 @@ from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions, codec_of, image_topic, image_transport, stamped_image
 from vi_fusion_ros.node.teardown import take_down
+from vi_fusion_ros.node.video_output import VideoOutput
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.info_lens import is_rectified
@@ -43,6 +46,10 @@ from vi_fusion_ros.sync.streams import CameraStreams, FusionJob
 from vi_fusion_ros.types import CAMERAS, Camera, Frame, FramePair, FusionResult
 
 _DEPTH_TOLD_EVERY_S = 10.0  # a depth topic that comes and goes changes the registration with every pair
+_THERMAL_COLOUR = (
+    "thermal images in colour are taken as grey, and a false-colour image has lost its temperatures; let the driver "
+    "send mono16 or mono8"
+)
 
 
 class _Account:
@@ -111,6 +118,8 @@ class Session:
         self._depth_log = ChangeLog(_DEPTH_TOLD_EVERY_S)
         self.explanations: ExplanationWatch | None = None
         """Is offered every result that was published; closed with the session."""
+        self.video: VideoOutput | None = None
+        """Is offered every result that was published; closed with the session."""
         self._rig_offset_ns = rig_offset_ns
         self._fusing = fusing
         self._node, self._pipeline, self._publishers = node, pipeline, publishers
@@ -130,9 +139,10 @@ class Session:
         """Image topics, resolved."""
         self._stamps = StampMonitor()
         self._stamp_sources = stamp_sources(settings)
+        self._telemetry = Telemetry.of(settings)
         self._watch = OutputWatch(self.topics)
         self._codecs: dict[Camera, Codec] = {}
-        self._told_depth: set[Camera] = set()
+        self._told_loss: set[Camera] = set()
         self._sizes = {camera: SizeWatch() for camera in CAMERAS}
         self._image_bytes: dict[Camera, int] = dict.fromkeys(CAMERAS, 0)
         self._subscriptions: ImageSubscriptions | None = None
@@ -205,8 +215,9 @@ class Session:
     def graph_checks(self) -> GraphChecks:
         """What can be seen of the image topics, the DDS profile and the processor; since the last call."""
         cpu_wait = self._cpu_wait.share()
+        video = None if self.video is None else self.video.counts
         if self._subscriptions is None:
-            return GraphChecks(cpu_wait=cpu_wait)
+            return GraphChecks(cpu_wait=cpu_wait, video=video)
         self._look_at_output()
         unstamped = self._watch.unstamped(time.monotonic())
         streams = {
@@ -218,7 +229,7 @@ class Session:
             for camera, topic in self.topics.items()
         }
         profile = dds_profile_fault(max(self._image_bytes.values()))
-        return GraphChecks(streams, profile, cpu_wait, self._watch.sentence)
+        return GraphChecks(streams, profile, cpu_wait, self._watch.sentence, video)
 
     def _look_at_output(self) -> None:
         """Warn, once, where images arrive and nothing goes out."""
@@ -238,7 +249,7 @@ class Session:
         self.enabled = False
 
     def _close_watches(self) -> None:
-        watches = [watch for watch in (self.drift, self.explanations) if watch is not None]
+        watches = [watch for watch in (self.drift, self.explanations, self.video) if watch is not None]
         take_down([watch.close for watch in watches], self._report)
 
     def _empty(self) -> None:
@@ -409,6 +420,8 @@ class Session:
         }
         age_s = (self._node.get_clock().now().nanoseconds - pair.reference.stamp_ns) / 1e9
         account.published(result, latency_ms, age_s)
+        if self.video is not None:
+            self.video.offer(to_header(result.pair.reference), result.fused)
         if self.drift is not None:
             self.drift.offer(result.pair)
         if self.explanations is not None:
@@ -461,26 +474,29 @@ class Session:
             return None
         try:
             frame = arrival.decode()
-            self._tell_lost_depth(arrival, frame)
+            self._tell_loss(arrival, frame)
             self._tell_size(camera, frame)
             image = self._pipeline.framings[camera](frame.image)  # telemetry is no picture, and never freezes
         except ValueError as error:
             account.dropped(f"invalid_{camera}")
             self._report_invalid(camera, error)
             return None
-        if not self.health.usable(camera, image, arrival.arrival_ns / 1e9):
+        closed = self._telemetry.shutter_closed(frame.image) if camera == "thermal" else None
+        if not self.health.usable(camera, image, arrival.arrival_ns / 1e9, closed):
             account.dropped(f"unusable_{camera}")
             return None
         return frame
 
-    def _tell_lost_depth(self, arrival: StampedImage, frame: Frame) -> None:
-        """Warn, once for each camera, where compressing has thrown bits away."""
+    def _tell_loss(self, arrival: StampedImage, frame: Frame) -> None:
+        """Warn, once for each camera, where compressing has thrown bits away, or a palette the temperatures."""
         camera = arrival.camera
-        if camera in self._told_depth or not hasattr(arrival.message, "format"):
+        if camera in self._told_loss:
             return
-        sentence = lost_depth(arrival.message.format, frame.image)
+        sentence = lost_depth(getattr(arrival.message, "format", ""), frame.image)
+        if camera == "thermal" and frame.image.ndim == 3:
+            sentence = sentence or _THERMAL_COLOUR
         if sentence:
-            self._told_depth.add(camera)
+            self._told_loss.add(camera)
             self._node.get_logger().warning(f"{self.topics[camera]}: {sentence}")
 
     def _tell_size(self, camera: Camera, frame: Frame) -> None:

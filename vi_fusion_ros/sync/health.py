@@ -101,17 +101,18 @@ class HealthMonitor:
                 return Route.leave_out if other_works else Route.pair
             return Route.alone if other.on_probation(now_s, self.limits) else Route.pair
 
-    def usable(self, camera: Camera, image: Image, now_s: float) -> bool:
+    def usable(self, camera: Camera, image: Image, now_s: float, shutter_closed: bool | None = None) -> bool:
         """Look at an image, as decoded, and say whether its stream can be used.
 
         Args:
             camera: that it is from.
             image: (H, W) or (H, W, 3), any dtype; kept, not copied.
             now_s: when it arrived.
+            shutter_closed: as the camera says; None where it says nothing, and the image has to tell.
         """
         with self._lock:
             content = self._content[camera]
-            content.look(image, now_s, self.limits)
+            content.look(image, now_s, self.limits, shutter_closed)
             if content.fault is not None:
                 return False
             if not content.on_probation:
@@ -190,7 +191,7 @@ class _Content:
         self.on_probation = False
         self.shutter: ShutterEvents | None = None
 
-    def look(self, image: Image, now_s: float, limits: Limits) -> None:
+    def look(self, image: Image, now_s: float, limits: Limits, shutter_closed: bool | None) -> None:
         if limits.fault_s != self._fault_s:  # the first time, and when the parameter changes
             self._fault_s, self._monitor = limits.fault_s, StreamMonitor(frozen_after_s=limits.fault_s)
             self.fault, self.on_probation, self._ill_since_s = None, False, None
@@ -198,10 +199,14 @@ class _Content:
             return
         self._looked_s = now_s
         state = self._monitor.update(image, now_s)
+        if shutter_closed:
+            state = StreamState.SHUTTERED
         if self.shutter is not None:
             same_since_s = self._monitor.same_since_s
             frozen = now_s - same_since_s >= FREEZE_S
             closed_since_s = same_since_s if frozen else now_s if state is StreamState.SHUTTERED else None
+            if shutter_closed is not None:
+                closed_since_s = now_s if shutter_closed else None
             self.shutter.look(closed_since_s, now_s)
         symptom = exposure_fault(image, self._camera)
         if symptom is not None:

@@ -36,9 +36,7 @@ from vi_fusion_ros.evaluation.streams.stream_evaluation import (
     percentiles,
     summary,
 )
-from vi_fusion_ros.images import compressed as compressed_images
-from vi_fusion_ros.images import encodings
-from vi_fusion_ros.node import messages, qos
+from vi_fusion_ros.node import messages, qos, video_messages
 from vi_fusion_ros.node.fusion_node import engine_of
 from vi_fusion_ros.node.geometry import live_rig
 from vi_fusion_ros.node.geometry.camera_info import CameraInfos
@@ -48,12 +46,11 @@ from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.process import runner
 from vi_fusion_ros.node.process.background_executor import BackgroundExecutor
-from vi_fusion_ros.node.subscriptions import VIDEO, image_topic, image_transport
+from vi_fusion_ros.node.subscriptions import codec_of, image_topic, image_transport
 from vi_fusion_ros.pipeline import SETTINGS, FusionPipeline, build_pipeline
 from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.sync.pair_stream import MessagePair, PairStream, StreamProblem, decoded
 from vi_fusion_ros.sync.stamp_source import stamp_sources
-from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.sync.stamps import StampClock
 from vi_fusion_ros.types import CAMERAS, Camera
 
@@ -73,10 +70,6 @@ OF_FUSION_NODE = (
 )  # fmt: skip
 """The parameters of the fusion node that say what it makes of a pair, and of which images it makes one."""
 
-_CODECS = {
-    False: Codec(encodings.check_image, encodings.decode_image),
-    True: Codec(compressed_images.check_compressed, compressed_images.decode_compressed),
-}
 _STATISTICS_PERIOD_S = 1.0
 _QUEUE_SIZE = 100  # of one camera, at least; what has piled up in DDS comes by turns, whatever the rates
 _MOST_ROWS = 20_000  # 11 minutes at 30 Hz; then every second, fourth, ... pair is kept
@@ -98,7 +91,7 @@ class EvaluationNode(Node):
         self._stamp_sources = stamp_sources(values)
         self._transports: dict[Camera, str] = {camera: image_transport(values, camera) for camera in CAMERAS}
         for camera, transport in self._transports.items():
-            if transport in VIDEO:
+            if transport in video_messages.TYPES:
                 raise ValueError(
                     f"{camera}.image_transport is {transport}; evaluation_node takes no video: record a bag, and "
                     "measure it with vi-fusion evaluate bag"
@@ -212,7 +205,7 @@ class EvaluationNode(Node):
         )
 
     def _on_image(self, camera: Camera, message: Any) -> None:
-        codec = _CODECS[self._transports[camera] != "raw"]
+        codec = codec_of(self._transports[camera])
         if self._first_arrival_s is None:
             self._first_arrival_s = time.perf_counter()
         arrival_ns = self.get_clock().now().nanoseconds

@@ -154,7 +154,7 @@ class _Runs:
 
     def _replay(self, source: Any) -> Any:
         from vi_fusion_ros.bags.replay import Replay
-        from vi_fusion_ros.cli.image_codecs import image_codecs
+        from vi_fusion_ros.image_codecs import image_codecs
 
         return Replay(source, *_TOPICS, image_codecs())
 

@@ -18,7 +18,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--rate", type=float, default=30.0, help="rate of both cameras, Hz (default 30)")
     parser.add_argument("--threads", type=int, default=2, help="threads of ONNX Runtime (default 2)")
     parser.add_argument("--thermal-bits", type=int, default=16, choices=(8, 16), help="depth of the thermal camera")
-    parser.add_argument("--parts", action="store_true", help="also without drift, health and status, one and all")
+    parts = "also without drift, health and status, one and all, with a pixel mean in place of the network"
+    parser.add_argument("--parts", action="store_true", help=parts)
     # The figures are always printed as JSON; without FILE the option is there for the sake of the other benchmarks.
     parser.add_argument("--json", nargs="?", type=Path, metavar="FILE", help="print JSON, and write it to FILE")
     parser.set_defaults(benchmark=run)
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         figures = bench_node.benchmark(conditions, args.parts)
     except bench_node.ProcessError as error:
         raise ValueError(str(error)) from error
-    text = json.dumps({"command": "vi-fusion benchmark node", "machine": machine, **figures}, indent=2) + "\n"
+    command = "vi-fusion benchmark node" + (" --parts" if args.parts else "")
+    text = json.dumps({"command": command, "machine": machine, **figures}, indent=2) + "\n"
     sys.stdout.write(text)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -220,7 +220,7 @@ def _from_files(visible: Path, thermal: Path, most: int) -> Iterator[Moment]:
 def _from_bag(path: Path, topics: dict[Any, str], most: int) -> Iterator[Moment]:
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
-    from vi_fusion_ros.cli.image_codecs import image_codecs
+    from vi_fusion_ros.image_codecs import image_codecs
 
     with closing(open_bag(path)) as source:
         replay = Replay(source, topics["visible"], topics["thermal"], image_codecs())
@@ -247,7 +247,7 @@ def _bag_frames(path: Path, topic: str) -> Iterator[tuple[float, Image]]:
     """Stamp in seconds and image of each message that can be read."""
     from vi_fusion_ros.bags.replay import reader_of
     from vi_fusion_ros.bags.source import BagError, open_bag
-    from vi_fusion_ros.cli.image_codecs import image_codecs
+    from vi_fusion_ros.image_codecs import image_codecs
 
     codecs = image_codecs()
     with closing(open_bag(path)) as source:

@@ -158,13 +158,13 @@ def _result(args: argparse.Namespace, model: Path, command: str, job: Job) -> di
     from vi_fusion_ros.bags.replay import Replay
     from vi_fusion_ros.bags.source import open_bag
     from vi_fusion_ros.cli.evaluate.going_on import say
-    from vi_fusion_ros.cli.image_codecs import stream_codecs
     from vi_fusion_ros.cli.pipeline_options import make_pipeline, stamp_sources_of
     from vi_fusion_ros.engines.load import load_engine
     from vi_fusion_ros.evaluation.streams.bag_checkpoint import BagCheckpoint
     from vi_fusion_ros.evaluation.streams.bag_evaluation import evaluate_bag
     from vi_fusion_ros.evaluation.streams.bag_output import ResultBag
     from vi_fusion_ros.evaluation.streams.stream_evaluation import StreamEvaluator, fusion_of, summary
+    from vi_fusion_ros.image_codecs import stream_codecs
     from vi_fusion_ros.registration import Rig
 
     rig = Rig.load(args.rig) if args.rig else Rig.identity()

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def all_layouts() -> dict[str, Layout]:
     """The layouts of folders, and the bags, whose messages only the commands know how to read."""
-    from vi_fusion_ros.cli.image_codecs import image_codecs
+    from vi_fusion_ros.image_codecs import image_codecs
     from vi_fusion_ros.training.datasets.rosbag import RosbagDataset, is_bag
 
     bags = Layout(lambda path: RosbagDataset(path, image_codecs()), is_bag, "metadata.yaml")

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, Stream
+from vi_fusion_ros.node.video_output import VideoCounts
 from vi_fusion_ros.sync.health import CAMERAS, Camera
 
 _MODES = {
@@ -72,6 +73,7 @@ class Diagnostics:
         self._prefix = node_name.lstrip("/")
         self._errors_before = 0
         self._skipped_before = 0
+        self._video_before = VideoCounts()
 
     def report(self, status: FusionStatus, fault: str, expected: Expectations, around: GraphChecks) -> DiagnosticArray:
         """The diagnostics of a status.
@@ -90,11 +92,13 @@ class Diagnostics:
                 self._latency(status, expected, around),
                 self._engine(status, fault),
                 self._registration(status),
+                *([] if around.video is None else [self._video(around.video)]),
             ]
         )
         array.header.stamp = status.header.stamp
         self._errors_before = status.errors
         self._skipped_before = _drops(status).get("skipped", 0)
+        self._video_before = around.video or VideoCounts()
         return array
 
     def _summary(self, status: FusionStatus, fault: str, around: GraphChecks) -> DiagnosticStatus:
@@ -238,6 +242,25 @@ class Diagnostics:
                 "correction scale": f"{status.drift_scale:.5f}",
             },
         )
+
+    def _video(self, video: VideoCounts) -> DiagnosticStatus:
+        skipped, failed = video.skipped - self._video_before.skipped, video.failed - self._video_before.failed
+        level, message = DiagnosticStatus.OK, f"{video.sent} packets" if video.offered else "nobody subscribes"
+        if failed > 0:
+            level, message = DiagnosticStatus.WARN, f"{failed} images could not be sent; see the last error"
+        elif skipped > 0:
+            level = DiagnosticStatus.WARN
+            message = f"{skipped} images skipped: encoding one takes {video.encode_ms:.1f} ms"
+        values = {
+            "offered": str(video.offered),
+            "sent": str(video.sent),
+            "key frames": str(video.keys),
+            "bytes": str(video.bytes),
+            "skipped": str(video.skipped),
+            "failed": str(video.failed),
+            "latest [ms]": f"{video.encode_ms:.1f}",
+        }
+        return self._status("video", level, message, values)
 
     def _status(self, name: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
         return DiagnosticStatus(

@@ -12,6 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from vi_fusion_ros.doctor.findings import Level
 from vi_fusion_ros.doctor.ros_environment import dds
+from vi_fusion_ros.node.video_output import VideoCounts
 from vi_fusion_ros.sync.health import Camera
 
 _DATAGRAM_BYTES = 65_507  # what is longer does not fit one UDP datagram, and needs a profile
@@ -48,12 +49,14 @@ class GraphChecks:
         cpu_wait: share of its time that the worker was ready to run and did not get a processor, 0 to 1; None where the
             kernel does not tell.
         no_output: why nothing goes out though images arrive; empty where that is not so.
+        video: what has become of the images that were to be video; None where there is none.
     """
 
     streams: dict[Camera, Stream] = field(default_factory=dict)
     dds_profile: str = ""
     cpu_wait: float | None = None
     no_output: str = ""
+    video: VideoCounts | None = None
 
 
 def look_at_stream(node: Node, topic: str, profile: QoSProfile, image_bytes: int) -> Stream:
