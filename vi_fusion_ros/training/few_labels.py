@@ -1,10 +1,10 @@
 """Few labels and unlabelled pairs: ``python -m vi_fusion_ros.training.few_labels CONFIG --json F``.
 
 The two branches of perception learn from the training frames of registered sets without labels, by the objective of
-``vi-fusion adapt``: with one camera black they have to give what the network that they start from, with ImageNet's
-weights, gives with both. Then the network is trained with the labels of a tenth of the training frames, once from these
-branches and once from ImageNet's: the same frames, batches, steps and first weights of all else. Both are judged on the
-select and test frames, of which nothing was learned and by which nothing was chosen.
+``vi-fusion adapt``: with one camera black they have to give what the network that they start from, with the weights of
+others, gives with both. Then the network is trained with the labels of a tenth of the training frames, once from these
+branches and once from those of others: the same frames, batches, steps and first weights of all else. Both are judged
+on the select and test frames, of which nothing was learned and by which nothing was chosen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from vi_fusion_ros.engines.calibration import sigmoid
 from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_weights, known_means
 from vi_fusion_ros.evaluation.metrics.presence import statistics
 from vi_fusion_ros.evaluation.output import write_json
-from vi_fusion_ros.model.backbone import Backbone
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.resources import share_path
 from vi_fusion_ros.training.adapt.run import fit_without_labels
@@ -42,7 +41,7 @@ UNLABELLED = ("roadscene", "msrs", "m3svd")
 """Sets that are registered to the pixel."""
 
 SHARE = 0.1
-ARMS = ("imagenet", "pretrained")
+ARMS = ("as_given", "pretrained")
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,14 +63,12 @@ def few_labels(config: TrainConfig) -> dict[str, Any]:
     few = _few(config)
     lightning.seed_everything(config.seed, workers=True)
     first = FusionNet(config.network)
-    for branch in _branches(first):
-        branch.load_imagenet()
+    first.perception.branches.load_pretrained()
     learned = FusionNet(config.network)
     checkpoint = fit_without_labels(_without_labels(config), unlabelled, first, runs / "unlabelled")
     learned.load_state_dict(checkpoint_weights(checkpoint)[1])
     pretrained = copy.deepcopy(first)
-    for branch, other in zip(_branches(pretrained), _branches(learned), strict=True):
-        branch.load_state_dict(other.state_dict())
+    pretrained.perception.branches.load_state_dict(learned.perception.branches.state_dict())
     networks = {}
     for arm, start in zip(ARMS, (first, pretrained), strict=True):
         path = _written(start, config, runs / f"{arm}_start.ckpt")
@@ -104,10 +101,6 @@ def _trained(run: TrainConfig, few: dict[str, PackedPairs]) -> Path:
     if last.exists() and finished_epochs(last) >= run.optim.epochs:
         return last
     return train(run, resume=True, splits=Splits(few, {}, None, None)).last
-
-
-def _branches(network: FusionNet) -> tuple[Backbone, Backbone]:
-    return network.perception.visible_branch, network.perception.thermal_branch
 
 
 def _few(config: TrainConfig) -> dict[str, PackedPairs]:

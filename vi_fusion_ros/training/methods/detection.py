@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vi_fusion_ros.model.backbone import PIXEL_MEAN, PIXEL_SPREAD
+from vi_fusion_ros.model.lite0 import PIXEL_MEAN, PIXEL_SPREAD
 from vi_fusion_ros.training.batches.augment import AugmentConfig
 from vi_fusion_ros.training.batches.boxed import BoxedFrame, BoxedFrames
 from vi_fusion_ros.training.batches.packed import PackedPairs

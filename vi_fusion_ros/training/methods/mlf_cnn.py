@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vi_fusion_ros.methods.mlf_cnn import STRIDES
-from vi_fusion_ros.model.backbone import CHANNELS
+from vi_fusion_ros.model.lite0 import CHANNELS
 from vi_fusion_ros.training.datasets.labels import LABELS
 
 WIDTH = 64

@@ -13,7 +13,7 @@ from torch import nn
 
 from vi_fusion_ros.methods.mlf_cnn import STRIDES
 from vi_fusion_ros.methods.networks import FAITHFUL, LABELS, METHODS
-from vi_fusion_ros.model.backbone import CHANNELS
+from vi_fusion_ros.model.lite0 import CHANNELS
 from vi_fusion_ros.training.datasets import labels
 from vi_fusion_ros.training.methods.mlf_cnn import MlfCnn
 from vi_fusion_ros.training.methods.networks import Ifcnn, LiteFeatures, ResnetFeatures, VggFeatures
