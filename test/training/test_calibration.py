@@ -8,7 +8,14 @@ import pytest
 from vi_fusion_ros.training.classification import calibration_error, sigmoid
 from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.release.calibration import Platt, calibrate, calibrate_objects, fit_platt, threshold_for
+from vi_fusion_ros.training.release.calibration import (
+    NEVER,
+    Platt,
+    calibrate,
+    calibrate_objects,
+    fit_platt,
+    threshold_for,
+)
 
 
 @pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.0), (2.0, -2.0), (2.5, -3.0), (6.0, 4.0), (0.4, 1.5)])
@@ -39,13 +46,21 @@ def test_scores_that_part_perfectly_stay_finite():
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2])
 def test_no_more_than_the_share_of_frames_without_the_label_is_called(share):
-    probability = 0.9 * np.random.default_rng(0).random(400)
     truth = np.arange(400) % 2 == 0
+    probability = 0.6 * np.random.default_rng(0).random(400) + 0.3 * truth
     threshold = threshold_for(probability, truth, share)
     called = probability[~truth] >= threshold
     assert called.mean() <= share
     assert called.sum() >= int(share * 200) - 1  # and no threshold is higher than it has to be
     assert threshold_for(probability[:10], truth[:10]) == 0.5
+
+
+def test_a_label_that_the_scores_hardly_tell_is_not_called():
+    truth = np.arange(400) % 2 == 0
+    chance = 0.9 * np.random.default_rng(0).random(400)
+    assert threshold_for(chance, truth) == NEVER
+    assert threshold_for(chance + 0.5 * truth, truth) < 0.95
+    assert threshold_for(chance[:30], truth[:30] & (np.arange(30) < 10)) < NEVER  # five with the label tell nothing
 
 
 def test_a_threshold_is_never_out_of_reach():

@@ -14,11 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.calibration import sigmoid
+from vi_fusion_ros.training.classification import roc_auc
 from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
 
 FALSE_ALARMS = 0.05
 """Share of the frames without a label that may be called, 0 to 1."""
+
+NEVER = 0.99
+"""Threshold of what is not called."""
+
+_LEAST_AUC = 0.7
+"""ROC-AUC below which a label is not called in a mode: its score says hardly more than chance, and any threshold would
+call frames of some place and none of others."""
 
 _LEAST_SURE = 0.25
 _FEWEST = 8
@@ -73,12 +81,17 @@ def fit_platt(scores: Floats, truth: npt.NDArray[np.bool_]) -> Platt:
 
 
 def threshold_for(probability: Floats, truth: npt.NDArray[np.bool_], false_alarms: float = FALSE_ALARMS) -> float:
-    """The smallest threshold that at most ``false_alarms`` of the frames without the label reach; at most 0.99."""
+    """The smallest threshold that at most ``false_alarms`` of the frames without the label reach; at most ``NEVER``.
+
+    ``NEVER`` where the probabilities hardly tell frames with the label from others, 0.5 where there are too few to say.
+    """
     negatives = np.sort(probability[~truth])[::-1]
     if len(negatives) < _FEWEST:
         return 0.5
+    if truth.sum() >= _FEWEST and roc_auc(probability, truth) < _LEAST_AUC:
+        return NEVER
     allowed = int(false_alarms * len(negatives))
-    return float(min(np.nextafter(np.float32(negatives[allowed]), np.float32(1)) + 1e-4, 0.99))
+    return float(min(np.nextafter(np.float32(negatives[allowed]), np.float32(1)) + 1e-4, NEVER))
 
 
 def calibrate(scores: dict[str, Floats], present: Floats, known: Floats) -> dict[str, Any]:
