@@ -319,7 +319,7 @@ def test_the_defaults_are_those_of_the_nodes_schema():
     assert {name: defaults[name] for name in SETTINGS} == SETTINGS
     assert {name for name in defaults if name.startswith("thermal.")} - set(SETTINGS) == {
         "thermal.compressed", "thermal.expected_rate", "thermal.image_transport", "thermal.stamp_source",
-        "thermal.time_offset",
+        "thermal.telemetry", "thermal.time_offset",
     }  # fmt: skip
 
 

@@ -81,11 +81,12 @@ class DarknetBranches(nn.Module):
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
         """As ``Lite0Branches``."""
-        features = self.backbone(torch.cat((visible, thermal.expand(-1, 3, -1, -1))))
-        both = [part.chunk(2) for part in features]
+        # One after the other, and channels repeated by cat: a batch of both would leave shapes in the exported graph
+        # that builders of engines have to work out.
+        seen, warm = self.backbone(visible), self.backbone(torch.cat((thermal, thermal, thermal), 1))
         return Seen(
-            [reduce(part) for reduce, (part, _) in zip(self.visible, both, strict=True)],
-            [reduce(part) for reduce, (_, part) in zip(self.thermal, both, strict=True)],
+            [reduce(part) for reduce, part in zip(self.visible, seen, strict=True)],
+            [reduce(part) for reduce, part in zip(self.thermal, warm, strict=True)],
         )
 
     def pretrained(self) -> list[nn.Module]:

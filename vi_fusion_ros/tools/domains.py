@@ -66,7 +66,7 @@ def require_no_cameras(node: Node, domain: int) -> None:
     Raises:
         ProcessError: somebody publishes a topic of the cameras; one sentence.
     """
-    fault = _publisher(node, CAMERA_TOPICS, domain)
+    fault = _seen_to_publish(node, CAMERA_TOPICS, domain)
     if fault:
         raise ProcessError(f"{fault}; {_ADVICE}")
 
@@ -77,14 +77,19 @@ def _published(domain: int) -> str:
     rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node("vi_fusion_look", context=context)
     try:
-        fault, end = "", time.monotonic() + _DISCOVERY_S
-        while not fault and time.monotonic() < end:
-            fault = _publisher(node, TOPICS, domain)
-            time.sleep(0.05)  # discovery has no end that could be waited for
-        return fault
+        return _seen_to_publish(node, TOPICS, domain)
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def _seen_to_publish(node: Node, topics: tuple[str, ...], domain: int) -> str:
+    """As ``_publisher``, within the time that discovery is given."""
+    fault, end = "", time.monotonic() + _DISCOVERY_S
+    while not fault and time.monotonic() < end:
+        fault = _publisher(node, topics, domain)
+        time.sleep(0.05)  # discovery has no end that could be waited for
+    return fault
 
 
 def _publisher(node: Node, topics: tuple[str, ...], domain: int) -> str:

@@ -86,7 +86,8 @@ class AdaptTask(FusionTask):
         # In a tuple it is no part of the checkpoint. The fused picture does not learn from it.
         self._origin = (teacher.eval().requires_grad_(requires_grad=False),)
         branches = self.network.perception.branches
-        branches.requires_grad_(True)
+        for part in branches.pretrained():  # what is behind them would learn at the rate of the fused picture
+            part.requires_grad_(True)
         for part in branches.frozen_part(config.optim.frozen_blocks):
             part.requires_grad_(False)
 
