@@ -14,6 +14,7 @@ import numpy as np
 
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagSource, open_bag
+from vi_fusion_ros.sync.pair_stream import StreamProblem, decoded
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Problem, Sample
 from vi_fusion_ros.types import FramePair, Image
@@ -88,8 +89,8 @@ class RosbagDataset(PairDataset):
         """Pair the stamps of the whole bag, without decoding an image."""
         checks = {kind: codec._replace(decode=_no_pixels) for kind, codec in self._codecs.items()}
         replay = Replay(source, *self.topics, checks)
-        for order, decoded in enumerate(replay.pairs()):
-            stamps = _stamps(decoded.pair)
+        for order, found in enumerate(replay.pairs()):
+            stamps = _stamps(found.pair)
             self._stamps.append(stamps)
             visible, thermal = (
                 self.root / f"{kind}@{ns}" for kind, ns in zip(("visible", "thermal"), stamps, strict=True)
@@ -106,9 +107,14 @@ class RosbagDataset(PairDataset):
         """The pairs that can be decoded, with their order, from the beginning."""
         with closing(open_bag(self.root)) as source:
             order = -1
-            for decoded in Replay(source, *self.topics, self._codecs).pairs():
-                order = self._stamps.index(_stamps(decoded.pair), order + 1)  # stamps repeat where time jumps back
-                yield order, decoded.pair
+            # No thread reads ahead: a pool whose generator is dropped half read is shut down by the garbage collector,
+            # and in the start of another thread that waits for ever.
+            for event in Replay(source, *self.topics, self._codecs).message_pairs():
+                outcome = decoded(event)
+                if isinstance(outcome, StreamProblem):
+                    continue
+                order = self._stamps.index(_stamps(outcome.pair), order + 1)  # stamps repeat where time jumps back
+                yield order, outcome.pair
 
     def _guess_registration(self) -> None:
         for sample in self.samples:
