@@ -51,7 +51,7 @@ _CLEARLY = 1.3  # times the next best that differs: less is no answer
 # nothing: about 8 of support, whatever the number of pairs. The rest of the patches add some for each by chance alone.
 _GROUPS_BY_CHANCE, _PATCH_BY_CHANCE = 8.0, 0.025
 _BEYOND_DOUBT = 1.5  # times the least support: near equal width nothing else is searched then
-_REPEATS = 1.1  # times the evidence that the same map has when it is shifted; right ones reach 1.2 and more
+_REPEATS = 1.1  # times the evidence that the same map has when it is shifted
 _MOST_APART = 0.12  # distance between the cameras beside that of the scene, with known lenses
 _SEARCHED_TOGETHER = 4  # pairs that the wide search looks at, which is what takes time
 _NEAR = f"shifts at {SEARCHED_SCALES[0]:g} to {SEARCHED_SCALES[1]:g} times equal width"
@@ -210,11 +210,12 @@ class _Answer:
     def rival(self) -> str:
         """What fits as well when it is shifted, where the scenes repeat themselves; else empty."""
         here, there = elsewhere(most_structured(self.frame.pairs, _SEARCHED_TOGETHER), self.visible_to_thermal)
-        if here >= _REPEATS * there:
+        least = max(LEAST_EVIDENCE, here / _REPEATS)  # chance alone makes the former
+        if there < least:
             return ""
         return (
             f"the likeliest (evidence {here:.1f}) and the same shifted (evidence {there:.1f}; expected less than "
-            f"{here / _REPEATS:.1f})"
+            f"{least:.1f})"
         )
 
     def is_like(self, other: _Answer, sizes: tuple[Size, Size]) -> bool:
