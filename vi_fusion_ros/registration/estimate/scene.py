@@ -48,8 +48,8 @@ belong together 35 and more, with the next best below 1 / 1.38. docs/registratio
 
 _CLEARLY = 1.3  # times the next best that differs: less is no answer
 # Patches overlap, so those that a chance match ties agree among each other, and a map runs through two such groups for
-# nothing: about 8 of support, whatever the number of pairs. The rest of the patches add some for each by chance alone.
-_GROUPS_BY_CHANCE, _PATCH_BY_CHANCE = 8.0, 0.025
+# nothing: 6 of support is no proof, whatever the number of pairs. The rest of the patches add some for each by chance.
+_GROUPS_BY_CHANCE, _PATCH_BY_CHANCE = 6.0, 0.024
 _BEYOND_DOUBT = 1.5  # times the least support: near equal width nothing else is searched then
 _REPEATS = 1.1  # times the evidence that the same map has when it is shifted
 _MOST_APART = 0.12  # distance between the cameras beside that of the scene, with known lenses
