@@ -14,7 +14,9 @@ from vi_fusion_ros.cli.calibrate.outputs import add_outputs, require_usable, sav
 from vi_fusion_ros.cli.sizes import size
 
 if TYPE_CHECKING:
-    from vi_fusion_ros.registration.estimate.target import TargetCalibration
+    from vi_fusion_ros.registration.estimate.boards import Board
+    from vi_fusion_ros.registration.estimate.coverage import Coverage
+    from vi_fusion_ros.registration.estimate.target import TargetCalibration, View
 
 _VIEWS = 60
 _EVERY_S = 1.0
@@ -60,12 +62,12 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.registration.estimate.acceptance import RigEvidence
     from vi_fusion_ros.registration.estimate.boards import Board
     from vi_fusion_ros.registration.estimate.points import start_rig
-    from vi_fusion_ros.registration.estimate.target import calibrate, find, transfer_px
+    from vi_fusion_ros.registration.estimate.target import calibrate, look, transfer_px
 
     require_usable(args.out)
     board = Board(args.board, args.grid[0], args.grid[1], args.square, args.marker, args.dictionary)
     seen = _Seen()
-    views = find(board, seen.passing(moments(args, _VIEWS, _EVERY_S)))
+    views = list(watched(look(board, seen.passing(moments(args, _VIEWS, _EVERY_S))), board, seen, args.live))
     if not views:
         raise ValueError("there is no view to calibrate from; expected images of both cameras")
     if len(seen.sizes) > 1:
@@ -92,6 +94,28 @@ def run(args: argparse.Namespace) -> int:
     })  # fmt: skip
     _tell(args.out, found)
     return 0
+
+
+def watched(views: Iterable[View], board: Board, seen: _Seen, live: bool) -> Iterator[View]:
+    """The views as they come. Of live ones it says what is seen and what to show next, of others what was missing."""
+    from vi_fusion_ros.registration.estimate.coverage import Coverage
+
+    coverage = None
+    for view in views:
+        if coverage is None:
+            coverage = Coverage(board, next(iter(seen.sizes)))
+        if view.thermal is not None and view.visible is not None:
+            coverage.add(view.thermal, view.visible)
+        if live:
+            found = view.fault or "both cameras see the board"
+            print(f"  {found}; {coverage.views} views so far{_still(coverage)}", flush=True)
+        yield view
+    if coverage is not None and not live and coverage.missing:
+        print(f"{coverage.views} views show the board to both cameras{_still(coverage)}")
+
+
+def _still(coverage: Coverage) -> str:
+    return f"; still to show: {coverage.missing}" if coverage.missing else "; it was shown all over"
 
 
 class _Seen:

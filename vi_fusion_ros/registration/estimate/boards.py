@@ -17,6 +17,10 @@ from vi_fusion_ros.types import Image
 KINDS = ("checkerboard", "circles", "charuco")
 
 _LEAST_CORNERS = 6
+_BLANK = 3.0  # grey levels
+_PART = (3, 3)  # corners: the least part of a checkerboard that is called one
+_SMOOTHING_PX, _AROUND = 1.0, 1 / 16  # of faint images; the latter of the larger side
+_GAIN, _FAINTEST = 60.0, 1.0  # grey levels: of the result a standard deviation, and of what is noise
 _SMALL = 500  # pixels of width; smaller images are doubled for ChArUco, whose markers need some pixels a cell
 
 
@@ -92,12 +96,14 @@ class Detection:
 
 
 def detect(board: Board, image: Image) -> Detection | None:
-    """Find a board in an image of any depth: as it is, as negative, and both with the local contrast raised.
+    """Find a board in an image of any depth: as it is, as negative, and both with their local contrast raised.
 
     The ids of a checkerboard may be those of the board turned by 180 degrees: it looks the same. ``turned`` puts that
     right.
     """
     grey = grey8(image).astype(np.uint8)
+    if _span(grey) < _BLANK:
+        return None
     zoom = 2 if board.kind == "charuco" and grey.shape[1] < _SMALL else 1
     if zoom > 1:
         grey = np.asarray(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
@@ -107,6 +113,34 @@ def detect(board: Board, image: Image) -> Detection | None:
             # Pixels are areas: the doubled image's pixel 2x + 0.5 is the middle of pixel x.
             return Detection(found[0], (found[1].astype(np.float64) + 0.5) / zoom - 0.5, inverted)
     return None
+
+
+def fault(board: Board, image: Image) -> str:
+    """Why ``detect`` finds no board in an image of any depth, as far as the image tells; part of a sentence."""
+    grey = grey8(image).astype(np.uint8)
+    if _span(grey) < _BLANK:
+        return f"it is blank, {_span(grey):.0f} grey levels from dark to bright"
+    clear = _levelled(grey)
+    if board.kind == "circles":
+        spots = max(len(_spots(one.size).detect(one)) for one in (clear, 255 - clear))
+        return f"no grid of {board.columns}x{board.rows} circles among {spots} spots"
+    if board.kind == "charuco":
+        numbers = [len(found[0]) for one, _ in _variants(grey) if (found := _charuco(board, one)) is not None]
+        return f"{max(numbers, default=0)} of {len(board.points_m)} corners found, expected {_LEAST_CORNERS} or more"
+    found, _, grid = cv2.findChessboardCornersSBWithMeta(clear, _PART, cv2.CALIB_CB_LARGER)
+    if not found or grid is None:
+        return f"no grid of {board.columns}x{board.rows} corners: it is not there, blurred or too faint"
+    less, more = sorted(grid.shape[:2])
+    return (
+        f"a grid of {more}x{less} corners found, expected {board.columns}x{board.rows}: part of it is hidden, outside "
+        "or as warm as what is beside it, or columns and rows are not those of the board"
+    )
+
+
+def _span(grey: npt.NDArray[np.uint8]) -> float:
+    """Grey levels from the darkest thousandth to the brightest."""
+    low, high = np.percentile(grey, (0.1, 99.9))
+    return float(high - low)
 
 
 def turned(board: Board, detection: Detection, like: Detection) -> Detection:
@@ -128,6 +162,18 @@ def _variants(grey: npt.NDArray[np.uint8]) -> Iterator[tuple[npt.NDArray[np.uint
     clear = np.asarray(cv2.createCLAHE(4.0, (4, 4)).apply(grey))
     yield clear, False
     yield 255 - clear, True
+    clear = _levelled(grey)
+    yield clear, False
+    yield 255 - clear, True
+
+
+def _levelled(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The image with its local mean and contrast taken out: faint boards before whatever is beside them."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _SMOOTHING_PX)
+    reach = max(grey.shape) * _AROUND
+    mean, square = (cv2.GaussianBlur(image, (0, 0), reach) for image in (smooth, smooth * smooth))
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    return np.clip(128 + _GAIN * (smooth - mean) / (deviation + _FAINTEST), 0, 255).astype(np.uint8)
 
 
 Found = tuple[npt.NDArray[np.int64], Points]
@@ -150,8 +196,21 @@ def _refined(board: Board, grey: npt.NDArray[np.uint8], corners: npt.NDArray[np.
 
 def _circles(board: Board, grey: npt.NDArray[np.uint8]) -> Found | None:
     flags = cv2.CALIB_CB_ASYMMETRIC_GRID | cv2.CALIB_CB_CLUSTERING
-    found, centres = cv2.findCirclesGrid(grey, (board.columns, board.rows), flags=flags)
-    return (np.arange(len(centres)), centres.reshape(-1, 2)) if found else None
+    for spots in (cv2.SimpleBlobDetector_create(), _spots(grey.size)):
+        found, centres = cv2.findCirclesGrid(grey, (board.columns, board.rows), flags=flags, blobDetector=spots)
+        if found:
+            return np.arange(len(centres)), centres.reshape(-1, 2)
+    return None
+
+
+def _spots(pixels: int) -> cv2.SimpleBlobDetector:
+    """Finds dark spots that the default leaves out: small, blurred, tilted, or close to each other."""
+    wanted = cv2.SimpleBlobDetector_Params()
+    wanted.minThreshold, wanted.maxThreshold, wanted.thresholdStep = 20, 235, 10
+    wanted.minArea, wanted.maxArea = 12, pixels / 60
+    wanted.minDistBetweenBlobs = 4
+    wanted.minConvexity, wanted.minInertiaRatio = 0.85, 0.15
+    return cv2.SimpleBlobDetector_create(wanted)
 
 
 def _charuco(board: Board, grey: npt.NDArray[np.uint8]) -> Found | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, turned
+from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, fault, turned
 from vi_fusion_ros.registration.estimate.bundle import Cameras, Known, Sighting, adjust, pose, projected
 from vi_fusion_ros.registration.lenses import to_visible
 from vi_fusion_ros.registration.planar import Points, corners
@@ -40,11 +41,13 @@ class View:
         name: for reports.
         thermal: what the thermal camera sees of it, or None.
         visible: the same of the visible one.
+        fault: why one of them does not see it, one sentence; empty where both do, or where it is not known.
     """
 
     name: str
     thermal: Detection | None
     visible: Detection | None
+    fault: str = ""
 
 
 Views = Sequence[View]
@@ -92,23 +95,31 @@ class TargetCalibration:
     fitted_px: npt.NDArray[np.float64]
 
 
-def find(board: Board, images: Iterable[tuple[str, Image, Image]]) -> list[View]:
-    """Look for the board in images of both cameras.
+def look(board: Board, images: Iterable[tuple[str, Image, Image]]) -> Iterator[View]:
+    """Look for the board in images of both cameras, as they come.
 
     Args:
         board: what to look for.
         images: name, visible and thermal image, of any depth.
 
-    Returns:
-        One view for each pair, also where neither camera sees the board.
+    Yields:
+        One view for each pair, also where a camera does not see the board.
     """
-    views = []
     for name, visible_image, thermal_image in images:
         visible, thermal = detect(board, visible_image), detect(board, thermal_image)
         if visible is not None and thermal is not None:
             thermal = turned(board, thermal, visible)
-        views.append(View(name, thermal, visible))
-    return views
+        faults = [
+            f"no board found in the {camera} image: {fault(board, image)}"
+            for camera, image, found in (("thermal", thermal_image, thermal), ("visible", visible_image, visible))
+            if found is None
+        ]
+        yield View(name, thermal, visible, "; ".join(faults))
+
+
+def find(board: Board, images: Iterable[tuple[str, Image, Image]]) -> list[View]:
+    """As ``look``, all of them."""
+    return list(look(board, images))
 
 
 def calibrate(
@@ -136,7 +147,7 @@ def calibrate(
     """
     good = [view for view in views if len(_sighting(view, board).flat) >= _LEAST_SHARED]
     thermal, visible = (sum(getattr(view, camera) is not None for view in views) for camera in CAMERAS)
-    _check_enough(good, f"{thermal} of {len(views)} thermal and {visible} visible images have it")
+    _check_enough(good, f"{thermal} of {len(views)} thermal and {visible} visible images have it{_most_often(views)}")
     seen = [_sighting(view, board) for view in good]
     thermal_lens, visible_lens = (
         _lens(name, seen, size) if given is None else _uncontradicted(name, given, seen, size)
@@ -181,6 +192,12 @@ def _check_enough(views: Views, why: str) -> None:
             f"{len(views)} views show the board to both cameras ({why}); expected {LEAST_VIEWS} or more, tilted and "
             "all over the image: are the board's kind, columns and rows right?"
         )
+
+
+def _most_often(views: Views) -> str:
+    """Why most views show no board, part of a sentence."""
+    faults = Counter(view.fault for view in views if view.fault)
+    return f"; most often: {faults.most_common(1)[0][0]}" if faults else ""
 
 
 def _sighting(view: View, board: Board) -> Sighting:
@@ -315,6 +332,8 @@ def _reports(
 
 
 def _unseen(view: View) -> str:
+    if view.fault:
+        return view.fault
     missing = [camera for camera, found in (("thermal", view.thermal), ("visible", view.visible)) if found is None]
     if missing:
         return f"no board found in the {' and the '.join(missing)} image"
