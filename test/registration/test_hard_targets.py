@@ -126,7 +126,7 @@ def test_live_views_are_told_with_what_to_show_next(capsys):
     assert list(watched(iter(views), CHECKERS, Sizes, True)) == views
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("  both cameras see the board; 1 views so far; still to show: the board upper left")
-    assert second.startswith("  no board: x; 1 views so far; still to show: ")
+    assert second.startswith("  no board found in the thermal image: x; 1 views so far; still to show: ")
 
 
 def test_ten_of_forty_views_are_enough(background, tmp_path, capsys):
