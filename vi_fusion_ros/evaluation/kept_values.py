@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from vi_fusion_ros.evaluation.output import write_bytes
+
 _HEAD = struct.Struct("<QI")  # length and CRC-32 of the pickled value
 _NUMPY = ("numpy.core", "numpy._core")  # of NumPy 1.26 and 2
 _KNOWN = {
@@ -71,9 +73,7 @@ class KeptValues:
 
 def write_value(path: Path, value: Any) -> None:
     """Write one value, of the kinds that ``KeptValues`` holds, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(pickle.dumps(value))
-    partial.replace(path)
+    write_bytes(path, pickle.dumps(value))
 
 
 def read_value(path: Path) -> Any:

@@ -10,9 +10,8 @@ import numpy as np
 
 from vi_fusion_ros.types import Image
 
-_STATUS_WORD = (
-    3  # of the first row: the low half of the status; FLIR Lepton Engineering Datasheet 500-0659-00-09, table 3
-)
+# FLIR Lepton Engineering Datasheet 500-0659-00-09, table 3.
+_STATUS_WORD = 3  # of the first row: the low half of the status
 _FFC_STATE_BIT = 4  # and the next one: 0 never commanded, 1 imminent, 2 in progress, 3 complete
 _IN_PROGRESS = 2
 

@@ -24,7 +24,10 @@ PACKETS: dict[str, Callable[[bytes | memoryview], WirePacket]] = {
 }
 """How the serialised messages of each type are read."""
 
-MISSING = "video needs the Python package av: pip install av"
+PACKAGE = "the Python package av: pip install av"
+"""What video needs, and where it comes from; the end of a sentence."""
+
+MISSING = f"video needs {PACKAGE}"
 
 _MAX_PIXELS = 2**25  # as of other compressed images
 _HELD = 32  # packets whose pictures have not come; B-frames hold back fewer

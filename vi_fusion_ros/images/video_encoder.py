@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.images.encodings import channels
+from vi_fusion_ros.images.video import PACKAGE
 from vi_fusion_ros.types import Image
 
 CODEC = "libx264"
@@ -41,7 +42,7 @@ def fault() -> str:
     try:
         import av
     except ImportError:
-        return "the Python package av: pip install av"
+        return PACKAGE
     return "" if CODEC in av.codecs_available else f"an FFmpeg with the encoder {CODEC} behind the Python package av"
 
 

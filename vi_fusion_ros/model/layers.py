@@ -76,7 +76,24 @@ class RepConv(nn.Module):
         self.identity_scale.fill_(1)
 
 
-class ConvNormReLU(nn.Module):
+class ConvThenNorm(nn.Module):
+    """A convolution without bias, ``conv``, and the BatchNorm behind it, ``norm``."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d
+
+    def fold(self) -> nn.Sequential:
+        """The same function of its input (in eval mode) without BatchNorm."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
+        self.conv.weight.copy_(weight)
+        _neutral(self.norm, bias)
+
+
+class ConvNormReLU(ConvThenNorm):
     """A plain convolution, BatchNorm and ReLU that folds the same way; for kernels that need no extra branches.
 
     Args:
@@ -98,18 +115,12 @@ class ConvNormReLU(nn.Module):
         return functional.relu(self.norm(self.conv(x)))
 
     @torch.no_grad()
-    def unfold(self, weight: Tensor, bias: Tensor) -> None:
-        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
-        self.conv.weight.copy_(weight)
-        _neutral(self.norm, bias)
-
-    @torch.no_grad()
     def fold(self) -> nn.Sequential:
         """The same function of its input (in eval mode) as one plain convolution and a ReLU."""
         return _folded(self.conv.weight, self.norm, int(self.conv.stride[0]), int(self.conv.padding[0]))
 
 
-class ConvNorm(nn.Module):
+class ConvNorm(ConvThenNorm):
     """A convolution, BatchNorm and ReLU6 as EfficientNet-Lite has them; folds to a plain convolution.
 
     Where the stride is 2 the padding is TensorFlow's "same": one pixel less on the left and above, for even sizes.
@@ -146,12 +157,6 @@ class ConvNorm(nn.Module):
         self.norm.load_state_dict(own, strict=False)
 
     @torch.no_grad()
-    def unfold(self, weight: Tensor, bias: Tensor) -> None:
-        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
-        self.conv.weight.copy_(weight)
-        _neutral(self.norm, bias)
-
-    @torch.no_grad()
     def fold(self) -> nn.Sequential:
         """The same function of its input (in eval mode) without BatchNorm."""
         conv = _folded_conv(self.conv, self.conv.weight, self.norm)
@@ -163,7 +168,7 @@ class ConvNorm(nn.Module):
         return nn.Sequential(conv, *([nn.ReLU6()] if self.activation else []))
 
 
-class ConvNormLeaky(nn.Module):
+class ConvNormLeaky(ConvThenNorm):
     """A convolution, BatchNorm and leaky ReLU as Darknet has them; folds to a plain convolution.
 
     Args:
@@ -193,21 +198,19 @@ class ConvNormLeaky(nn.Module):
         return values
 
     @torch.no_grad()
-    def unfold(self, weight: Tensor, bias: Tensor) -> None:
-        """Become (in eval mode) the plain convolution of this weight and bias: what ``fold`` did, undone."""
-        self.conv.weight.copy_(weight)
-        _neutral(self.norm, bias)
-
-    @torch.no_grad()
     def fold(self) -> nn.Sequential:
         """The same function of its input (in eval mode) without BatchNorm."""
         return nn.Sequential(_folded_conv(self.conv, self.conv.weight, self.norm), nn.LeakyReLU(LEAK))
 
 
+FOLDABLE = (RepConv, ConvThenNorm)
+"""The blocks that deploy as a plain convolution: they have ``fold``, and ``unfold``, which undoes it."""
+
+
 def fold_all(module: nn.Module) -> nn.Module:
-    """Replace, in place, every block below ``module`` that has ``fold`` by its folded form; returns ``module``."""
+    """Replace, in place, every block below ``module`` that is ``FOLDABLE`` by its folded form; returns ``module``."""
     for name, child in module.named_children():
-        if isinstance(child, (RepConv, ConvNormReLU, ConvNorm, ConvNormLeaky)):
+        if isinstance(child, FOLDABLE):
             setattr(module, name, child.fold())
         else:
             fold_all(child)

@@ -42,7 +42,7 @@ def image_topic(camera: str, transport: str) -> tuple[Any, str]:
     if transport in video_messages.TYPES:
         asked_by = f"{camera}.image_transport {transport}"
         if not video.installed():
-            raise ValueError(f"{asked_by} needs the Python package av: pip install av")
+            raise ValueError(f"{asked_by} needs {video.PACKAGE}")
         return video_messages.message_type(transport, asked_by), f"{camera}/image/{transport}"
     return (Image, f"{camera}/image") if transport == "raw" else (CompressedImage, f"{camera}/image/{transport}")
 

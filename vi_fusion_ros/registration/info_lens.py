@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vi_fusion_ros.registration.rig import Camera, Size
+from vi_fusion_ros.registration.rig import Camera, Matrix, Size
 
 PINHOLE = ("plumb_bob", "rational_polynomial", "")
 """Names of the distortion models with OpenCV's radial and tangential coefficients; empty: none said."""
@@ -56,15 +56,27 @@ def is_rectified(topic: str) -> bool:
     return any(part.startswith("image_rect") for part in topic.split("/"))
 
 
-def _distortion(info: Any) -> Any:
+def _distortion(info: Any) -> Matrix:
     if info.distortion_model not in (*PINHOLE, *EQUIDISTANT):
         raise ValueError(
             f"distortion_model is '{info.distortion_model}'; expected plumb_bob, rational_polynomial or equidistant. "
             "Rectify the images first (image_rect), or name a rig file"
         )
-    d = np.array(info.d, np.float64)
-    if info.distortion_model in EQUIDISTANT and len(d) != 4:
-        raise ValueError(f"{len(d)} distortion coefficients; expected the 4 of equidistant")
-    if len(d) not in (0, 4, 5, 8) or not np.isfinite(d).all():
-        raise ValueError(f"{len(d)} distortion coefficients; expected 0, 4, 5 or 8 finite ones")
-    return d if len(d) else np.zeros(5)
+    return coefficients(info.distortion_model, np.array(info.d, np.float64))
+
+
+def coefficients(model: str, given: Matrix) -> Matrix:
+    """The distortion coefficients of a lens, (n,); zeros (5,) where none are given.
+
+    Args:
+        model: a name in ``PINHOLE`` or ``EQUIDISTANT``.
+        given: (n,).
+
+    Raises:
+        ValueError: their number is not one that the model has, or one is not finite; one sentence.
+    """
+    if model in EQUIDISTANT and len(given) != 4:
+        raise ValueError(f"{len(given)} distortion coefficients; expected the 4 of equidistant")
+    if len(given) not in (0, 4, 5, 8) or not np.isfinite(given).all():
+        raise ValueError(f"{len(given)} distortion coefficients; expected 0, 4, 5 or 8 finite ones")
+    return given if len(given) else np.zeros(5)

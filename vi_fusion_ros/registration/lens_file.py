@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vi_fusion_ros.registration.info_lens import EQUIDISTANT, PINHOLE
+from vi_fusion_ros.registration.info_lens import EQUIDISTANT, PINHOLE, coefficients
 from vi_fusion_ros.registration.rig import Camera, Matrix, Size
 from vi_fusion_ros.yaml_files import read_yaml, shown
 
@@ -50,14 +50,8 @@ def _lens(document: Any, size: Size) -> Camera:
     matrix = matrix.reshape(3, 3)
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and np.array_equal(matrix[2], (0, 0, 1))):
         raise ValueError("its matrix is no camera matrix (all zeros means uncalibrated); expected fx, fy above 0")
-    distortion = _numbers(document, ("distortion_coefficients", "d", "D"))
-    if model in EQUIDISTANT:
-        if distortion.size != 4:
-            raise ValueError(f"{distortion.size} distortion coefficients; expected the 4 of equidistant")
-        return Camera(matrix, distortion, equidistant=True)
-    if distortion.size not in (0, 4, 5, 8):
-        raise ValueError(f"{distortion.size} distortion coefficients; expected 0, 4, 5 or 8")
-    return Camera(matrix, distortion if distortion.size else np.zeros(5))
+    distortion = coefficients(model, _numbers(document, ("distortion_coefficients", "d", "D")))
+    return Camera(matrix, distortion, model in EQUIDISTANT)
 
 
 def _numbers(document: dict[str, Any], keys: tuple[str, ...]) -> Matrix:

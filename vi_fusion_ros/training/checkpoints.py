@@ -28,6 +28,15 @@ def finished_epochs(path: Path) -> int:
     return _read(path)[2]
 
 
+def is_finished(path: Path, epochs: int) -> bool:
+    """Whether a checkpoint is there and its run has had so many epochs.
+
+    Raises:
+        ValueError: as ``checkpoint_weights``.
+    """
+    return path.exists() and finished_epochs(path) >= epochs
+
+
 def _read(path: Path) -> tuple[TrainConfig, dict[str, torch.Tensor], int]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # never runs what it reads

@@ -29,13 +29,13 @@ from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.resources import share_path
 from vi_fusion_ros.training.adapt.run import fit_without_labels
 from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
-from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
+from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, load_config, plain
 from vi_fusion_ros.training.data import Part, Splits, frames_of, part_of
 from vi_fusion_ros.training.datasets.labels import LABELS
 from vi_fusion_ros.training.predict import predict_sets
 from vi_fusion_ros.training.report import MODES
-from vi_fusion_ros.training.trainer import train
+from vi_fusion_ros.training.trainer import trained
 
 UNLABELLED = ("roadscene", "msrs", "m3svd")
 """Sets that are registered to the pixel."""
@@ -74,7 +74,7 @@ def few_labels(config: TrainConfig) -> dict[str, Any]:
         path = _written(start, config, runs / f"{arm}_start.ckpt")
         run = dataclasses.replace(config, name=f"{config.name}/{arm}", start_from=path)
         networks[arm] = FusionNet(config.network)
-        networks[arm].load_state_dict(checkpoint_weights(_trained(run, few))[1])
+        networks[arm].load_state_dict(checkpoint_weights(trained(run, True, Splits(few, {}, None, None)))[1])
     return {
         "recipe": {
             "steps_without_labels": config.optim.epochs * config.optim.steps,
@@ -93,14 +93,6 @@ def few_labels(config: TrainConfig) -> dict[str, Any]:
 
 
 _HELD: tuple[Part, ...] = ("select", "test")
-
-
-def _trained(run: TrainConfig, few: dict[str, PackedPairs]) -> Path:
-    """The last checkpoint of a run; what was done before a call that was killed is not done again."""
-    last = run.runs / run.name / "last.ckpt"
-    if last.exists() and finished_epochs(last) >= run.optim.epochs:
-        return last
-    return train(run, resume=True, splits=Splits(few, {}, None, None)).last
 
 
 def _few(config: TrainConfig) -> dict[str, PackedPairs]:

@@ -19,15 +19,15 @@ from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.batches.packed import pooled_presence
-from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
+from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import calibration_error, roc_auc
 from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
-from vi_fusion_ros.training.data import frames_of, load_splits
+from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.predict import predict_sets
 from vi_fusion_ros.training.release.calibration import calibrate
 from vi_fusion_ros.training.report import MODES
-from vi_fusion_ros.training.trainer import train
+from vi_fusion_ros.training.trainer import trained
 
 GROUPS: dict[str, tuple[str, ...]] = {"street": ("roadscene", "flir"), "campus": ("msrs",), "forest": ("m3svd",)}
 """Sets by group; object crops belong to the first one, being of its cameras and drives."""
@@ -83,7 +83,7 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         # A head start from elsewhere might have seen the group.
         run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data, start_from=None)
         network = FusionNet(config.network)
-        network.load_state_dict(checkpoint_weights(_trained(run, resume))[1])
+        network.load_state_dict(checkpoint_weights(trained(run, resume))[1])
         parts.append(_judge(network.eval(), dataclasses.replace(config.data, sets=held), number))
     if not parts:
         raise ValueError(f"the configuration has none of the sets {', '.join(sum(GROUPS.values(), ()))}")
@@ -95,14 +95,6 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         "figures": figures(scores),
         "calibration": made,
     }
-
-
-def _trained(run: TrainConfig, resume: bool) -> Path:
-    """The last checkpoint of a run, which is trained first unless it is whole already."""
-    last = run.runs / run.name / "last.ckpt"
-    if resume and last.exists() and finished_epochs(last) >= run.optim.epochs:
-        return last
-    return train(run, resume, load_splits(run.data)).last
 
 
 def figures(scores: Scores) -> dict[str, Any]:

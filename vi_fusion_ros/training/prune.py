@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vi_fusion_ros.model.branches import BACKBONES
-from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv
+from vi_fusion_ros.model.layers import ConvThenNorm, RepConv
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.config import plain
 from vi_fusion_ros.training.release.derived import write_derived
@@ -187,7 +187,7 @@ def _indices(parts: _Parts, kept: dict[str, Tensor], whole: dict[str, int]) -> T
 def _weight(module: nn.Module) -> Tensor:
     if isinstance(module, RepConv):
         return module.kernel().detach()
-    if isinstance(module, (ConvNorm, ConvNormLeaky, ConvNormReLU)):
+    if isinstance(module, ConvThenNorm):
         return module.conv.weight.detach()
     weight = module.weight
     assert isinstance(weight, Tensor)

@@ -10,6 +10,7 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from vi_fusion_ros.training.checkpoints import is_finished
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import Splits, load_splits
 from vi_fusion_ros.training.methods.tasks import task_of
@@ -72,6 +73,23 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
     if SCORE not in trainer.callback_metrics:
         raise ValueError(f"{last} has had its {config.optim.epochs} epochs; raise optim.epochs to go on with it")
     return Run(last, float(trainer.callback_metrics[SCORE]))
+
+
+def trained(config: TrainConfig, resume: bool, splits: Splits | None = None) -> Path:
+    """The last checkpoint of a run, which is trained first unless it is to ``resume`` and is whole already.
+
+    Args:
+        config: as for ``train``.
+        resume: as for ``train``.
+        splits: as for ``train``.
+
+    Raises:
+        ValueError: as ``train``.
+    """
+    last = config.runs / config.name / "last.ckpt"
+    if resume and is_finished(last, config.optim.epochs):
+        return last
+    return train(config, resume, splits).last
 
 
 def _fusion_task(config: TrainConfig, splits: Splits) -> FusionTask:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vi_fusion_ros.engines.manifest import Manifest
-from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv
+from vi_fusion_ros.model.layers import FOLDABLE, RepConv
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import build
@@ -91,7 +91,7 @@ def _unfold(network: FusionNet, given: dict[str, Tensor], path: Path) -> None:
         if name in spare:
             assert isinstance(block, RepConv)
             block.become_identity()
-        elif isinstance(block, (RepConv, ConvNormReLU, ConvNorm, ConvNormLeaky)):
+        elif isinstance(block, FOLDABLE):
             block.unfold(given[f"{name}.0.weight"], given[f"{name}.0.bias"])
     with torch.no_grad():
         for name in own.keys() & folded.keys():

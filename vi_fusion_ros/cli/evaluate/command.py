@@ -12,6 +12,7 @@ from typing import Any
 
 from vi_fusion_ros.cli.evaluate import bag, flicker, labelled, vifb
 from vi_fusion_ros.cli.evaluate import datasets as evaluate_datasets
+from vi_fusion_ros.cli.evaluate.method_options import add_methods, require_methods
 from vi_fusion_ros.training.datasets.layouts import LABELLED
 
 ROWS = {"max": "MAX", "average": "AVG"}
@@ -61,17 +62,7 @@ def _add_fusion(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="NAME=DIR",
         help="another method's results of the same names; may be given again",
     )
-    parser.add_argument(
-        "--methods", metavar="all|A,B", help="methods of the literature to run on the same frames (vi-fusion methods)"
-    )
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="ONNX",
-        help="weights of one of the methods (vi-fusion export); may be given again",
-    )
+    add_methods(parser, "methods", "run on")
     parser.add_argument(
         "--peers", type=Path, metavar="CSV", help="other methods' metric values by frame (docs/evaluation.md)"
     )
@@ -120,7 +111,7 @@ def _add_detection(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "by label, size, day and night, with both cameras and with either one missing.",
     )
     labelled.add_arguments(parser)
-    labelled.add_detectors(parser)
+    add_methods(parser, "detectors", "judge on")
     _add_common(parser)
     parser.set_defaults(evaluate=_detection)
 
@@ -203,8 +194,7 @@ def _fusion(args: argparse.Namespace) -> int:
         raise ValueError(f"--fused: the names {', '.join(names)} are not unique; expected one folder a name")
     if args.protocol == "vifb" and args.report:
         raise ValueError("--protocol vifb makes no --report; expected --json alone")
-    if args.weights and not args.methods:
-        raise ValueError(f"--weights {args.weights[0]} goes with --methods; expected both")
+    require_methods(args)
     methods = chosen(args.methods, args.weights) if args.methods else []
     for why in left_out(methods) if args.methods == "all" else ():
         print(f"vi-fusion: left out of --methods all: {why}", file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vi_fusion_ros.cli.evaluate.method_options import require_methods
 from vi_fusion_ros.training.datasets.layouts import CLASSIFIED
 
 if TYPE_CHECKING:
@@ -68,23 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_detectors(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose detectors to judge beside the model."""
-    parser.add_argument(
-        "--methods",
-        metavar="all|A,B",
-        help="detectors of the literature to judge on the same frames (vi-fusion methods)",
-    )
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="ONNX",
-        help="weights of one of the detectors (vi-fusion export); may be given again",
-    )
-
-
 def run_presence(args: argparse.Namespace, model: Path, about_model: dict[str, Any], command: str) -> list[str]:
     """Evaluate, write JSON and report, print a table.
 
@@ -121,8 +105,7 @@ def run_detection(args: argparse.Namespace, model: Path, about_model: dict[str, 
     from vi_fusion_ros.evaluation.studies.detectors import judge_detector, summary_of
     from vi_fusion_ros.methods.registry import chosen_detectors
 
-    if args.weights and not args.methods:
-        raise ValueError(f"--weights {args.weights[0]} goes with --methods; expected both")
+    require_methods(args)
     detectors = chosen_detectors(args.methods, args.weights) if args.methods else []
     with opened(wanted_sets(args)) as sets:
         judged = judge_boxes(sets, model, args.jobs)

@@ -25,7 +25,7 @@ from vi_fusion_ros.training.adapt.release import release
 from vi_fusion_ros.training.adapt.task import AdaptTask
 from vi_fusion_ros.training.adapt.verdict import judge
 from vi_fusion_ros.training.batches.packed import PackedPairs
-from vi_fusion_ros.training.checkpoints import checkpoint_weights, finished_epochs
+from vi_fusion_ros.training.checkpoints import checkpoint_weights, is_finished
 from vi_fusion_ros.training.config import DataConfig, OptimConfig, SetConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import Splits
 from vi_fusion_ros.training.datasets.base import PairDataset
@@ -169,7 +169,7 @@ def fit_without_labels(config: TrainConfig, sets: dict[str, PackedPairs], teache
         ValueError: the loss has become infinite.
     """
     last = run / "last.ckpt"
-    if last.exists() and finished_epochs(last) >= config.optim.epochs:
+    if is_finished(last, config.optim.epochs):
         return last
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     task = AdaptTask(config, Splits(sets, {}, None, None), teacher)

@@ -14,7 +14,7 @@ from vi_fusion_ros.methods.mlf_cnn import SIDE, fitted
 from vi_fusion_ros.training.batches.augment import AugmentConfig, augment
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.scenes import SceneConfig
-from vi_fusion_ros.training.batches.tensors import to_tensors
+from vi_fusion_ros.training.batches.tensors import generators, to_tensors
 from vi_fusion_ros.training.datasets.base import Box, DatasetError, Sample
 from vi_fusion_ros.training.datasets.labels import LABELS
 
@@ -86,8 +86,7 @@ class BoxedFrames(Dataset[list[BoxedFrame]]):
     def __getitem__(self, number: int) -> list[BoxedFrame]:
         if number >= self.steps:
             raise IndexError(number)
-        rng = np.random.default_rng((self.seed, self.epoch, number))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rng, generator = generators(self.seed, self.epoch, number)
         chosen = rng.choice(len(self._frames), self.config.frames, p=self._weight)
         return [self._frame(int(index), rng, generator) for index in chosen]
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch.utils.data import Dataset
 
 from vi_fusion_ros.training.batches.augment import AugmentConfig, Augmented, augment
 from vi_fusion_ros.training.batches.packed import PackedPairs
-from vi_fusion_ros.training.batches.tensors import to_tensors
+from vi_fusion_ros.training.batches.tensors import generators, to_tensors
 from vi_fusion_ros.training.datasets.base import DatasetError
 
 Pixels = npt.NDArray[np.uint8]
@@ -81,8 +80,7 @@ class PatchBatches(Dataset[Augmented]):
     def __getitem__(self, number: int) -> Augmented:
         if number >= self.steps:
             raise IndexError(number)
-        rng = np.random.default_rng((self.seed, self.epoch, number))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rng, generator = generators(self.seed, self.epoch, number)
         chosen = rng.choice(len(self._frames), self.config.patches, p=self._weight)
         return augment(*to_tensors(np.stack([self._patch(int(i), rng) for i in chosen])), self.augmentation, generator)
 

@@ -22,7 +22,7 @@ from vi_fusion_ros.model.perception import STRIDE
 from vi_fusion_ros.training.batches.augment import AugmentConfig, Augmented, augment
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.places import SMALLEST, ObjectMap
-from vi_fusion_ros.training.batches.tensors import fit_square, only, to_tensors
+from vi_fusion_ros.training.batches.tensors import fit_square, generators, only, to_tensors
 from vi_fusion_ros.training.datasets.base import DatasetError, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 
@@ -161,8 +161,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
     def __getitem__(self, number: int) -> tuple[SceneBatch, CropBatch | None]:
         if number >= self.steps:
             raise IndexError(number)
-        rng = np.random.default_rng((self.seed, self.epoch, number))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        rng, generator = generators(self.seed, self.epoch, number)
         return self._frames(rng, generator), self._crops(rng, generator)
 
     def _frames(self, rng: np.random.Generator, generator: torch.Generator) -> SceneBatch:

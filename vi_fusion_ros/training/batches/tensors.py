@@ -19,6 +19,12 @@ def to_tensors(images: Pixels) -> tuple[Tensor, Tensor]:
     return planes[:, :3].contiguous(), planes[:, 3:].contiguous()
 
 
+def generators(seed: int, epoch: int, number: int) -> tuple[np.random.Generator, torch.Generator]:
+    """The random numbers of one batch, of NumPy and of torch: always the same for these three."""
+    rng = np.random.default_rng((seed, epoch, number))
+    return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
 def only(images: Augmented, visible: Tensor, thermal: Tensor, modality: str) -> Augmented:
     """``images`` with the other modality black; where augmentation had dropped this one, it is put back clean."""
     there = images.both[:, None, None, None]
