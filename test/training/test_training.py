@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch", reason="the training requirements are not installed")
-pytest.importorskip("lightning", reason="the training requirements are not installed")
+lightning = pytest.importorskip("lightning", reason="the training requirements are not installed")
+
+from lightning import Trainer  # noqa: E402
 
 from vi_fusion_ros.training.batches.augment import AugmentConfig  # noqa: E402
 from vi_fusion_ros.training.batches.patches import PatchConfig  # noqa: E402
@@ -214,3 +216,15 @@ def test_frames_to_choose_by_that_tell_nothing_end_no_run(config):
     run = train(dataclasses.replace(config, data=data, patches=NO_PATCHES))
     assert run.score == 0
     assert torch.load(run.last, weights_only=True)["epoch"] == config.optim.epochs - 1
+
+
+@pytest.mark.parametrize(("able", "chosen"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_half_precision_is_only_for_processors_that_compute_it(config, monkeypatch, caplog, able, chosen):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    there = {"architecture": "x86_64", "avx512_bf16": able}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: there)
+    seen = []
+    monkeypatch.setattr(lightning, "Trainer", lambda **options: seen.append(options["precision"]) or Trainer(**options))
+    train(dataclasses.replace(config, trainer={**config.trainer, "precision": "bf16-mixed"}))
+    assert seen == [chosen]
+    assert ("no instructions for bfloat16" in caplog.text) is not able

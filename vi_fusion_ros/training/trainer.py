@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning
+import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -16,6 +18,8 @@ from vi_fusion_ros.training.data import Splits, load_splits
 from vi_fusion_ros.training.methods.tasks import task_of
 from vi_fusion_ros.training.task import SCORE, FusionTask
 from vi_fusion_ros.training.warm_start import load_network, start_from
+
+_LOG = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
@@ -67,7 +71,7 @@ def train(config: TrainConfig, resume: bool = False, splits: Splits | None = Non
             EarlyStopping(SCORE, mode="max", patience=config.optim.patience, check_on_train_epoch_end=True),
             EMAWeightAveraging(decay=config.optim.ema),
         ],
-        **config.trainer,
+        **_affordable(config.trainer),
     )
     trainer.fit(task, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     if SCORE not in trainer.callback_metrics:
@@ -90,6 +94,23 @@ def trained(config: TrainConfig, resume: bool, splits: Splits | None = None) -> 
     if resume and is_finished(last, config.optim.epochs):
         return last
     return train(config, resume, splits).last
+
+
+def _affordable(options: dict[str, Any]) -> dict[str, Any]:
+    """``lightning.Trainer``'s options, in single precision where this processor would have to emulate bfloat16.
+
+    Twelve frames forward and backward took 13 s that way on a processor with AVX2 alone, and 1.7 s in single precision.
+    """
+    on_cpu = options.get("accelerator") == "cpu" or not torch.accelerator.is_available()
+    if not on_cpu or not str(options.get("precision")).startswith("bf16") or _computes_bfloat16():
+        return options
+    _LOG.warning("this processor has no instructions for bfloat16: training in single precision, which is faster here")
+    return {**options, "precision": "32-true"}
+
+
+def _computes_bfloat16() -> bool:
+    able = torch.cpu.get_capabilities()
+    return able["architecture"] != "x86_64" or any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _fusion_task(config: TrainConfig, splits: Splits) -> FusionTask:
