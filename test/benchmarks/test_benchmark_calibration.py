@@ -36,9 +36,13 @@ def test_a_wrong_registration_as_given_is_told_from_the_rig_that_is_found():
 
 
 def test_the_summary_and_the_report(tmp_path):
-    rows = [{"frame": str(n), "start_px": 50.0, "end_px": float(n), "refused": n == 99} for n in range(100)]
+    rows = [
+        {"frame": str(n), "start_px": 50.0, "end_px": float(n), "refused": n == 99, "cpu_s": 1.0, "wall_s": float(n)}
+        for n in range(100)
+    ]
     summary = calibration.summary(rows)
     assert summary["median_end_px"] == 49.5
+    assert (summary["median_cpu_s"], summary["median_wall_s"]) == (1, 49.5)
     assert (summary["refused"], summary["worse_than_start"]) == (1, 49)
     groups = [{"off_px": 1.25, "as_given_px": 0.5, "relative_px": 1.0, "uncertainty_px": 0.7, "model": "affine"}]
     scales = {"roadscene": {"mutual_information": 1.005, "gradients": 1.004}}

@@ -1,4 +1,5 @@
 import argparse
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -136,10 +137,30 @@ def test_a_fisheye_lens_is_held_fixed():
     assert found.rig.visible_camera.matrix[0, 0] == pytest.approx(620, rel=0.01)
 
 
-def test_a_fisheye_lens_that_the_views_contradict():
-    wrong = Camera(FISHEYE.matrix @ np.diag([1.2, 1.2, 1]), FISHEYE.distortion, True)
-    with pytest.raises(ValueError, match="the views contradict the given intrinsics of the thermal camera"):
-        calibrate(fisheye_views(10, 0.03), CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, 8.0, (wrong, None))
+def longer(lens, share):
+    return replace(lens, matrix=lens.matrix @ np.diag([1 + share, 1 + share, 1]))
+
+
+@pytest.mark.parametrize(("noise_px", "share"), [(0.03, 0.05), (0.1, 0.1), (0.3, -0.1)])
+@pytest.mark.parametrize("camera", ["thermal", "visible"])
+def test_a_lens_that_the_views_contradict(camera, noise_px, share):
+    """A fisheye thermal lens, whose wrong focal length the poses make up for in part, and a plain visible one."""
+    views = fisheye_views(10, noise_px)
+    known = (longer(FISHEYE, share), None) if camera == "thermal" else (FISHEYE, longer(world.VISIBLE, share))
+    with pytest.raises(ValueError, match=rf"contradict the given intrinsics of the {camera} camera: .*; F = \d+"):
+        calibrate(views, CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, 8.0, known)
+
+
+def test_factory_values_that_are_off_by_a_percent_are_held():
+    known = longer(FISHEYE, 0.01), longer(world.VISIBLE, -0.01)
+    found = calibrate(fisheye_views(10, 0.1), CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, 8.0, known)
+    assert (found.rig.thermal_camera, found.rig.visible_camera) == known
+
+
+def test_distortion_that_the_views_contradict():
+    bent = replace(world.VISIBLE, distortion=world.VISIBLE.distortion + np.array([0.4, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match="contradict the given intrinsics of the visible camera"):
+        calibrate(fisheye_views(10), CHECKERS, world.THERMAL_SIZE, world.VISIBLE_SIZE, 8.0, (FISHEYE, bent))
 
 
 def test_the_command_holds_the_camera_info_of_a_bag_fixed(tmp_path, capsys):

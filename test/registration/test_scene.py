@@ -43,19 +43,32 @@ def raw(thermal, homography=RIG):
     return cv2.warpPerspective(thermal, np.linalg.inv(homography), thermal.shape[::-1], borderMode=cv2.BORDER_REFLECT)
 
 
-@pytest.fixture(scope="module")
-def roadscene(data_dir):
-    """Every 32nd pair: images, and the true map from visible_full to thermal_raw."""
+def real_pairs(data_dir, chosen):
+    """Pairs of RoadScene: images, and the true map from visible_full to thermal_raw."""
     pairs = []
     with zipfile.ZipFile(data_dir / "roadscene_dev.zip") as archive:
         names = {name.rsplit(".", 1)[0].split("roadscene_dev/")[-1]: name for name in archive.namelist()}
-        for frame in json.loads(archive.read(names["frames"]))[::32]:
+        for frame in json.loads(archive.read(names["frames"]))[chosen]:
             parts = [np.frombuffer(archive.read(names[f"{folder}/{frame['frame']}"]), np.uint8)
                      for folder in ("visible_full", "thermal_raw")]  # fmt: skip
             pair = ImagePair.of(*(cv2.imdecode(part, cv2.IMREAD_UNCHANGED) for part in parts), frame["frame"])
             full = scaling(pair.visible_size, tuple(frame["size_wh"]))
             pairs.append((pair, np.array(frame["H_thermal_to_thermal_raw"]) @ full))
     return pairs
+
+
+@pytest.fixture(scope="module")
+def roadscene(data_dir):
+    """Every 32nd pair."""
+    return real_pairs(data_dir, slice(None, None, 32))
+
+
+@pytest.mark.data
+def test_a_pair_whose_right_shift_is_not_the_likeliest_at_first(data_dir):
+    ((pair, truth),) = real_pairs(data_dir, slice(99, 100))
+    found = calibrate([pair])
+    assert corner_error(np.linalg.inv(found.H_thermal_to_visible), truth, pair.visible_size) < 3
+    assert found.searched.endswith("a second time")
 
 
 @pytest.mark.data
@@ -119,9 +132,9 @@ def test_cameras_that_stand_anyhow(seen, size, said):
     assert "shifts at 0.6 to 1.67 times equal width" in found.searched
 
 
-@pytest.mark.parametrize(("seed", "shapes"), [(2, 25), (10, 25), (26, 25), (40, 60), (48, 60)])
+@pytest.mark.parametrize(("seed", "shapes"), [(2, 25), (10, 25), (26, 25), (61, 25), (40, 60), (48, 60)])
 def test_one_pair_of_few_shapes_is_right_or_refused(seed, shapes):
-    """Turned, mirrored, zoomed and shifted at random; chance gives each a support of 5.7 to 7.1 near equal width."""
+    """Turned, mirrored, zoomed and shifted at random; chance gives each a support of 5.7 to 8.2 near equal width."""
     random = np.random.default_rng(1000 + seed)
     visible, thermal = street(seed, shapes=shapes)
     turn = random.uniform(-20, 20) + 90 * int(random.integers(0, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ CLIPS = ("0113_1714", "0117_1605", "1230_1202")
 SCALES = np.arange(0.98, 1.0201, 0.005)
 DELAYS_MS = (-120, -75, -50, -10, 0, 10, 50, 75, 120)
 
+CHOSEN_ON = 100
+"""Frames of RoadScene, the first ones, that the method was chosen on."""
+
 _SLACK_PX = 0.5  # further from the truth than the start by less than that is not worse
 
 RIG = np.array([[0.93, 0.03, 0.025], [-0.025, 0.95, 0.03], [0.01, -0.005, 1]])
@@ -55,6 +59,17 @@ class RoadScenePair:
     visible_full: Image
     thermal_raw: Image
     full_to_raw: Matrix
+
+
+class Clock:
+    """How long something takes from now on."""
+
+    def __init__(self) -> None:
+        self._began = time.process_time(), time.perf_counter()
+
+    def taken(self) -> dict[str, float]:
+        """``cpu_s`` of all threads, and ``wall_s``, which depends on what else the machine does."""
+        return {"cpu_s": time.process_time() - self._began[0], "wall_s": time.perf_counter() - self._began[1]}
 
 
 def roadscene(archive_path: Path) -> Iterator[RoadScenePair]:
@@ -97,12 +112,14 @@ def alone(frame: RoadScenePair) -> dict[str, Any]:
     """
     pair = ImagePair.of(frame.visible_full, frame.thermal_raw, frame.name)
     start = inverse(equal_width(pair.visible_size, pair.thermal_size))
+    clock = Clock()
     try:
         found, refused = inverse(calibrate([pair]).H_thermal_to_visible), False
     except ValueError:
         found, refused = start, True
+    taken = clock.taken()
     start_px, end_px = (corner_error(one, frame.full_to_raw, pair.visible_size) for one in (start, found))
-    return {"frame": frame.name, "start_px": start_px, "end_px": end_px, "refused": refused}
+    return {"frame": frame.name, "start_px": start_px, "end_px": end_px, "refused": refused, **taken}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -116,6 +133,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "end_px_by_percentile": {str(q): float(np.percentile(end, q)) for q in quantiles},
         "refused": sum(row["refused"] for row in rows),
         "worse_than_start": int((end > start + _SLACK_PX).sum()),
+        "median_cpu_s": float(np.median([row["cpu_s"] for row in rows])),
+        "longest_cpu_s": float(np.max([row["cpu_s"] for row in rows])),
+        "median_wall_s": float(np.median([row["wall_s"] for row in rows])),
     }
 
 
@@ -126,15 +146,19 @@ def together(pairs: Sequence[tuple[str, Image, Image]]) -> dict[str, Any]:
         ``off_px``: of what was found from the rig, mean of the corners, visible pixels. ``as_given_px``: how far from
         the identity the calibration of the pairs as they are is: what the given registration and the method disagree
         about. ``relative_px``: of the found rig from the known one when the former is what was found beyond that.
-        ``uncertainty_px`` as stated, and the ``model``.
+        ``uncertainty_px`` as stated, and the ``model``. ``cpu_s`` and ``wall_s`` of the calibration through the rig.
     """
     size: Size = (pairs[0][1].shape[1], pairs[0][1].shape[0])
     rig = scaling((1, 1), (size[0], size[0])) @ RIG @ scaling((size[0], size[0]), (1, 1))
     rig /= rig[2, 2]
-    plain, moved = (
-        calibrate([ImagePair.of(visible, _seen_by(thermal, known), name) for name, visible, thermal in pairs])
+    plain_pairs, moved_pairs = (
+        [ImagePair.of(visible, _seen_by(thermal, known), name) for name, visible, thermal in pairs]
         for known in (np.eye(3), rig)
     )
+    plain = calibrate(plain_pairs)
+    clock = Clock()
+    moved = calibrate(moved_pairs)
+    taken = clock.taken()
     return {
         "pairs": len(pairs),
         "size": list(size),
@@ -143,6 +167,7 @@ def together(pairs: Sequence[tuple[str, Image, Image]]) -> dict[str, Any]:
         "relative_px": corner_error(inverse(plain.H_thermal_to_visible) @ moved.H_thermal_to_visible, rig, size),
         "uncertainty_px": moved.uncertainty_px,
         "model": moved.model,
+        **taken,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +43,18 @@ def run(args: argparse.Namespace) -> int:
     data = args.data or os.environ.get("VI_FUSION_DATA")
     if not data:
         raise ValueError("where are the images? expected --data DIR, or VI_FUSION_DATA, with roadscene_dev.zip in it")
-    result = measure(Path(data), args.every, args.groups, args.drawn, args.different)
+    result: dict[str, Any] = {}
+    for part in measure(Path(data), args.every, args.groups, args.drawn, args.different):
+        result.update(part)
+        if args.json:
+            write_json(args.json, result)  # as far as it is
     print(json_text({key: value for key, value in result.items() if key not in _ROWS}, indent=1))
-    if args.json:
-        write_json(args.json, result)
     if args.report:
         print(write_report(args.report, result))
     return 0
 
 
-def measure(data: Path, every: int, groups: int, drawn: int, different: int) -> dict[str, Any]:
+def measure(data: Path, every: int, groups: int, drawn: int, different: int) -> Iterator[dict[str, Any]]:
     """Calibrate from single pairs, groups, cameras that stand anyhow and different scenes; find time offsets.
 
     Args:
@@ -60,42 +63,47 @@ def measure(data: Path, every: int, groups: int, drawn: int, different: int) -> 
         groups: at most so many groups of each set.
         drawn: so many rigs drawn at random, besides the fixed cases.
         different: so many pairs, or groups, of different scenes.
+
+    Yields:
+        Part after part of the result.
     """
     from tqdm import tqdm
 
     from vi_fusion_ros.benchmarks import calibration, poses
+    from vi_fusion_ros.benchmarks.machine import machine
 
-    rows, crops = [], []
+    yield {"command": COMMAND, "machine": machine()}
+    rows, late, crops = [], [], []
     for number, frame in enumerate(tqdm(calibration.roadscene(data / "roadscene_dev.zip"), unit="pair", disable=None)):
         if number % every == 0:
             rows.append(calibration.alone(frame))
+            late += rows[-1:] if number >= calibration.CHOSEN_ON else []
         crop = calibration.middle(frame)
         if crop is not None:
             crops.append(crop)
+    yield {"roadscene_alone": calibration.summary(rows), "pairs": rows}
+    if late:
+        yield {"roadscene_alone_test_frames": calibration.summary(late)}
     stills = calibration.m3svd_stills(data / "m3svd_stills.zip")
-    stands = [
-        poses.stood(stand, stills[number % 5 :: len(stills) // poses.RIG_PAIRS][: poses.RIG_PAIRS])
-        for number, stand in enumerate(tqdm([*poses.CASES, *poses.drawn(drawn)], unit="rig", disable=None))
-    ]
     mixed = [poses.refusal(pairs) for pairs in tqdm(poses.mixed_up(different, stills), unit="pair", disable=None)]
-    return {
-        "command": COMMAND,
-        "any_stand": poses.summary(stands, mixed),
-        "roadscene_alone": calibration.summary(rows),
-        "roadscene_together": [calibration.together(group) for group in calibration.disjoint(crops)[:groups]],
+    yield {"different": mixed}
+    for name, pairs in (("roadscene_together", crops), ("m3svd_together", stills)):
+        yield {name: [calibration.together(group) for group in calibration.disjoint(pairs)[:groups]]}
+    yield {
         "preferred_scale": {
             "roadscene": calibration.preferred_scale(crops),
             "m3svd": calibration.preferred_scale(stills[:: max(1, len(stills) // 40)]),
         },
-        "m3svd_together": [calibration.together(group) for group in calibration.disjoint(stills)[:groups]],
         "time_offset": {
             clip: calibration.shifted_videos(*(data / "m3svd" / f"{clip}_{camera}.mp4" for camera in CAMERAS))
             for clip in calibration.CLIPS
         },
-        "pairs": rows,
-        "stands": stands,
-        "different": mixed,
     }
+    stands = [
+        poses.stood(stand, stills[number % 5 :: len(stills) // poses.RIG_PAIRS][: poses.RIG_PAIRS])
+        for number, stand in enumerate(tqdm([*poses.CASES, *poses.drawn(drawn)], unit="rig", disable=None))
+    ]
+    yield {"any_stand": poses.summary(stands, mixed), "stands": stands}
 
 
 def write_report(folder: Path, result: dict[str, Any]) -> Path:

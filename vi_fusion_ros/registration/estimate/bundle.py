@@ -20,6 +20,7 @@ from vi_fusion_ros.registration.rig import Camera, Extrinsics
 Array = npt.NDArray[np.float64]
 
 _ITERATIONS = 60
+_SETTLED = 8  # Gauss-Newton steps of one camera, from lenses that are nearly right
 _ENOUGH = 1e-8  # relative change of the sum
 _INTRINSICS = 9  # fx, fy, cx, cy, k1, k2, p1, p2, k3 of a lens
 _FISHEYE_POSE = slice(8, 14)  # columns of OpenCV's derivatives: behind those of the focal lengths, middle and k
@@ -131,6 +132,47 @@ def projected(lens: Camera, points: Points, turn: Array, shift: Array) -> tuple[
         return pixels.reshape(-1, 2), slope[:, _FISHEYE_POSE]
     pixels, slope = cv2.projectPoints(points, turn, shift, lens.matrix, lens.distortion)
     return pixels.reshape(-1, 2), slope
+
+
+def settled(lens: Camera, views: Sequence[tuple[Points, Points]], free: bool) -> tuple[Camera, float]:
+    """One camera's poses, and on demand its focal lengths and middle, with the least squared reprojection error.
+
+    Args:
+        lens: to start from; its coefficients stay.
+        views: points of the board (n, 3), metres, and where the camera has them, (n, 2) pixels.
+        free: whether the focal lengths and the middle are found, too.
+
+    Returns:
+        The lens, and the sum of squares, square pixels; infinite where a board has no pose.
+    """
+    poses = [pose(lens, flat, seen) for flat, seen in views]
+    placed = np.array([one for one in poses if one is not None])
+    total = np.inf
+    if len(placed) < len(views):
+        return lens, total
+    for _ in range(_SETTLED):
+        parts = [_alone(lens, flat, seen, one) for (flat, seen), one in zip(views, placed, strict=True)]
+        total = sum(float(off @ off) for off, _, _ in parts)
+        change = np.zeros(4)
+        if free:
+            clear = [np.linalg.qr(by_pose)[0] for _, by_pose, _ in parts]
+            rest = [by_lens - q @ (q.T @ by_lens) for q, (_, _, by_lens) in zip(clear, parts, strict=True)]
+            change = np.linalg.lstsq(np.concatenate(rest), np.concatenate([off for off, _, _ in parts]), rcond=None)[0]
+        fx, fy, cx, cy = _flat(lens)[:4] + change
+        lens = Camera(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), lens.distortion, lens.equidistant)
+        placed = placed + [
+            np.linalg.lstsq(by_pose, off - by_lens @ change, rcond=None)[0] for off, by_pose, by_lens in parts
+        ]
+    return lens, total
+
+
+def _alone(lens: Camera, flat: Points, seen: Points, placed: Array) -> tuple[Array, Array, Array]:
+    """How far off a camera has a board, (2 n,), and the derivatives by its pose and by ``fx, fy, cx, cy``."""
+    pixels, slope = projected(lens, flat, placed[:3], placed[3:])
+    by_lens = np.zeros((len(flat), 2, 4))
+    by_lens[:, [0, 1], [0, 1]] = (pixels - lens.matrix[:2, 2]) / np.diag(lens.matrix)[:2]
+    by_lens[:, [0, 1], [2, 3]] = 1
+    return (seen - pixels).ravel(), slope[:, :6], by_lens.reshape(-1, 4)
 
 
 def _start(sightings: Sequence[Sighting], thermal: Camera, visible: Camera) -> tuple[Array, Array]:

@@ -20,13 +20,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.registration.estimate.matching import Grey, ImagePair, resized, warped_structure
+from vi_fusion_ros.registration.estimate.matching import Grey, ImagePair, distinct, resized, warped_structure
 from vi_fusion_ros.registration.planar import Points, corners, inverse, transform
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
 from vi_fusion_ros.registration.structure import Structure, agreement, structure
 
 WIDE_SCALES = (0.2, 5.0)
 """Smallest and largest size tried of the visible image, beside one that covers the thermal image's area."""
+
+AGAIN_SCALES = (0.42, 2.0)
+"""Smallest and largest scale of the visible image, beside equal width, of ``search_again``; it tries no turn."""
 
 SMALL_TURN_DEG = 20.0
 """Largest turn tried to either side of 0, 90, 180 and 270 degrees."""
@@ -40,6 +43,11 @@ _LEAST_OVERLAP = 0.4  # of the smaller image
 _BLUR_PX = 0.7  # of structure: between two poses of the grid it still has to meet itself
 _POWER_STEP = 4  # the power of structure is smooth: correlated on a coarser grid
 _ALIKE_SIZE = (160, 120)
+_AGAIN_WIDTH = 240  # of the thermal image
+_AGAIN_STEPS = np.geomspace(*AGAIN_SCALES, 40)
+_AGAIN_SHIFTS = 5  # of each scale
+_AGAIN_OVERLAP = 0.5  # of the smaller image
+_AGAIN_PEAK = 7  # half the width of a peak
 _PROPOSED = 20  # poses that are looked at again
 _SHARP_PX = 180.0  # root of the area of what the cameras have in common, margins included, at the second look
 _SHARP_REACH = 0.08  # of its sides
@@ -125,6 +133,35 @@ def search_wide(pairs: Sequence[ImagePair], count: int) -> list[Pose]:
     return [replace(pose, score=pose.score / alike) for pose in _different(sharpened, pairs, count)]
 
 
+def search_again(pair: ImagePair, count: int) -> list[Matrix]:
+    """Candidates as those of ``matching.search``, but many, and by how far they exceed chance; the best first.
+
+    Scores that are normalised over the overlap prefer what is right in most pairs. Where structure in common is faint,
+    the right shift is one of several maxima of its scale.
+    """
+    thermal_size, visible_size = pair.thermal_size, pair.visible_size
+    small = _AGAIN_WIDTH, max(8, round(thermal_size[1] * _AGAIN_WIDTH / thermal_size[0]))
+    fixed = _channels(structure(resized(pair.thermal, small)))
+
+    def at_scale(scale: float) -> list[tuple[float, Matrix]]:
+        width = round(small[0] * scale)
+        size = width, max(8, round(width * visible_size[1] / visible_size[0]))
+        shape = (_transform_side(size[1], small[1]), _transform_side(size[0], small[0]))
+        moving = _channels(structure(resized(pair.visible, size)))
+        scores = _scores([_spectra(moving, shape)], [_spectra(fixed, shape)])
+        scores[_overlap(small, size, shape) < _AGAIN_OVERLAP * min(size[0] * size[1], small[0] * small[1])] = -1
+        found = []
+        for _ in range(_AGAIN_SHIFTS):
+            score, shift = _highest(scores, small)
+            move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
+            found.append((score, scaling(small, thermal_size) @ move @ scaling(visible_size, size)))
+            around = np.arange(-_AGAIN_PEAK, _AGAIN_PEAK + 1)
+            scores[np.ix_((shift[1] + around) % shape[0], (shift[0] + around) % shape[1])] = -1
+        return found
+
+    return distinct(list(itertools.chain.from_iterable(each(at_scale, _AGAIN_STEPS.tolist()))), pair, count)
+
+
 def each(function: Callable[[A], B], some: Iterable[A]) -> list[B]:
     """What a function gives for each, in their order, on all cores: OpenCV and NumPy work outside of Python's lock."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -206,12 +243,15 @@ def _sharpened(pairs: Sequence[ImagePair], pose: Pose) -> Pose:
     )  # fmt: skip
 
 
-def elsewhere(pairs: Sequence[ImagePair], visible_to_thermal: Matrix) -> tuple[float, float]:
+def elsewhere(pairs: Sequence[ImagePair], visible_to_thermal: Matrix) -> tuple[float, float, Matrix]:
     """The evidence for a map, and for the best one that differs from it by a shift alone: of scenes that repeat.
 
     Args:
         pairs: of one rig, all of the same sizes, that stand near each other.
         visible_to_thermal: (3, 3).
+
+    Returns:
+        The evidence for the map, for the other one, and the other one, (3, 3).
     """
     thermal_size = pairs[0].thermal_size
     small = _sized(thermal_size, _SHARP_PX / math.sqrt(thermal_size[0] * thermal_size[1]))
@@ -221,8 +261,11 @@ def elsewhere(pairs: Sequence[ImagePair], visible_to_thermal: Matrix) -> tuple[f
     moved = [_spectra(_channels(warped_structure(pair.visible, there, small)[0]), shape) for pair in pairs]
     here = _near(shape, (round(_AWAY * small[0]), round(_AWAY * small[1])))
     others = ~here & (_overlap(small, small, shape) >= _LEAST_OVERLAP * small[0] * small[1])
-    scores = (_best_shift(moved, still, allowed, small)[0] / math.sqrt(_alike(pairs)) for allowed in (here, others))
-    return next(scores), next(scores)
+    alike = math.sqrt(_alike(pairs))
+    score = _best_shift(moved, still, here, small)[0]
+    other, shift = _best_shift(moved, still, others, small)
+    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
+    return score / alike, other / alike, scaling(small, thermal_size) @ move @ there
 
 
 def apart(one: Matrix, other: Matrix, visible_size: Size, thermal_size: Size) -> bool:
@@ -295,6 +338,20 @@ def _best_shift(
     moving: Sequence[Channels], fixed: Sequence[Channels], allowed: npt.NDArray[np.bool_], frame: Size
 ) -> tuple[float, tuple[int, int]]:
     """Where summed spectra agree best: the score, and the shift (x, y) of the moving images."""
+    score = _scores(moving, fixed)
+    score[~allowed] = -1
+    return _highest(score, frame)
+
+
+def _highest(scores: Real, frame: Size) -> tuple[float, tuple[int, int]]:
+    """The highest score, and its shift (x, y) of images over one of (width, height)."""
+    height, width = scores.shape
+    y, x = (int(i) for i in np.unravel_index(scores.argmax(), scores.shape))
+    return float(scores[y, x]), (x - width if x >= frame[0] else x, y - height if y >= frame[1] else y)
+
+
+def _scores(moving: Sequence[Channels], fixed: Sequence[Channels]) -> Real:
+    """How well summed spectra agree, by shift (y, x)."""
     cross, power = np.zeros_like(fixed[0][0]), np.zeros_like(fixed[0][2])
     for one, other in zip(moving, fixed, strict=True):
         cross += cv2.mulSpectrums(other[0], one[0], 0, conjB=True)
@@ -309,10 +366,8 @@ def _best_shift(
         cv2.dft(power, flags=flags), finer, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_WRAP,
     ) * (_POWER_STEP**2)  # fmt: skip
-    score = cv2.dft(cross, flags=flags) / np.sqrt(np.maximum(variance, max(0.02 * float(variance.max()), 1e-3)))
-    score[~allowed] = -1
-    y, x = (int(i) for i in np.unravel_index(score.argmax(), score.shape))
-    return float(score[y, x]), (x - width if x >= frame[0] else x, y - height if y >= frame[1] else y)
+    least = max(0.02 * float(variance.max()), 1e-3)
+    return np.asarray(cv2.dft(cross, flags=flags) / np.sqrt(np.maximum(variance, least)))
 
 
 def _near(shape: tuple[int, int], reach: Size) -> npt.NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -107,12 +108,16 @@ def search(pair: ImagePair, count: int) -> list[Matrix]:
         score, shift = _best_shift(structure(resized(pair.visible, size)), fixed)
         move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
         found.append((score, scaling(small, pair.thermal_size) @ move @ scaling(pair.visible_size, size)))
-    found.sort(key=lambda entry: -entry[0])
+    return distinct(found, pair, count)
+
+
+def distinct(found: Sequence[tuple[float, Matrix]], pair: ImagePair, count: int) -> list[Matrix]:
+    """The maps of the highest scores that differ by more than 1/16 of the thermal image's width, the best first."""
     kept: list[Matrix] = []
-    middle = np.array([[0.0, 0.0], [pair.visible.shape[1], pair.visible.shape[0]]])
-    for _, candidate in found:
-        apart = (np.abs(transform(candidate, middle) - transform(other, middle)).max() for other in kept)
-        if all(distance > w / 16 for distance in apart):
+    ends = np.array([[0.0, 0.0], pair.visible_size])
+    for _, candidate in sorted(found, key=lambda entry: -entry[0]):
+        apart = (np.abs(transform(candidate, ends) - transform(other, ends)).max() for other in kept)
+        if all(distance > pair.thermal_size[0] / 16 for distance in apart):
             kept.append(candidate)
         if len(kept) == count:
             break

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.coarse import (
+    AGAIN_SCALES,
     SMALL_TURN_DEG,
     WIDE_SCALES,
     Upright,
@@ -18,6 +19,7 @@ from vi_fusion_ros.registration.estimate.coarse import (
     each,
     elsewhere,
     most_structured,
+    search_again,
     search_wide,
     structured,
     upright,
@@ -49,18 +51,23 @@ belong together 35 and more, with the next best below 1 / 1.38. docs/registratio
 _CLEARLY = 1.3  # times the next best that differs: less is no answer
 # Patches overlap, so those that a chance match ties agree among each other, and a map runs through two such groups for
 # nothing: 6 of support is no proof, whatever the number of pairs. The rest of the patches add some for each by chance.
+# Of one pair the support that is left without the two groups with the most has to be enough as well.
 _GROUPS_BY_CHANCE, _PATCH_BY_CHANCE = 6.0, 0.024
-_BEYOND_DOUBT = 1.5  # times the least support: near equal width nothing else is searched then
+_LEAST_ELSEWHERE, _ELSEWHERE_BY_CHANCE = 1.0, 0.012
+_BEYOND_DOUBT = 1.5  # times what is needed: near equal width nothing else is searched then
 _REPEATS = 1.1  # times the evidence that the same map has when it is shifted
 _MOST_APART = 0.12  # distance between the cameras beside that of the scene, with known lenses
 _SEARCHED_TOGETHER = 4  # pairs that the wide search looks at, which is what takes time
 _NEAR = f"shifts at {SEARCHED_SCALES[0]:g} to {SEARCHED_SCALES[1]:g} times equal width"
+_NEAR_AGAIN = f"shifts at {AGAIN_SCALES[0]:g} to {AGAIN_SCALES[1]:g} times equal width, a second time"
 _WIDE = (
     f"0, 90, 180 and 270 degrees and up to {SMALL_TURN_DEG:g} to either side, mirrored or not, at {WIDE_SCALES[0]:g} "
     f"to {WIDE_SCALES[1]:g} times the size"
 )
 
 _CANDIDATES = 3
+_AGAIN_CANDIDATES, _AGAIN_REFINED = 60, 2  # of one pair
+_AGAIN_PATCHES = Patches(320, 48, 14, 32)
 _COARSE = (Patches(320, 48, 14, 24), Patches(320, 48, 10, 16))
 _FINE = (Patches(640, 64, 12, 32), Patches(640, 64, 8, 24))
 _WIDTHS_PX = {"coarse": (8.0, 5.0), "fine": (6.0, 4.0)}
@@ -194,29 +201,49 @@ class _Answer:
     support: float  # a pair
     searched: str
 
-    @property
-    def least_support(self) -> float:
-        """Below that, a pair, the answer may be one by chance."""
-        patches = sum(len(one.weights) for one in self.found)
+    @cached_property
+    def proof(self) -> tuple[str, float, float]:
+        """Support that chance does not give, a pair, and how much of it is needed; of the kind nearest to fail."""
         pairs = len(self.found)
-        return max(LEAST_SUPPORT, (_GROUPS_BY_CHANCE + _PATCH_BY_CHANCE * patches / pairs) / pairs)
+        patches = sum(len(one.weights) for one in self.found) / pairs
+        least = max(LEAST_SUPPORT, (_GROUPS_BY_CHANCE + _PATCH_BY_CHANCE * patches) / pairs)
+        proofs = [("support", self.support, least)]
+        if pairs == 1:
+            side = _FINE[-1].side * self.frame.pairs[0].thermal_size[0] / _FINE[-1].width
+            left = _without_groups(self.found[0], self.visible_to_thermal, side)
+            least = _LEAST_ELSEWHERE + _ELSEWHERE_BY_CHANCE * patches
+            proofs.append(("support outside of the two places with the most", left, least))
+        return min(proofs, key=lambda proof: proof[1] / proof[2])
 
     @property
-    def holds(self) -> bool:
-        """Whether there is more support than chance gives."""
-        return self.support >= self.least_support
+    def certainty(self) -> float:
+        """The proof beside what is needed of it: below 1 the answer may be one by chance."""
+        return self.proof[1] / self.proof[2]
+
+    @property
+    def said(self) -> str:
+        """The figures that decide, part of a sentence."""
+        return f"{self.proof[0]} {self.proof[1]:.1f}, expected {self.proof[2]:.1f} or more"
 
     @cached_property
     def rival(self) -> str:
         """What fits as well when it is shifted, where the scenes repeat themselves; else empty."""
-        here, there = elsewhere(most_structured(self.frame.pairs, _SEARCHED_TOGETHER), self.visible_to_thermal)
+        chosen = most_structured(self.frame.pairs, _SEARCHED_TOGETHER)
+        here, there, shifted = elsewhere(chosen, self.visible_to_thermal)
         least = max(LEAST_EVIDENCE, here / _REPEATS)  # chance alone makes the former
-        if there < least:
+        if there < least or self._support_of(shifted) * _CLEARLY < self.support:
             return ""
         return (
             f"the likeliest (evidence {here:.1f}) and the same shifted (evidence {there:.1f}; expected less than "
             f"{least:.1f})"
         )
+
+    def _support_of(self, visible_to_thermal: Matrix) -> float:
+        """That of another map between the same images, once it is refined."""
+        try:
+            return _refined(self.frame, visible_to_thermal, "").support
+        except ValueError:
+            return 0.0
 
     def is_like(self, other: _Answer, sizes: tuple[Size, Size]) -> bool:
         """Whether it is another estimate of the same; of the same pairs."""
@@ -226,18 +253,22 @@ class _Answer:
 
 def _found(pairs: Sequence[ImagePair]) -> _Answer:
     """The answer near equal width where it is beyond doubt, else the better one of it and the wide search's."""
-    near = _near(pairs)
-    if near is not None and near.support >= _BEYOND_DOUBT * near.least_support and not near.rival:
-        return near
-    least = LEAST_SUPPORT if near is None else near.least_support
-    said = f"{_NEAR} (support {0 if near is None else near.support:.1f}, expected {least:.1f} or more)"
+    near: _Answer | None = None
+    for look in (_near, _again):
+        found = look(pairs)
+        if found is not None and (near is None or found.certainty > near.certainty):
+            near = found
+        if near is not None and near.certainty >= _BEYOND_DOUBT and not near.rival:
+            return near
+    looked = _NEAR if len(pairs) > 1 else f"{_NEAR}, and {_NEAR_AGAIN}"
+    said = f"{looked} ({'nothing found' if near is None else near.said})"
     try:
         wide = _wide(pairs, said)
     except ValueError:
-        if near is None or not near.holds:
+        if near is None or near.certainty < 1:
             raise
         return near
-    if near is None or not near.holds or wide.support > _CLEARLY * near.support:
+    if near is None or near.certainty < 1 or wide.support > _CLEARLY * near.support:
         return wide
     if near.is_like(wide, (pairs[0].visible_size, pairs[0].thermal_size)):
         return near
@@ -253,6 +284,29 @@ def _near(pairs: Sequence[ImagePair]) -> _Answer | None:
         return _refined(Upright.as_they_are(pairs, rough), rough, _NEAR)
     except ValueError:
         return None
+
+
+def _again(pairs: Sequence[ImagePair]) -> _Answer | None:
+    """Of one pair, the best of many candidates near equal width; None of several, which make up for each other."""
+    if len(pairs) > 1:
+        return None
+    pair = pairs[0]
+
+    def tried(candidate: Matrix) -> tuple[float, Matrix]:
+        try:
+            some = match(pair, candidate, _AGAIN_PATCHES)
+            return _fit(some, candidate, pair.visible_size, "shift_scale", "coarse")[::-1]
+        except ValueError:  # too few patches: no candidate
+            return 0.0, candidate
+
+    rough = sorted(each(tried, search_again(pair, _AGAIN_CANDIDATES)), key=lambda entry: -entry[0])
+    answers = []
+    for _, start in rough[:_AGAIN_REFINED]:
+        try:
+            answers.append(_refined(Upright.as_they_are(pairs, start), start, f"{_NEAR}, and {_NEAR_AGAIN}"))
+        except ValueError:
+            continue
+    return max(answers, key=lambda answer: answer.certainty, default=None)
 
 
 def _wide(pairs: Sequence[ImagePair], before: str) -> _Answer:
@@ -272,10 +326,10 @@ def _wide(pairs: Sequence[ImagePair], before: str) -> _Answer:
         )
     frame = upright(pairs, poses[0])
     answer = _refined(frame, frame.start, f"{before}, and {_WIDE}; won: {poses[0]} (evidence {poses[0].score:.1f})")
-    if not answer.holds:
+    if answer.certainty < 1:
         raise ValueError(
-            f"the images share too little structure (support {answer.support:.1f}, expected {answer.least_support:.1f} "
-            f"or more, at the likeliest of all: {poses[0]}); {said}; expected images of one scene and moment"
+            f"the images share too little structure ({answer.said}, at the likeliest of all: {poses[0]}); {said}; "
+            "expected images of one scene and moment"
         )
     return answer
 
@@ -404,8 +458,21 @@ def _fit(some: Correspondences, start: Matrix, size: Size, model: str, width: st
 def _support(some: Correspondences, visible_to_thermal: Matrix) -> float:
     if not len(some.weights):
         return 0.0
+    return float(_supports(some, visible_to_thermal).sum())
+
+
+def _supports(some: Correspondences, visible_to_thermal: Matrix) -> Figures:
     off = _distances(some, visible_to_thermal)
-    return float((some.weights / (1 + (off / _WIDTHS_PX["fine"][1]) ** 2) ** 2).sum())
+    return np.asarray(some.weights / (1 + (off / _WIDTHS_PX["fine"][1]) ** 2) ** 2)
+
+
+def _without_groups(some: Correspondences, visible_to_thermal: Matrix, side: float) -> float:
+    """Support without that of the two places, a side (thermal pixels) to every side, that have the most of it."""
+    left = _supports(some, visible_to_thermal)
+    together = np.abs(some.thermal[:, None] - some.thermal[None]).max(2) < side
+    for _ in range(2):
+        left = np.where(together[int((together @ left).argmax())], 0, left)
+    return float(left.sum())
 
 
 def _distances(some: Correspondences, visible_to_thermal: Matrix) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, fault, turned
-from vi_fusion_ros.registration.estimate.bundle import Cameras, Known, Sighting, adjust, pose, projected
+from vi_fusion_ros.registration.estimate.bundle import Cameras, Known, Sighting, adjust, pose, projected, settled
 from vi_fusion_ros.registration.lenses import to_visible
 from vi_fusion_ros.registration.planar import Points, corners
 from vi_fusion_ros.registration.rig import Camera, Rig, Size
@@ -25,6 +25,8 @@ _MOST_OFF = 3.0  # a view is rejected where its error is that many times the med
 _SMALL_ERROR_PX = 0.3  # ... and above this
 _MOST_REJECTED = 0.4  # share of the views
 _CONTRADICTS = 1.5  # times the error of a lens of their own at which views contradict a given one
+_MOST_F = 4.6  # of 4 degrees of freedom and many: chance exceeds it once in a thousand
+_TOLERATED = 0.02  # of the focal length: factory values of a lens of the same make are off by that
 _NO_ERROR_PX = 0.01  # corners are not found better, not even in a rendered image
 _LOOSE = 0.1  # a focal length with a larger relative standard deviation is not determined
 _FOLDS = 5
@@ -209,7 +211,22 @@ def _sighting(view: View, board: Board) -> Sighting:
 
 
 def _uncontradicted(name: str, known: Camera, sightings: Sequence[Sighting], size: Size) -> Camera:
-    """The known lens, unless one found from the views fits these much better."""
+    """The known lens, unless the views would have another one beyond what chance and the tolerance of lenses explain.
+
+    Focal lengths and middle: an F-test of the squared reprojection error, the poses alone free, against the one with
+    ``fx, fy, cx, cy`` free as well. Everything else: the error of a whole lens of their own.
+    """
+    seen = [(sighting.flat, getattr(sighting, name)) for sighting in sightings]
+    count = sum(points.size for _, points in seen)
+    (_, held), (moved, free) = (settled(known, seen, free) for free in (False, True))
+    left = count - 6 * len(seen) - 4
+    if left > 0 and np.isfinite(held + free):
+        chance = (held - free) / 4 / (free / left + _NO_ERROR_PX**2)
+        off = np.abs(moved.matrix - known.matrix)[:2].max() / known.matrix[0, 0]
+        if chance > _MOST_F and off > _TOLERATED:
+            given, found = (float(np.sqrt(2 * square / count)) for square in (held, free))
+            more = f"; F = {chance:.0f}, chance: {_MOST_F:g}"
+            raise ValueError(_contradiction(name, known, moved, given, found, more))
     try:
         own = _lens(name, sightings, size)
     except ValueError:  # the views leave it open, so they contradict none
@@ -218,12 +235,16 @@ def _uncontradicted(name: str, known: Camera, sightings: Sequence[Sighting], siz
         float(np.median([_reprojection_px(lens, s.flat, getattr(s, name)) for s in sightings])) for lens in (known, own)
     )
     if given > _CONTRADICTS * found + _NO_ERROR_PX:
-        raise ValueError(
-            f"the views contradict the given intrinsics of the {name} camera: their reprojection error is {given:.2f} "
-            f"px with them and {found:.2f} px with a lens of {own.matrix[0, 0]:.0f} px focal length found from the "
-            f"views (given: {known.matrix[0, 0]:.0f} px); is the file of this camera, lens and resolution?"
-        )
+        raise ValueError(_contradiction(name, known, own, given, found, ""))
     return known
+
+
+def _contradiction(name: str, known: Camera, own: Camera, given_px: float, own_px: float, more: str) -> str:
+    return (
+        f"the views contradict the given intrinsics of the {name} camera: their reprojection error is {given_px:.2f} "
+        f"px with them and {own_px:.2f} px with a lens of {own.matrix[0, 0]:.0f} px focal length found from the views "
+        f"(given: {known.matrix[0, 0]:.0f} px){more}; is the file of this camera, lens and resolution?"
+    )
 
 
 def _reprojection_px(lens: Camera, flat: Points, seen: Points) -> float:
