@@ -127,6 +127,8 @@ def _print(output: Path, report: dict[str, Any]) -> None:
             f"OpenVINO (backend: openvino): int8 {speed['openvino_int8']['median_ms']} ms: "
             f"{speed['openvino_speedup']} times as fast as float in ONNX Runtime"
         )
+    elif "openvino_fault" in speed:
+        print(f"OpenVINO (backend: openvino) cannot be used: {speed['openvino_fault']}")
     else:
         print("OpenVINO, which may be faster, is not installed (docs/gpu.md)")
 
