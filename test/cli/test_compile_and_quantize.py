@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -78,7 +79,8 @@ def test_compile_of_what_is_no_model(run, tmp_path):
 def test_quantize_measures_what_it_costs(run, frames, tmp_path):
     output, report = tmp_path / "int8.onnx", tmp_path / "report.json"
     arguments = ("--pairs", 2, "--frames", 2, "--size", "64x48", "--runs", 2, "--threads", 1, "--json", report)
-    status, out, err = run("quantize", default_model(), "-o", output, "--data", frames, *arguments)
+    packed = shutil.make_archive(str(tmp_path / "frames"), "zip", frames)  # as a folder, too
+    status, out, err = run("quantize", default_model(), "-o", output, "--data", packed, *arguments)
     assert (status, err) == (0, "")
     assert "F1 not measured: the data has no labels" in out
     result = json.loads(report.read_text())
@@ -89,7 +91,8 @@ def test_quantize_measures_what_it_costs(run, frames, tmp_path):
     assert result["fusion"]["psnr_db"]["min"] > 30
     assert result["speed"]["speedup"] > 0
     has_openvino = importlib.util.find_spec("openvino") is not None
-    assert ("openvino_speedup" in result["speed"]) == has_openvino
+    # Where it does not compute the same as ONNX Runtime, which may be after ranges of two pairs, it says so.
+    assert len({"openvino_speedup", "openvino_fault"} & set(result["speed"])) == has_openvino
     assert ("is not installed" in out) != has_openvino
     engine = OnnxRuntimeEngine(output, 1)
     assert engine.manifest.metrics["quantization"]["fusion"]["frames"] == 2

@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.msg import Explanation
-from vi_fusion_ros.node.explanation_watch import ExplanationWatch
+from vi_fusion_ros.node.outputs.explanation_watch import ExplanationWatch
 from vi_fusion_ros.pipeline import load_pipeline
 
 pytestmark = pytest.mark.ros

@@ -15,7 +15,7 @@ from harness import PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domai
 from lifecycle_msgs.msg import Transition
 from std_srvs.srv import Trigger
 
-from vi_fusion_ros.node.vision import MISSING
+from vi_fusion_ros.node.outputs.vision import MISSING
 
 pytestmark = pytest.mark.ros
 

@@ -17,7 +17,7 @@ from rclpy.duration import Duration
 from std_msgs.msg import Header
 
 from vi_fusion_ros.node.messages import to_time
-from vi_fusion_ros.node.video_output import VideoOutput
+from vi_fusion_ros.node.outputs.video_output import VideoOutput
 
 rclpy.init()
 node = rclpy.create_node("behind")

@@ -24,7 +24,7 @@ from harness import DEADLINE_S, PERIOD_NS, START_NS, NodeProcess, Probe, next_do
 from sensor_msgs.msg import Image
 
 from vi_fusion_ros.drawing import stacked
-from vi_fusion_ros.tools.domains import own_domain
+from vi_fusion_ros.tools.domains import own_domain, require_no_cameras
 from vi_fusion_ros.tools.processes import ProcessError
 
 pytestmark = pytest.mark.ros
@@ -73,6 +73,22 @@ def test_where_somebody_publishes_it_refuses_in_one_sentence(command: str, tmp_p
     assert len(lines) == 1, errors
     assert re.search(rf"(/player_node|somebody) publishes /[a-z_/]+ in DDS domain {domain};", lines[0])
     assert "Traceback" not in errors
+
+
+def test_cameras_that_came_since_the_first_look_are_seen_without_waiting() -> None:
+    domain = next_domain()
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("observer", context=context)
+    try:
+        require_no_cameras(node, domain)
+        with other_cameras(domain):
+            wait_until(lambda: node.count_publishers("/visible/image"), "the other cameras, seen by the observer")
+            with pytest.raises(ProcessError, match=f"publishes /[a-z_/]+ in DDS domain {domain}; expected"):
+                require_no_cameras(node, domain)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_the_first_free_domain_is_taken_and_reserved(monkeypatch: pytest.MonkeyPatch) -> None:

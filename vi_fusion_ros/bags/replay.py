@@ -8,16 +8,16 @@ from __future__ import annotations
 import array
 import heapq
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from vi_fusion_ros.bags.message_types import typestore
+from vi_fusion_ros.bags.read_ahead import ReadAhead
 from vi_fusion_ros.bags.source import BagError, BagSource
 from vi_fusion_ros.bags.stamp_order import NO_STAMP, Integers, by_rank, most_held, ranks_by_stamp
 from vi_fusion_ros.bags.storage import Record
@@ -30,12 +30,9 @@ from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.sync.stamps import StampClock
 from vi_fusion_ros.types import CAMERAS, Camera
 
-T = TypeVar("T")
-
 _AHEAD = 8
 _MOST_HELD = 16  # images of which a few may be large
 _DECODERS = min(os.cpu_count() or 1, 4)  # OpenCV decodes without the interpreter's lock
-_END: Any = object()
 
 
 class Replay:
@@ -84,13 +81,15 @@ class Replay:
         return max(min(self._source.counts.get(topic, 0) for topic in self._topics), 1)
 
     def pairs(self) -> Iterator[DecodedPair]:
-        """Every pair of the bag that can be decoded, in order; a thread reads ahead, more decode what is compressed."""
-        if not any(kind.endswith("CompressedImage") for kind in self._types.values()):
-            yield from self._decoded(map(_decode_here, _ahead(self._events(), _AHEAD)))
-            return
-        with ThreadPoolExecutor(_DECODERS, "decode") as decoders:
-            events = _ahead(self._decoding(decoders), _AHEAD)
+        """Every pair of the bag that can be decoded, in order; a thread reads ahead, more decode what is compressed.
+
+        It may be dropped half read; the threads then end by themselves.
+        """
+        if any(kind.endswith("CompressedImage") for kind in self._types.values()):
+            events = ReadAhead(self._decoding(), _AHEAD)
             yield from self._decoded(event.result() if isinstance(event, Future) else event for event in events)
+        else:
+            yield from self._decoded(map(_decode_here, ReadAhead(self._events(), _AHEAD)))
 
     def message_pairs(self) -> Iterator[MessagePair]:
         """Every pair, not decoded, in order."""
@@ -107,11 +106,12 @@ class Replay:
             else:
                 yield outcome
 
-    def _decoding(self, decoders: ThreadPoolExecutor) -> Iterator[Future[DecodedPair | StreamProblem] | StreamProblem]:
-        for event in self._events():
-            yield event if isinstance(event, StreamProblem) else decoders.submit(decoded, event)
+    def _decoding(self) -> Generator[Future[DecodedPair | StreamProblem] | StreamProblem, None, None]:
+        with ThreadPoolExecutor(_DECODERS, "decode") as decoders:
+            for event in self._events():
+                yield event if isinstance(event, StreamProblem) else decoders.submit(decoded, event)
 
-    def _events(self) -> Iterator[MessagePair | StreamProblem]:
+    def _events(self) -> Generator[MessagePair | StreamProblem, None, None]:
         clock = StampClock()
         codecs = {topic: _of_topic(self._codecs[kind]) for topic, kind in self._types.items()}
         for record, stamp_ns in self._by_stamp():
@@ -204,12 +204,3 @@ def _image_type(source: BagSource, topic: str, codecs: Mapping[str, Codec]) -> s
     if not source.counts.get(topic, 0):
         raise BagError(f"topic {topic} holds no message; expected images")
     return kind
-
-
-def _ahead(items: Iterator[T], depth: int) -> Iterator[T]:
-    """``items``, made by a thread up to ``depth`` ahead; what it raises is raised here."""
-    with ThreadPoolExecutor(1, "ahead") as pool:
-        waiting = deque(pool.submit(next, items, _END) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not _END:
-            waiting.append(pool.submit(next, items, _END))
-            yield item

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +79,27 @@ def speed(model: Path, quantized: Path, size: Size, threads: int, runs: int) -> 
 
     Returns:
         ``float`` and ``int8`` in ONNX Runtime, ``openvino_int8`` where OpenVINO is installed; ``speedup`` and
-        ``openvino_speedup`` against ``float``, above 1 where int8 is the faster.
+        ``openvino_speedup`` against ``float``, above 1 where int8 is the faster. ``openvino_fault`` in place of both
+        where OpenVINO does not compute the same.
     """
+    fault: dict[str, str] = {}
     calls = {
         name: load(Case("onnxruntime", path, size, threads)).call
         for name, path in (("float", model), ("int8", quantized))
     }
-    with contextlib.suppress(BackendMissingError):
+    try:
         calls["openvino_int8"] = load(Case("openvino", quantized, size, threads)).call
+    except BackendMissingError:
+        pass
+    except ValueError as error:
+        fault["openvino_fault"] = str(error)
     rows = {name: summary(times) for name, times in interleaved(calls, runs).items()}
     speedups = {
         name.replace("int8", "speedup"): round(rows["float"]["median_ms"] / row["median_ms"], 3)
         for name, row in rows.items()
         if name != "float"
     }
-    return {"size": size_text(size), "threads": threads, "runs": runs, **rows, **speedups}
+    return {"size": size_text(size), "threads": threads, "runs": runs, **rows, **speedups, **fault}
 
 
 def _psnr_db(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:

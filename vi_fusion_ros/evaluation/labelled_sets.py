@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from vi_fusion_ros.evaluation.prediction import open_dataset
 from vi_fusion_ros.training.datasets import layouts
-from vi_fusion_ros.training.datasets.archives import unpack
+from vi_fusion_ros.training.datasets.archives import as_folder
 from vi_fusion_ros.training.datasets.base import PairDataset, Sample
 
 SINGLE = "single"
@@ -75,21 +74,13 @@ def opened(wanted: Sequence[WantedSet]) -> Iterator[list[LabelledSet]]:
     Raises:
         ValueError: one of them cannot be used, is given twice, or has no sample in its ranges; one sentence.
     """
-    with tempfile.TemporaryDirectory(prefix="vi_fusion_") as unpacked:
+    with contextlib.ExitStack() as unpacked:
         found: list[LabelledSet] = []
         for number, one in enumerate(wanted):
             if any((one.path, one.ranges) == (other.path, other.ranges) for other in wanted[:number]):
                 raise ValueError(f"{one.path} is given twice; expected different sets")
-            found += _sets(one, _folder(one.path, Path(unpacked) / str(number)))
+            found += _sets(one, unpacked.enter_context(as_folder(one.path)))
         yield _named_apart(found)
-
-
-def _folder(path: Path, unpacked: Path) -> Path:
-    if path.suffix.lower() != ".zip" or not path.is_file():
-        return path
-    unpacked.mkdir()
-    unpack(path, unpacked / path.stem)
-    return unpacked / path.stem
 
 
 def _sets(wanted: WantedSet, root: Path) -> list[LabelledSet]:

@@ -27,23 +27,23 @@ from vi_fusion_ros.methods.engine import NETWORK, MethodEngine
 from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.msg import FusionStatus
 from vi_fusion_ros.node import bond, capture, qos, services
-from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry import drift_watch, live_rig
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.live_rig import LiveRig
 from vi_fusion_ros.node.messages import to_plain
+from vi_fusion_ros.node.outputs.explanation_watch import ExplanationWatch
+from vi_fusion_ros.node.outputs.publishers import ResultPublishers
+from vi_fusion_ros.node.outputs.video_output import VideoOutput
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.process import runner
 from vi_fusion_ros.node.process.background_executor import spin_once
 from vi_fusion_ros.node.process.background_work import BackgroundWork
-from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.session import Session
 from vi_fusion_ros.node.status.diagnostics import AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import GraphChecks
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
-from vi_fusion_ros.node.video_output import VideoOutput
 from vi_fusion_ros.pipeline import FusionPipeline, build_pipeline
 from vi_fusion_ros.registration import RegistrationManager, Rig
 from vi_fusion_ros.resources import default_model

@@ -16,22 +16,22 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from vi_fusion_ros.images import encodings
 from vi_fusion_ros.images.compressed import lost_depth
 from vi_fusion_ros.images.telemetry import Telemetry
-from vi_fusion_ros.node.explanation_watch import ExplanationWatch
 from vi_fusion_ros.node.geometry.camera_info import CameraInfos, rectification
 from vi_fusion_ros.node.geometry.depth_source import DepthImages, DepthSource, PointClouds
 from vi_fusion_ros.node.geometry.drift_watch import DriftWatch
 from vi_fusion_ros.node.geometry.tf_subscriptions import subscribe_to_transforms
 from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.messages import to_header
+from vi_fusion_ros.node.outputs.explanation_watch import ExplanationWatch
+from vi_fusion_ros.node.outputs.publishers import ResultPublishers
+from vi_fusion_ros.node.outputs.video_output import VideoOutput
 from vi_fusion_ros.node.pairing_policies import make_pairing, pairing_policy
-from vi_fusion_ros.node.publishers import ResultPublishers
 from vi_fusion_ros.node.status.change_log import ChangeLog
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, ThreadCpuWait, dds_profile_fault, look_at_stream
 from vi_fusion_ros.node.status.output_watch import OutputWatch
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.subscriptions import ImageSubscriptions, codec_of, image_topic, image_transport, stamped_image
 from vi_fusion_ros.node.teardown import take_down
-from vi_fusion_ros.node.video_output import VideoOutput
 from vi_fusion_ros.node.worker import Worker
 from vi_fusion_ros.pipeline import FusionPipeline
 from vi_fusion_ros.registration.info_lens import is_rectified

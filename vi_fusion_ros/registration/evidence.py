@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -39,6 +40,7 @@ _MORE_FREEDOM = 1.1  # rotation has to explain that much more, and scale that mu
 _GRID = (np.arange(-8.0, 8.1, 2.0), np.arange(-8.0, 8.1, 2.0), np.arange(-6.0, 6.1, 2.0))
 _ROUGH = 1.0  # level pixels that evidence is smoothed by for the grid, which is coarse
 _FIRST_STEP, _LAST_STEP = 1.0, 0.05
+_AROUND = np.arange(-1, 3)  # the four neighbours of a place between the second and the third
 
 
 class MotionEvidence:
@@ -52,20 +54,27 @@ class MotionEvidence:
 
     def __init__(self, scores: Values, shape: tuple[int, int], pause: Callable[[], None] = lambda: None) -> None:
         self._pause = pause
-        self._odds = np.stack([_log_odds(surface) for surface in scores])
-        self._rough = np.stack([cv2.GaussianBlur(table, (0, 0), _ROUGH) for table in self._odds])
+        self._scores = scores
         self._basis = _basis(shape)
         rows, columns = (len(np.unique(axis)) for axis in patch_centres(shape).T)
         chessboard = np.indices((rows, columns)).sum(0).ravel() % 2 == 0
         self._halves = (np.flatnonzero(chessboard), np.flatnonzero(~chessboard))
 
+    @cached_property
+    def _odds(self) -> Values:  # made when first asked for: of the newest frame alone they are hardly ever
+        return np.stack([_log_odds(surface) for surface in self._scores])
+
+    @cached_property
+    def _rough(self) -> Values:
+        return np.stack([cv2.GaussianBlur(table, (0, 0), _ROUGH) for table in self._odds])
+
     def of(self, motion: Values) -> float:
         """The evidence for a motion (dx, dy, rotation, scale), level pixels at a corner; nats a patch."""
-        return float(self._mean(motion[None], np.arange(len(self._odds)))[0])
+        return float(self._mean(motion[None], np.arange(len(self._scores)))[0])
 
     def best(self) -> Values:
         """The motion with the most evidence, (4,); rotation and scale stay 0 where they explain little."""
-        return self._best(np.arange(len(self._odds)))
+        return self._best(np.arange(len(self._scores)))
 
     def held_back(self) -> float:
         """Evidence of one half of the patches for the best motion of the other half; the lower of both ways."""
@@ -108,7 +117,7 @@ class MotionEvidence:
         return np.asarray(np.tensordot(motions, self._basis[:, patches], 1))
 
     def _mean(self, motions: Values, patches: npt.NDArray[np.int64]) -> Values:
-        return np.asarray(_sampled(self._odds[patches], self._displacements(motions, patches)).mean(1))
+        return np.asarray(_sampled(self._odds, patches, self._displacements(motions, patches)).mean(1))
 
 
 def patch_scores(
@@ -164,14 +173,14 @@ def _log_odds(surface: Values) -> Values:
     return np.asarray(np.log(1 - _INLIERS + _INLIERS * odds))
 
 
-def _sampled(tables: Values, displacements: Values) -> Values:
-    """Values of (n, 29, 29) tables at displacements (k, n, 2), (x, y), by Catmull-Rom splines, (k, n)."""
+def _sampled(tables: Values, patches: npt.NDArray[np.int64], displacements: Values) -> Values:
+    """Values of n of the (m, 29, 29) tables at displacements (k, n, 2), (x, y), by Catmull-Rom splines, (k, n)."""
     at = np.clip(displacements + _REACH, 1, 2 * _REACH - 1.001)
     whole = np.floor(at).astype(int)
-    across, down = (_spline(at[..., axis] - whole[..., axis]) for axis in (0, 1))
-    columns, rows = (whole[..., axis, None] + np.arange(-1, 3) for axis in (0, 1))
-    around = tables[np.arange(len(tables))[None, :, None, None], rows[..., :, None], columns[..., None, :]]
-    return np.asarray(np.einsum("kny,knyx,knx->kn", down, around, across))
+    weights = _spline(at - whole)
+    around_at = whole[..., None] + _AROUND
+    around = tables[patches[:, None, None], around_at[..., 1, :, None], around_at[..., 0, None, :]]
+    return np.asarray(np.einsum("kny,knyx,knx->kn", weights[..., 1, :], around, weights[..., 0, :]))
 
 
 def _spline(t: Values) -> Values:

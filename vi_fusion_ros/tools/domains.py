@@ -61,35 +61,35 @@ def _reserved(reservation: socket.socket, domain: int) -> str:
 def require_no_cameras(node: Node, domain: int) -> None:
     """See to it, when our own fusion node runs and our cameras do not yet, that nobody else's are there.
 
-    Discovery takes longer than the first look where the machine is busy; by now it has had the time of a start.
+    Discovery takes longer than the first look where the machine is busy. This one does not wait: ``node`` has
+    discovered for as long as the fusion node took to start.
+
+    Args:
+        node: there since before the fusion node was started.
+        domain: that it is in.
 
     Raises:
         ProcessError: somebody publishes a topic of the cameras; one sentence.
     """
-    fault = _seen_to_publish(node, CAMERA_TOPICS, domain)
+    fault = _publisher(node, CAMERA_TOPICS, domain)
     if fault:
         raise ProcessError(f"{fault}; {_ADVICE}")
 
 
 def _published(domain: int) -> str:
-    """Who publishes one of the topics; empty where nobody is seen to."""
+    """Who publishes one of the topics; empty where nobody is seen to within the time that discovery is given."""
     context = Context()
     rclpy.init(context=context, domain_id=domain)
     node = rclpy.create_node("vi_fusion_look", context=context)
+    fault, end = "", time.monotonic() + _DISCOVERY_S
     try:
-        return _seen_to_publish(node, TOPICS, domain)
+        while not fault and time.monotonic() < end:
+            fault = _publisher(node, TOPICS, domain)
+            time.sleep(0.05)  # discovery has no end that could be waited for
+        return fault
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
-
-
-def _seen_to_publish(node: Node, topics: tuple[str, ...], domain: int) -> str:
-    """As ``_publisher``, within the time that discovery is given."""
-    fault, end = "", time.monotonic() + _DISCOVERY_S
-    while not fault and time.monotonic() < end:
-        fault = _publisher(node, topics, domain)
-        time.sleep(0.05)  # discovery has no end that could be waited for
-    return fault
 
 
 def _publisher(node: Node, topics: tuple[str, ...], domain: int) -> str:

@@ -141,7 +141,7 @@ def frame_losses(
     rows = []
     for index in range(0, len(frames), max(len(frames) // limit, 1) if limit else 1):
         fused, attention = predict_fused(network, frames[index])
-        visible, thermal = to_tensors(np.asarray(frames[index])[None])
+        visible, thermal = to_tensors(np.array(frames[index])[None])
         both = torch.ones(1, dtype=torch.bool)
         terms = losses.fusion_loss(fused.float().cpu(), attention.float().cpu(), luma(visible), thermal, both, weights)
         rows.append({name: float(value) for name, value in terms.items()})

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="the float model, its manifest beside it")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="INT8.onnx", help="the int8 model")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="PATH", help="dataset or bag with registered pairs of whole frames"
+        "--data", type=Path, required=True, metavar="PATH", help="dataset, its .zip or a bag: registered whole frames"
     )
     parser.add_argument("--layout", help="how the dataset lies on disk (default: seen from its folders)")
     parser.add_argument("--pairs", type=int, default=32, help="pairs to calibrate on (default 32)")
@@ -40,6 +40,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Quantise, measure, print."""
+    from vi_fusion_ros.training.datasets.archives import as_folder
+
+    if min(args.pairs, args.frames, args.threads, args.runs, args.jobs) < 1:
+        raise ValueError("--pairs, --frames, --threads, --runs and --jobs must be at least 1")
+    if args.output.suffix != ".onnx" or args.output.resolve() == args.model.resolve():
+        raise ValueError(f"{args.output} cannot be the output; expected another .onnx file than the model")
+    with as_folder(args.data) as args.data:
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.benchmarks import quantization
     from vi_fusion_ros.benchmarks.machine import machine
     from vi_fusion_ros.cli.engines.camera_pairs import camera_pairs, open_dataset, padded
@@ -47,10 +58,6 @@ def run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.engines.manifest import Manifest
     from vi_fusion_ros.evaluation.output import write_json
 
-    if min(args.pairs, args.frames, args.threads, args.runs, args.jobs) < 1:
-        raise ValueError("--pairs, --frames, --threads, --runs and --jobs must be at least 1")
-    if args.output.suffix != ".onnx" or args.output.resolve() == args.model.resolve():
-        raise ValueError(f"{args.output} cannot be the output; expected another .onnx file than the model")
     dataset = open_dataset(args.data, args.layout)
     # Halves that do not mix: neighbours of one drive look alike.
     middle = len(dataset.samples) // 2
@@ -120,6 +127,8 @@ def _print(output: Path, report: dict[str, Any]) -> None:
             f"OpenVINO (backend: openvino): int8 {speed['openvino_int8']['median_ms']} ms: "
             f"{speed['openvino_speedup']} times as fast as float in ONNX Runtime"
         )
+    elif "openvino_fault" in speed:
+        print(f"OpenVINO (backend: openvino) cannot be used: {speed['openvino_fault']}")
     else:
         print("OpenVINO, which may be faster, is not installed (docs/gpu.md)")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from vi_fusion_ros.msg import FusionStatus
+from vi_fusion_ros.node.outputs.video_output import VideoCounts
 from vi_fusion_ros.node.status.graph_checks import GraphChecks, Stream
-from vi_fusion_ros.node.video_output import VideoCounts
 from vi_fusion_ros.sync.health import CAMERAS, Camera
 
 _MODES = {

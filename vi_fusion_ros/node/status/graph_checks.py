@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from vi_fusion_ros.doctor.findings import Level
 from vi_fusion_ros.doctor.ros_environment import dds
-from vi_fusion_ros.node.video_output import VideoCounts
+from vi_fusion_ros.node.outputs.video_output import VideoCounts
 from vi_fusion_ros.sync.health import Camera
 
 _DATAGRAM_BYTES = 65_507  # what is longer does not fit one UDP datagram, and needs a profile

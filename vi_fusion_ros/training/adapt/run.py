@@ -57,8 +57,9 @@ def adapt(
 ) -> Adaptation:
     """Adapt a model to recordings, or go on with it.
 
-    ``folder`` gets ``adapted.onnx`` with manifest and card where the adapted model is better, and ``verdict.json`` in
-    any case, last of all. Until then the state lies in ``folder / "run"``; a call that was killed goes on from there.
+    ``folder`` gets ``adapted.onnx`` where the adapted model is better, once its manifest and card are there, and
+    ``verdict.json`` in any case, last of all. Until then the state lies in ``folder / "run"``; a call that was killed
+    goes on from there.
 
     Args:
         datasets: the recordings; pairs in the order of time.
@@ -92,7 +93,9 @@ def adapt(
     if not verdict["reasons"]:
         if verdict["words"]["reasons"]:  # the two parts share no weight
             network.perception.load_state_dict(teacher.perception.state_dict())
-        release(network, folder / MODEL, base, recordings, verdict)
+        release(network, run / MODEL, base, recordings, verdict)
+        for suffix in (".md", ".json", ".onnx"):  # the model last: where it is, its manifest is
+            (run / MODEL).with_suffix(suffix).replace((folder / MODEL).with_suffix(suffix))
     verdict = {"kept": not verdict["reasons"], "about": about, **verdict}
     write_json(folder / "verdict.json", verdict)
     shutil.rmtree(run, ignore_errors=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from vi_fusion_ros.training.datasets.base import DatasetError
@@ -29,3 +32,19 @@ def unpack(archive: Path, target: Path) -> None:
         part.replace(target)
     except (OSError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it is encrypted
         raise DatasetError(f"{archive}: cannot be unpacked to {target} ({error}); expected a zip archive") from error
+
+
+@contextlib.contextmanager
+def as_folder(path: Path) -> Iterator[Path]:
+    """A folder as it is; of a zip file the folder of its name that it is unpacked to, as long as the block lasts.
+
+    Raises:
+        DatasetError: as ``unpack``.
+    """
+    if path.suffix.lower() != ".zip" or not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="vi_fusion_") as unpacked:
+        target = Path(unpacked) / path.stem
+        unpack(path, target)
+        yield target

@@ -14,7 +14,6 @@ import numpy as np
 
 from vi_fusion_ros.bags.replay import Replay
 from vi_fusion_ros.bags.source import BagSource, open_bag
-from vi_fusion_ros.sync.pair_stream import StreamProblem, decoded
 from vi_fusion_ros.sync.stamped_image import Codec
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Problem, Sample
 from vi_fusion_ros.types import FramePair, Image
@@ -107,14 +106,9 @@ class RosbagDataset(PairDataset):
         """The pairs that can be decoded, with their order, from the beginning."""
         with closing(open_bag(self.root)) as source:
             order = -1
-            # No thread reads ahead: a pool whose generator is dropped half read is shut down by the garbage collector,
-            # and in the start of another thread that waits for ever.
-            for event in Replay(source, *self.topics, self._codecs).message_pairs():
-                outcome = decoded(event)
-                if isinstance(outcome, StreamProblem):
-                    continue
-                order = self._stamps.index(_stamps(outcome.pair), order + 1)  # stamps repeat where time jumps back
-                yield order, outcome.pair
+            for found in Replay(source, *self.topics, self._codecs).pairs():
+                order = self._stamps.index(_stamps(found.pair), order + 1)  # stamps repeat where time jumps back
+                yield order, found.pair
 
     def _guess_registration(self) -> None:
         for sample in self.samples:

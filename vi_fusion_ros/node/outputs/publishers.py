@@ -26,8 +26,9 @@ from vi_fusion_ros.images.compressed import fill_compressed
 from vi_fusion_ros.images.point_clouds import FLOAT32, INTENSITY_FIELDS
 from vi_fusion_ros.images.wire_format import image_bytes
 from vi_fusion_ros.msg import Explanation, FusedClassification
-from vi_fusion_ros.node import qos, video_messages, vision
+from vi_fusion_ros.node import qos, video_messages
 from vi_fusion_ros.node.messages import to_classification, to_header
+from vi_fusion_ros.node.outputs import vision
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.overlay_modes import overlay_in
 from vi_fusion_ros.registration.rig import Matrix
