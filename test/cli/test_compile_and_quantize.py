@@ -91,8 +91,7 @@ def test_quantize_measures_what_it_costs(run, frames, tmp_path):
     assert result["fusion"]["psnr_db"]["min"] > 30
     assert result["speed"]["speedup"] > 0
     has_openvino = importlib.util.find_spec("openvino") is not None
-    # Where it does not compute the same as ONNX Runtime, which may be after ranges of two pairs, it says so.
-    assert len({"openvino_speedup", "openvino_fault"} & set(result["speed"])) == has_openvino
+    assert ("openvino_speedup" in result["speed"]) == has_openvino
     assert ("is not installed" in out) != has_openvino
     engine = OnnxRuntimeEngine(output, 1)
     assert engine.manifest.metrics["quantization"]["fusion"]["frames"] == 2
