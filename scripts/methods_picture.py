@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from screenshot import write_small
 
 from vi_fusion_ros.drawing import grey8, titled
 from vi_fusion_ros.evaluation.fusion.evaluation import OURS
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     scenes = (scene.rpartition(":") for scene in arguments[1:])
-    write_small(Path(arguments[0]), np.vstack([rows(results(Path(folder), frame)) for folder, _, frame in scenes]))
+    picture = np.vstack([rows(results(Path(folder), frame)) for folder, _, frame in scenes])
+    write_small(Path(arguments[0]), picture, _MOST_BYTES)
     return 0
 
 
@@ -58,16 +60,6 @@ def rows(images: dict[str, Image]) -> Image:
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _LINES)
     columns = len(tiles) // _LINES
     return np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
-
-
-def write_small(path: Path, image: Image) -> None:
-    """Write a JPEG of the best quality that is small enough for a repository."""
-    for quality in range(92, 20, -4):
-        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        if data.size <= _MOST_BYTES:
-            break
-    path.write_bytes(data.tobytes())
-    print(f"{path}: {image.shape[1]}x{image.shape[0]}, {data.size} bytes, quality {quality}")
 
 
 def _tile(image: Image) -> Image:

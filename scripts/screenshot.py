@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -38,13 +40,18 @@ def main(arguments: list[str]) -> int:
         command = [browser, *_FLAGS, f"--user-data-dir={folder}/profile", f"--window-size={width},{height}"]
         subprocess.run([*command, f"--screenshot={shot}", page.resolve().as_uri()], check=True, capture_output=True)
         image = cv2.imread(str(shot))
+    write_small(out, image, _MOST_BYTES)
+    return 0
+
+
+def write_small(path: Path, image: npt.NDArray[np.uint8], most_bytes: int) -> None:
+    """Write a JPEG of the best quality that is small enough for a repository, of (H, W, 3) BGR."""
     for quality in range(92, 20, -4):
         data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        if data.size <= _MOST_BYTES:
+        if data.size <= most_bytes:
             break
-    out.write_bytes(data.tobytes())
-    print(f"{out}: {image.shape[1]}x{image.shape[0]}, {data.size} bytes, quality {quality}")
-    return 0
+    path.write_bytes(data.tobytes())
+    print(f"{path}: {image.shape[1]}x{image.shape[0]}, {data.size} bytes, quality {quality}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ pytest.importorskip("sklearn", reason="the training requirements are not install
 from tiny_model import write_model
 
 from vi_fusion_ros import cli
+from vi_fusion_ros.benchmarks import quantization
+from vi_fusion_ros.benchmarks.backends import load
 from vi_fusion_ros.cli.engines.camera_pairs import camera_pairs, drawn_pairs, open_dataset, padded
 from vi_fusion_ros.engines.onnx_engine import OnnxRuntimeEngine
 from vi_fusion_ros.engines.trt.platform import TensorRTUnavailableError, probe
@@ -95,6 +97,19 @@ def test_quantize_measures_what_it_costs(run, frames, tmp_path):
     assert ("is not installed" in out) != has_openvino
     engine = OnnxRuntimeEngine(output, 1)
     assert engine.manifest.metrics["quantization"]["fusion"]["frames"] == 2
+
+
+def test_an_engine_that_computes_something_else_is_named_and_not_timed(tmp_path, monkeypatch):
+    def load_all_but_openvino(case):
+        if case.backend == "openvino":
+            raise ValueError("model int8.onnx is not what ONNX Runtime computes in OpenVINO")
+        return load(case)
+
+    monkeypatch.setattr(quantization, "load", load_all_but_openvino)
+    speed = quantization.speed(default_model(), default_model(), (64, 64), 1, 2)
+    assert speed["openvino_fault"] == "model int8.onnx is not what ONNX Runtime computes in OpenVINO"
+    assert not {"openvino_int8", "openvino_speedup"} & set(speed)
+    assert speed["speedup"] > 0
 
 
 def test_quantize_of_what_cannot_be(run, frames, tmp_path):

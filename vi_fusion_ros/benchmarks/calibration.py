@@ -32,7 +32,7 @@ SCALES = np.arange(0.98, 1.0201, 0.005)
 DELAYS_MS = (-120, -75, -50, -10, 0, 10, 50, 75, 120)
 
 CHOSEN_ON = 100
-"""Frames of RoadScene, the first ones, that the method was chosen on."""
+"""The first frames of RoadScene, to choose the method on; docs/registration.md says which others had a say."""
 
 _SLACK_PX = 0.5  # further from the truth than the start by less than that is not worse
 

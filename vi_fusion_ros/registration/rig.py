@@ -227,6 +227,11 @@ def scaling(source: Size, target: Size) -> Matrix:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 
+def translation(x: float, y: float) -> Matrix:
+    """The matrix that moves pixel coordinates by (x, y), (3, 3) float64."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
 def _parse(document: Any, source: str) -> Rig:
     if not isinstance(document, dict):
         raise ValueError("expected keys and values, as in config/rigs/example.yaml")  # noqa: TRY004 (a user's fault)

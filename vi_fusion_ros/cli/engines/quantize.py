@@ -46,11 +46,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--pairs, --frames, --threads, --runs and --jobs must be at least 1")
     if args.output.suffix != ".onnx" or args.output.resolve() == args.model.resolve():
         raise ValueError(f"{args.output} cannot be the output; expected another .onnx file than the model")
-    with as_folder(args.data) as args.data:
-        return _run(args)
+    with as_folder(args.data) as data:
+        return _run(args, data)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, data: Path) -> int:
     from vi_fusion_ros.benchmarks import quantization
     from vi_fusion_ros.benchmarks.machine import machine
     from vi_fusion_ros.cli.engines.camera_pairs import camera_pairs, open_dataset, padded
@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
     from vi_fusion_ros.engines.manifest import Manifest
     from vi_fusion_ros.evaluation.output import write_json
 
-    dataset = open_dataset(args.data, args.layout)
+    dataset = open_dataset(data, args.layout)
     # Halves that do not mix: neighbours of one drive look alike.
     middle = len(dataset.samples) // 2
     calibration, rest = ([*dataset.samples[:middle]], [*dataset.samples[middle:]])
@@ -73,7 +73,7 @@ def _run(args: argparse.Namespace) -> int:
         "int8": manifest.model_id,
         "calibrated_on": manifest.metrics["quantization"]["pairs"],
         "fusion": quantization.fusion_loss(args.model, args.output, pairs),
-        "classification": _classification(args),
+        "classification": _classification(args, data),
         "speed": quantization.speed(args.model, args.output, args.size, args.threads, args.runs),
         **machine(),
     }
@@ -85,12 +85,12 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _classification(args: argparse.Namespace) -> dict[str, Any] | None:
+def _classification(args: argparse.Namespace, data: Path) -> dict[str, Any] | None:
     from vi_fusion_ros.benchmarks.quantization import classification_loss
     from vi_fusion_ros.training.datasets.base import DatasetError
     from vi_fusion_ros.training.datasets.layouts import CLASSIFIED, guess_layout
 
-    root = args.labelled or args.data
+    root = args.labelled or data
     try:
         layout = guess_layout(root, CLASSIFIED)
     except DatasetError:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from vi_fusion_ros.registration.estimate.matching import Grey, ImagePair, distinct, resized, warped_structure
 from vi_fusion_ros.registration.planar import Points, corners, inverse, transform
-from vi_fusion_ros.registration.rig import Matrix, Size, scaling
+from vi_fusion_ros.registration.rig import Matrix, Size, scaling, translation
 from vi_fusion_ros.registration.structure import Structure, agreement, structure
 
 WIDE_SCALES = (0.2, 5.0)
@@ -153,8 +153,7 @@ def search_again(pair: ImagePair, count: int) -> list[Matrix]:
         found = []
         for _ in range(_AGAIN_SHIFTS):
             score, shift = _highest(scores, small)
-            move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
-            found.append((score, scaling(small, thermal_size) @ move @ scaling(visible_size, size)))
+            found.append((score, scaling(small, thermal_size) @ translation(*shift) @ scaling(visible_size, size)))
             around = np.arange(-_AGAIN_PEAK, _AGAIN_PEAK + 1)
             scores[np.ix_((shift[1] + around) % shape[0], (shift[0] + around) % shape[1])] = -1
         return found
@@ -234,8 +233,7 @@ def _sharpened(pairs: Sequence[ImagePair], pose: Pose) -> Pose:
         moved = [_channels(warped_structure(pair.visible, there, small)[0]) for pair in frame.pairs]
         score, shift = _best_shift([_spectra(one, shape) for one in moved], still, allowed, small)
         if best is None or score > best[0]:
-            move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
-            best = score, turn_deg, grow, inverse(to_small) @ move @ there
+            best = score, turn_deg, grow, inverse(to_small) @ translation(*shift) @ there
     assert best is not None
     return replace(
         pose, score=best[0], turn_deg=pose.turn_deg + best[1], scale=pose.scale * best[2],
@@ -264,8 +262,7 @@ def elsewhere(pairs: Sequence[ImagePair], visible_to_thermal: Matrix) -> tuple[f
     alike = math.sqrt(_alike(pairs))
     score = _best_shift(moved, still, here, small)[0]
     other, shift = _best_shift(moved, still, others, small)
-    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
-    return score / alike, other / alike, scaling(small, thermal_size) @ move @ there
+    return score / alike, other / alike, scaling(small, thermal_size) @ translation(*shift) @ there
 
 
 def apart(one: Matrix, other: Matrix, visible_size: Size, thermal_size: Size) -> bool:
@@ -287,9 +284,7 @@ def upright(pairs: Sequence[ImagePair], pose: Pose) -> Upright:
     there = turn @ pose.visible_to_thermal
     visible_cut = _window(transform(inverse(there), corners(turned)), visible_size)
     thermal_cut = _window(transform(there, corners(visible_size)), turned)
-    visible, cut = (
-        np.array([[1, 0, -x.start], [0, 1, -y.start], [0, 0, 1]], np.float64) for y, x in (visible_cut, thermal_cut)
-    )
+    visible, cut = (translation(-x.start, -y.start) for y, x in (visible_cut, thermal_cut))
     cuts = [
         ImagePair(pair.visible[visible_cut], _oriented(pair.thermal, pose.orientation)[thermal_cut], pair.name)
         for pair in pairs
@@ -327,8 +322,7 @@ def _at_scale(pairs: Sequence[ImagePair], scale: float) -> list[Pose]:
             back = inverse(_turn(orientation, small_thermal))
             for index, turn_deg in enumerate(_TURNS_DEG):
                 score, shift = _best_shift([of[index] for of in spectra], still, allowed, frame)
-                move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
-                there = back @ move @ turns[index][0]
+                there = back @ translation(*shift) @ turns[index][0]
                 whole = scaling(small_thermal, thermal_size) @ there @ scaling(visible_size, small_visible)
                 poses.append(Pose(score, orientation, float(turn_deg), scale, np.asarray(whole)))
     return poses

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.planar import Points, inverse, transform
-from vi_fusion_ros.registration.rig import Matrix, Size, scaling
+from vi_fusion_ros.registration.rig import Matrix, Size, scaling, translation
 from vi_fusion_ros.registration.structure import Structure, agreement, grey8, structure, surfaces
 from vi_fusion_ros.types import Image
 
@@ -106,8 +106,9 @@ def search(pair: ImagePair, count: int) -> list[Matrix]:
         width = round(small[0] * scale)
         size = (width, max(8, round(width * pair.visible.shape[0] / pair.visible.shape[1])))
         score, shift = _best_shift(structure(resized(pair.visible, size)), fixed)
-        move = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], np.float64)
-        found.append((score, scaling(small, pair.thermal_size) @ move @ scaling(pair.visible_size, size)))
+        found.append(
+            (score, scaling(small, pair.thermal_size) @ translation(*shift) @ scaling(pair.visible_size, size))
+        )
     return distinct(found, pair, count)
 
 
