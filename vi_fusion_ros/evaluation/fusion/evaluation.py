@@ -45,7 +45,7 @@ class FusionEvaluation:
         return dict(zip(self.methods, self._mean_places(known_means(self.values)).tolist(), strict=True))
 
     def mean_rank_intervals(self) -> dict[str, tuple[float, float]]:
-        """95% bootstrap interval of each method's mean rank: the frames are drawn anew, and all methods ranked on them."""
+        """95% bootstrap interval of each method's mean rank: frames are drawn anew, and all methods ranked on them."""
         known = np.isfinite(self.values)
         n, shape = len(self.values), self.values.shape[1:]
         columns = np.concatenate([np.where(known, self.values, 0.0).reshape(n, -1), known.reshape(n, -1)], axis=1)
