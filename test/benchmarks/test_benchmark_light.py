@@ -47,6 +47,11 @@ def test_a_model_beside_itself_loses_nothing(tmp_path: Path, capsys: pytest.Capt
     titles = [axes.get_title() for axes in chart(result).axes]
     assert titles == ["Qabf", "VIF", "presence, ROC-AUC"]
 
+    other["lost"]["auc"] = 0.104
+    of_qabf, _, of_auc = ([text.get_text() for text in axes.texts] for axes in chart(result).axes)
+    assert of_qabf == ["one", "other"]
+    assert of_auc == ["one", "other\n0.104 lost"]
+
     data = ["--data", str(frames(tmp_path / "all_the_same", labelled=False))]
     assert cli.main(["benchmark", "light", *models, *data, *common]) == 2
     assert "expected frames that tell" in capsys.readouterr().err

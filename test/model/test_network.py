@@ -67,6 +67,31 @@ def test_a_frame_of_the_usual_size_is_seen_as_it_is():
     assert torch.equal(in_view(image), image)
 
 
+def test_training_shows_a_smaller_view_the_frames_at_the_size_that_the_node_does():
+    network = FusionNet(NetworkConfig(view=384)).eval()
+    with torch.no_grad():
+        at_work = network.perceive(*pair(480, 640))
+    in_training = network.of_usual_view(pair(240, 320)[0])
+    assert in_training.shape[2:] == (144, 192)
+    assert at_work.objects.shape[2:] == (144 // 4, 192 // 4)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ({"view": 288}, "network.view is 288; expected a multiple of 32 from 320 to 640"),
+        ({"view": 400}, "network.view is 400; expected a multiple of 32 from 320 to 640"),
+        (
+            {"backbone": "efficientnet-lite0", "together": True},
+            "network.together needs the backbone csp-darknet-tiny; efficientnet-lite0 has one a camera",
+        ),
+    ],
+)
+def test_sizes_that_no_network_can_have_are_one_sentence(sizes, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        NetworkConfig(**sizes)
+
+
 def test_inputs_are_multiples_of_32():
     assert SIZE_MULTIPLE == 32
 

@@ -76,3 +76,24 @@ def test_figures_of_the_fusion(figures, repo_root):
     ranks = sorted(rank for name, rank in result["mean_rank"].items() if name not in ("VIS", "IR"))
     assert f"mean rank {result['mean_rank']['vi_fusion']:.2f} of ten methods, the next {ranks[1]:.2f}" in figures
     assert len(ranks) == 10
+
+
+def test_figures_of_the_light_models(repo_root):
+    page = (repo_root / "docs" / "light.md").read_text(encoding="utf-8")
+    result = measured(repo_root, "light")
+    manifest = json.loads((repo_root / "models" / "default.json").read_text(encoding="utf-8"))
+    assert result["rows"][0]["model_id"] == manifest["model_id"]
+    for row in result["rows"]:
+        labels = ", ".join(f"{auc:.3f}" for auc in row["auc_by_label"].values())
+        figures = f"{row['time']:.3f} | {row['Qabf']:.3f} | {row['VIF']:.3f} | {row['auc']:.3f} ({labels})"
+        assert f"| {row['name']} | {figures} | {row['onnx_bytes'] / 1e6:.1f} |" in page
+
+
+def test_figures_of_int8(repo_root):
+    page = (repo_root / "docs" / "gpu.md").read_text(encoding="utf-8")
+    result = measured(repo_root, "int8")
+    lost = result["fusion"]["metrics"]
+    for name in ("Qabf", "VIF"):
+        assert f"{name} {lost[name]['float']:.3f} and {lost[name]['int8']:.3f}" in page
+    score = result["classification"]["macro_f1"]
+    assert f"macro F1 {score['float']:.3f} and {score['int8']:.3f}" in page

@@ -59,6 +59,26 @@ def test_channels_that_do_nothing_are_the_ones_that_go(backbone):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("missing", ["visible", "thermal"])
+def test_one_pass_over_both_cameras_sees_a_camera_alone_as_two_passes_do(shipped, missing):
+    once = pruned(shipped, NetworkConfig(together=True))
+    images = {"visible": torch.rand(2, 3, 64, 96), "thermal": torch.rand(2, 1, 64, 96)}
+    images[missing].zero_()
+    with torch.no_grad():
+        for ours, theirs in zip(once.perceive(**images), shipped.perceive(**images), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@torch.no_grad()
+def test_one_pass_over_both_cameras_sees_their_mean(shipped):
+    once = pruned(shipped, NetworkConfig(together=True))
+    visible, thermal = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
+    mean = (visible + thermal) / 2
+    seen = once.perception.branches(visible, thermal)
+    wanted = once.perception.branches(mean, torch.zeros_like(thermal))
+    torch.testing.assert_close(seen.visible, wanted.visible)
+
+
 def test_another_backbone_is_no_smaller_one(shipped):
     with pytest.raises(ValueError, match=r"network\.backbone is efficientnet-lite0; expected csp-darknet-tiny"):
         pruned(shipped, dataclasses.replace(HALF, backbone="efficientnet-lite0"))
@@ -107,28 +127,32 @@ def test_the_command_writes_a_model_that_the_node_loads(tmp_path, capsys):
     assert not (tmp_path / "no.onnx").exists()
 
 
-def test_targets_at_half_the_view_describe_the_same_boxes():
+@pytest.mark.parametrize("size", [(8, 12), (10, 14)], ids=["half", "five eighths, and a little less of the width"])
+def test_targets_of_a_smaller_view_describe_the_same_boxes(size):
     rng, boxes = np.random.default_rng(0), []
     targets = ObjectMap((64, 96), np.array([True, True, False]))
+    scale = 2 * np.array([size[1] / 24, size[0] / 16] * 2)  # from the canvas to pixels of the student's view
     for label, centre in ((0, (30, 20)), (1, (70, 40))):
         half = rng.uniform(8, 14, 2)
         boxes.append((label, *(centre - half), *(centre + half)))
         targets.add(*boxes[-1])
     grids = (torch.from_numpy(np.ascontiguousarray(a))[None] for a in (targets.centres, targets.sides, targets.weight))
-    part = coarser(SceneBatch(None, None, None, None, *grids))
-    assert part.centres.shape == (1, 3, 8, 12)
+    part = coarser(SceneBatch(None, None, None, None, *grids), size)
+    assert part.centres.shape == (1, 3, *size)
     assert (part.centres[0, 2] == -1).all()  # what is unknown stays unknown
     for label, *box in boxes:
-        (row,), (column,) = np.nonzero(part.centres[0, label].numpy() == 1)
-        left, up, right, down = part.sides[0, 4 * label : 4 * label + 4, row, column].tolist()
-        x, y = (column + 0.5) * 8, (row + 0.5) * 8  # pixels of the student's input, which is half as wide
-        np.testing.assert_allclose([x - left, y - up, x + right, y + down], np.array(box) * 2 / 2, atol=1e-4)
+        places = np.argwhere(part.centres[0, label].numpy() == 1)
+        assert len(places)
+        for row, column in places:
+            left, up, right, down = part.sides[0, 4 * label : 4 * label + 4, row, column].tolist()
+            x, y = (column + 0.5) * 8, (row + 0.5) * 8
+            np.testing.assert_allclose([x - left, y - up, x + right, y + down], np.array(box) * scale, atol=1e-4)
 
 
 def test_a_student_comes_nearer_to_its_teacher(config, shipped):
     """By the teacher's terms alone."""
     torch.manual_seed(0)
-    config = dataclasses.replace(config, network=dataclasses.replace(HALF, view=320))
+    config = dataclasses.replace(config, network=dataclasses.replace(HALF, view=384, together=True))
     config = dataclasses.replace(config, scenes=dataclasses.replace(config.scenes, sizes=((64, 96),), crops=0))
     task = FusionTask(config, load_splits(config.data), shipped)
     task.network.perception.drop.eval()

@@ -67,12 +67,14 @@ class DarknetBranches(nn.Module):
 
     Args:
         hidden: share of the channels inside each stage that are kept.
+        together: whether it runs once, over the mean of the images that are there, rather than once for each camera.
     """
 
     channels = (32, 64, 96)
 
-    def __init__(self, hidden: float = 1.0) -> None:
+    def __init__(self, hidden: float = 1.0, together: bool = False) -> None:
         super().__init__()
+        self.together = together
         self.backbone = darknet.Backbone(hidden)
         self.visible, self.thermal = (
             nn.ModuleList(ConvNormReLU(many, few, 1) for many, few in zip(darknet.CHANNELS, self.channels, strict=True))
@@ -83,7 +85,12 @@ class DarknetBranches(nn.Module):
         """As ``Lite0Branches``."""
         # One after the other, and channels repeated by cat: a batch of both would leave shapes in the exported graph
         # that builders of engines have to work out.
-        seen, warm = self.backbone(visible), self.backbone(torch.cat((thermal, thermal, thermal), 1))
+        grey = torch.cat((thermal, thermal, thermal), 1)
+        if self.together:
+            there = present(visible) + present(thermal)
+            seen = warm = self.backbone((visible + grey) / there.clamp_min(1))
+        else:
+            seen, warm = self.backbone(visible), self.backbone(grey)
         return Seen(
             [reduce(part) for reduce, part in zip(self.visible, seen, strict=True)],
             [reduce(part) for reduce, part in zip(self.thermal, warm, strict=True)],
@@ -104,6 +111,11 @@ class DarknetBranches(nn.Module):
             ValueError: as ``darknet.Backbone.load_coco``.
         """
         self.backbone.load_coco()
+
+
+def present(image: Tensor) -> Tensor:
+    """(N, 1, 1, 1) of the image's type: 0 where all of it is zero, which says that the camera is missing, else 1."""
+    return (image.amax((1, 2, 3), keepdim=True) > 0).to(image.dtype)
 
 
 BACKBONES: dict[str, type[Lite0Branches] | type[DarknetBranches]] = {

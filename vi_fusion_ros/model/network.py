@@ -71,7 +71,9 @@ class NetworkConfig:
         hidden: share of the channels inside the blocks of the backbone that are kept, above 0, at most 1.
         pyramid: channels of the feature pyramid of perception, the finest first.
         view: longer side of what perception is given, before it is halved, pixels: 640, that of the frames it learned
-            from, or half of that.
+            from, or less, down to half of that, in steps of ``SIZE_MULTIPLE``.
+        together: whether one pass of perception's backbone sees the mean of both images, rather than one each camera's
+            own; of ``csp-darknet-tiny``, whose backbone serves both.
     """
 
     classes: int = 3
@@ -82,6 +84,7 @@ class NetworkConfig:
     hidden: float = 1.0
     pyramid: tuple[int, ...] = PYRAMID
     view: int = VIEW_SIDE
+    together: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -90,8 +93,11 @@ class NetworkConfig:
             raise ValueError(f"network.hidden is {self.hidden}; expected a share above 0 and at most 1")
         if len(self.pyramid) != len(PYRAMID) or min(self.pyramid) < 1:
             raise ValueError(f"network.pyramid is {self.pyramid}; expected {len(PYRAMID)} numbers of channels")
-        if self.view not in (VIEW_SIDE, VIEW_SIDE // 2):
-            raise ValueError(f"network.view is {self.view}; expected {VIEW_SIDE} or {VIEW_SIDE // 2}")
+        if self.view not in range(VIEW_SIDE // 2, VIEW_SIDE + 1, SIZE_MULTIPLE):
+            span = f"a multiple of {SIZE_MULTIPLE} from {VIEW_SIDE // 2} to {VIEW_SIDE}"
+            raise ValueError(f"network.view is {self.view}; expected {span}")
+        if self.together and self.backbone != "csp-darknet-tiny":
+            raise ValueError(f"network.together needs the backbone csp-darknet-tiny; {self.backbone} has one a camera")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""
@@ -109,7 +115,7 @@ class FusionNet(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         self.fusion = FusionDecoder(config.branch, config.blocks, config.fused)
-        self.perception = PerceptionNet(config.classes, config.backbone, config.hidden, config.pyramid)
+        self.perception = PerceptionNet(config.classes, config.backbone, config.hidden, config.pyramid, config.together)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> FusionOutput:
         """Fuse and classify.
@@ -131,8 +137,17 @@ class FusionNet(nn.Module):
         return self.perception(halved(in_view(visible, view)), halved(in_view(thermal, view)))
 
     def of_usual_view(self, image: Tensor) -> Tensor:
-        """What ``perception`` is given of a frame at half of ``VIEW_SIDE``, (N, C, h, w); halved for half the view."""
-        return image if self.config.view == VIEW_SIDE else halved(image)
+        """What ``perception`` is given of a frame at half of ``VIEW_SIDE``, (N, C, h, w).
+
+        Returns:
+            The image as it is for that view; for a smaller one bilinear, each side the nearest multiple of half of
+            ``SIZE_MULTIPLE``.
+        """
+        view, step = self.config.view, SIZE_MULTIPLE // 2
+        if view == VIEW_SIDE:
+            return image
+        sides = [max(round(side * view / VIEW_SIDE / step), 1) * step for side in image.shape[2:]]
+        return functional.interpolate(image, size=sides, mode="bilinear", align_corners=False)
 
     def folded(self) -> FusionNet:
         """A copy in eval mode made of plain convolutions only; same outputs up to rounding."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vi_fusion_ros.model.attention import CrossModalAttention
-from vi_fusion_ros.model.branches import BACKBONES
+from vi_fusion_ros.model.branches import BACKBONES, DarknetBranches, present
 from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
 
 STRIDE = 8
@@ -106,12 +106,20 @@ class PerceptionNet(nn.Module):
         backbone: a name of ``branches.BACKBONES``.
         hidden: share of the channels inside the backbone's blocks that are kept.
         pyramid: channels of the feature pyramid, the finest first.
+        together: whether one pass of the backbone sees both cameras, of ``csp-darknet-tiny`` only.
     """
 
-    def __init__(self, classes: int, backbone: str, hidden: float = 1.0, pyramid: Sequence[int] = PYRAMID) -> None:
+    def __init__(
+        self,
+        classes: int,
+        backbone: str,
+        hidden: float = 1.0,
+        pyramid: Sequence[int] = PYRAMID,
+        together: bool = False,
+    ) -> None:
         super().__init__()
         self.classes = classes
-        self.branches = BACKBONES[backbone](hidden)
+        self.branches = DarknetBranches(hidden, together=True) if together else BACKBONES[backbone](hidden)
         channels = self.branches.channels
         self.attend = nn.ModuleList(CrossModalAttention(count) for count in channels)
         self.lateral = nn.ModuleList(
@@ -161,7 +169,7 @@ class PerceptionNet(nn.Module):
 
 def _where_present(features: Sequence[Tensor], image: Tensor) -> list[Tensor]:
     """The features, or zeros for images that are zero throughout."""
-    there = (image.amax((1, 2, 3), keepdim=True) > 0).to(image.dtype)
+    there = present(image)
     return [part * there for part in features]
 
 

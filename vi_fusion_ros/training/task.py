@@ -110,7 +110,7 @@ class FusionTask(lightning.LightningModule):
         objects = output.objects.float()
         taught = self._taught(output, part.images)
         if self.network.config.view != VIEW_SIDE:
-            part = coarser(part)
+            part = coarser(part, (objects.shape[2], objects.shape[3]))
         return {
             **taught,
             "presence": optim.presence_weight * _of_both_maps(output, part.target, part.known),

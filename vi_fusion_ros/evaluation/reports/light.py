@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def chart(result: dict[str, Any]) -> Figure:
-    """Each truth over the time as a share of the first model's, with the region that a light model has to lie in."""
+    """Each truth over the time as a share of the first model's, with the region that a light model has to lie in.
+
+    A point that has lost more than that says how much.
+    """
     figure = new_figure(11, 3.8)
     rows, most = result["rows"], result["most"]
     for axes, key in zip(figure.subplots(1, 3), ("Qabf", "VIF", "auc"), strict=True):
@@ -20,10 +23,11 @@ def chart(result: dict[str, Any]) -> Figure:
         axes.axhline(least, color="#8c959f", linewidth=0.8, linestyle="--")
         for row, colour in zip(rows, COLOURS * len(rows), strict=False):
             axes.scatter(row["time"], row[key], color=colour, s=42, zorder=3)
-            axes.annotate(row["name"], (row["time"], row[key]), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            said = row["name"] + (f"\n{row['lost'][key]:.3f} lost" if row["lost"][key] > most[key] else "")
+            axes.annotate(said, (row["time"], row[key]), xytext=(5, 5), textcoords="offset points", fontsize=8)
         values = [row[key] for row in rows] + [least]
         spread = max(values) - min(values)
-        axes.set_xlim(0, 1.15 * max(row["time"] for row in rows))
+        axes.set_xlim(0, 1.3 * max(row["time"] for row in rows))
         axes.set_ylim(min(values) - 0.1 * spread - 0.005, max(values) + 0.2 * spread + 0.005)
         axes.set_title({"auc": "presence, ROC-AUC"}.get(key, key))
         axes.set_xlabel("time, share of the first model's")

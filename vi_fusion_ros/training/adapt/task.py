@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, VIEW_SIDE, FusionNet, halved
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, halved
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.patches import PatchBatches, PatchConfig
@@ -37,7 +37,7 @@ class _AdaptBatches(Dataset[AdaptBatch]):
         weights = {name: entry.weight for name, entry in config.data.sets.items()}
         common = (config.augmentation, steps, config.seed, epoch)
         self._patches = PatchBatches(sets, weights, config.patches, *common)
-        self._windows = PatchBatches(sets, weights, _windows(sets, config.network.view), *common)
+        self._windows = PatchBatches(sets, weights, _windows(sets), *common)
         self._steps = steps
 
     def __len__(self) -> int:
@@ -47,11 +47,10 @@ class _AdaptBatches(Dataset[AdaptBatch]):
         return AdaptBatch(self._patches[number], self._windows[number])
 
 
-def _windows(sets: dict[str, PackedPairs], view: int) -> PatchConfig:
+def _windows(sets: dict[str, PackedPairs]) -> PatchConfig:
     """Perception judges whole frames: the decoder's patches would teach it too little of what surrounds an object."""
     least = min(min(frames[i].shape[:2]) for frames in sets.values() for i in range(len(frames)))
-    step = SIZE_MULTIPLE * VIEW_SIDE // view
-    side = min(least, _WINDOW) // step * step
+    side = min(least, _WINDOW) // SIZE_MULTIPLE * SIZE_MULTIPLE
     return PatchConfig(patches=_WINDOWS, size=side, scale=(0.9, 1.1), flatten=0.0)
 
 

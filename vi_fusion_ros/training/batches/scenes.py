@@ -90,22 +90,30 @@ class SceneBatch(NamedTuple):
     sides_weight: Tensor
 
 
-def coarser(part: SceneBatch) -> SceneBatch:
-    """The targets for a network that sees the frames at half of the size: places twice as wide, boxes half as large.
+def coarser(part: SceneBatch, size: tuple[int, int]) -> SceneBatch:
+    """The targets for a network that sees the frames smaller: places wider, boxes smaller in its pixels.
 
-    Four places become one. It keeps the strongest centre of each label, and the sides of the box that weighs the most.
+    Each of its places keeps, of those that it covers in whole or in part, the strongest centre of each label, and the
+    sides of the box that weighs the most.
+
+    Args:
+        part: the targets.
+        size: height and width of the network's object map, at most those of ``part``.
     """
     count, classes, height, width = part.sides_weight.shape
-    weight, best = functional.max_pool2d(part.sides_weight, 2, return_indices=True)
+    down, right = (ours / theirs for ours, theirs in zip(size, (height, width), strict=True))
+    weight, best = functional.adaptive_max_pool2d(part.sides_weight, size, return_indices=True)
     sides = part.sides.reshape(count, classes, 4, height * width)
     chosen = best.flatten(2)[:, :, None].expand(-1, -1, 4, -1)
-    taken = sides.gather(3, chosen).reshape(count, classes, 4, height // 2, width // 2)
-    # The middle of the wide place lies half of a narrow one to the right of a left one, and to the left of a right one.
-    right, down = (torch.where(at % 2 == 0, 0.5, -0.5) * STRIDE for at in (best % width, best // width))
-    moved = taken + torch.stack((right, down, -right, -down), 2)
-    sides = (moved / 2).clamp_min(_LEAST_SIDE).flatten(1, 2)
-    centres = functional.max_pool2d(part.centres, 2)
-    unknown = (centres == 0) & (functional.max_pool2d(-part.centres, 2) == 1)
+    taken = sides.gather(3, chosen).reshape(count, classes, 4, *size)
+    # How far the middle of the wide place lies to the right of the one that it is taken from, and below it.
+    rows, columns = (torch.arange(places, device=best.device) + 0.5 for places in size)
+    x = (columns - (best % width + 0.5) * right) * STRIDE
+    y = (rows[:, None] - (best // width + 0.5) * down) * STRIDE
+    scale = torch.tensor([right, down, right, down], device=best.device)[:, None, None]
+    sides = (taken * scale + torch.stack((x, y, -x, -y), 2)).clamp_min(_LEAST_SIDE).flatten(1, 2)
+    centres = functional.adaptive_max_pool2d(part.centres, size)
+    unknown = (centres == 0) & (functional.adaptive_max_pool2d(-part.centres, size) == 1)
     return part._replace(centres=torch.where(unknown, -1.0, centres), sides=sides, sides_weight=weight)
 
 
