@@ -89,6 +89,21 @@ def test_mean_rank_is_one_for_who_is_best_in_all(folders: Path) -> None:
     np.testing.assert_array_equal(evaluation.frame_ranks("AVG"), 1)
 
 
+def test_the_interval_of_a_mean_rank_tells_a_clear_lead_from_one_that_frames_decide(folders: Path) -> None:
+    frames, _ = found(folders)
+    evaluation = evaluate_folders(frames, None, jobs=1)
+    methods = evaluation.methods
+    rng = np.random.default_rng(0)
+    evaluation.frames = [str(n) for n in range(20)]
+    evaluation.values = rng.normal(size=(20, len(methods), len(METRICS)))
+    evaluation.values[:, methods.index("AVG")] += 10  # best on every frame
+    intervals = evaluation.summary()["mean_rank_ci95"]
+    assert intervals["AVG"] == [1, 1]
+    low, high = intervals["other"]
+    assert 2 <= low <= evaluation.mean_rank()["other"] <= high <= 3
+    assert high - low > 0.2
+
+
 def test_images_that_cannot_be_used_are_left_out_and_named(folders: Path) -> None:
     (folders / "thermal" / "a.png").write_bytes(b"no image")
     cv2.imwrite(str(folders / "other" / "b.png"), np.zeros((50, 80), np.uint8))

@@ -80,7 +80,8 @@ def results_table(summary: dict[str, Any]) -> Table:
             interval = f"{number(low)} –\n{number(high)}" if np.isfinite(low) else ""
             cells.append((number(values[metric]["mean"]), interval))
         rank = f"{summary['mean_rank'][method]:.2f}"
-        cells.append(f"({rank})" if method in SOURCES else rank)
+        low, high = summary["mean_rank_ci95"][method]
+        cells.append((f"({rank})" if method in SOURCES else rank, f"{low:.2f} –\n{high:.2f}"))
         bold = [i for i, metric in enumerate(METRICS, 1) if values[metric]["mean"] == best[metric]]
         if method not in SOURCES and summary["mean_rank"][method] == best_rank:
             bold.append(len(METRICS) + 1)

@@ -351,7 +351,8 @@ def _fusion(fusion: FusionEvaluation | None, left_out: Counter[str]) -> dict[str
     if fusion is None:
         return {"n": 0, "reason": "; ".join(left_out) or "no pair was measured", **about}
     result = fusion.summary()
-    return about | {key: result[key] for key in ("n", "methods", "mean_rank", "ranked_metrics", "frames", "per_frame")}
+    kept = ("n", "methods", "mean_rank", "mean_rank_ci95", "ranked_metrics", "frames", "per_frame")
+    return about | {key: result[key] for key in kept}
 
 
 def _timings(evaluation: StreamEvaluation) -> dict[str, Any]:
