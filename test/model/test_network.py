@@ -14,7 +14,7 @@ from vi_fusion_ros.model.branches import BACKBONES  # noqa: E402
 from vi_fusion_ros.model.cost import measure_cost  # noqa: E402
 from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv  # noqa: E402
 from vi_fusion_ros.model.lite0 import CHANNELS, Backbone, InvertedResidual  # noqa: E402
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, STRIDE, FusionNet, NetworkConfig, in_view, luma  # noqa: E402
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, STRIDE, FusionNet, NetworkConfig, halved, in_view, luma  # noqa: E402
 from vi_fusion_ros.model.perception import PresenceFromMap, SmoothMax  # noqa: E402
 
 
@@ -76,11 +76,22 @@ def test_training_shows_a_smaller_view_the_frames_at_the_size_that_the_node_does
     assert at_work.objects.shape[2:] == (144 // 4, 192 // 4)
 
 
+def test_the_full_view_sees_every_pixel_of_a_frame_of_640_and_no_more_of_a_larger_one():
+    network = FusionNet(NetworkConfig(view=1280)).eval()
+    with torch.no_grad():
+        usual, large = (network.perceive(*pair(*size)).objects for size in ((480, 640), (960, 1280)))
+    assert usual.shape[2:] == large.shape[2:] == (480 // 4, 640 // 4)
+    whole = pair(480, 640)[0]
+    assert network.of_usual_view(whole, 1.0) is whole
+    smaller = FusionNet(NetworkConfig()).of_usual_view(whole, 1.0)
+    torch.testing.assert_close(smaller, halved(whole))
+
+
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [
-        ({"view": 288}, "network.view is 288; expected a multiple of 32 from 320 to 640"),
-        ({"view": 400}, "network.view is 400; expected a multiple of 32 from 320 to 640"),
+        ({"view": 288}, "network.view is 288; expected a multiple of 32 from 320 to 640, or 1280"),
+        ({"view": 960}, "network.view is 960; expected a multiple of 32 from 320 to 640, or 1280"),
         (
             {"backbone": "efficientnet-lite0", "together": True},
             "network.together needs the backbone csp-darknet-tiny; efficientnet-lite0 has one a camera",

@@ -149,11 +149,12 @@ def test_targets_of_a_smaller_view_describe_the_same_boxes(size):
             np.testing.assert_allclose([x - left, y - up, x + right, y + down], np.array(box) * scale, atol=1e-4)
 
 
-def test_a_student_comes_nearer_to_its_teacher(config, shipped):
-    """By the teacher's terms alone."""
+@pytest.mark.parametrize(("sizes", "resolution"), [({"view": 384, "together": True}, 0.5), ({"view": 1280}, 1.0)])
+def test_a_student_comes_nearer_to_its_teacher(config, shipped, sizes, resolution):
+    """By the teacher's terms alone; each sees the frames at its own size."""
     torch.manual_seed(0)
-    config = dataclasses.replace(config, network=dataclasses.replace(HALF, view=384, together=True))
-    config = dataclasses.replace(config, scenes=dataclasses.replace(config.scenes, sizes=((64, 96),), crops=0))
+    scenes = dataclasses.replace(config.scenes, sizes=((64, 96),), crops=0, resolution=resolution)
+    config = dataclasses.replace(config, network=dataclasses.replace(HALF, **sizes), scenes=scenes)
     task = FusionTask(config, load_splits(config.data), shipped)
     task.network.perception.drop.eval()
     batch = _Batches(config, task.splits, 1, 0)[0]

@@ -131,6 +131,7 @@ def test_a_truncated_checkpoint_is_one_sentence(config, tmp_path):
         (f"{SET}speed: 3\n", "unknown key speed"),
         (f"{SET}optim: {{lr: fast}}\n", "optim.lr is 'fast'; expected float"),
         (f"{SET}modality: radar\n", "modality is 'radar'"),
+        (f"{SET}network: {{view: 1280}}\n", "scenes.resolution is 0.5; expected 1 for network.view 1280"),
         ("name: a\ndata: {sets: {}}\n", "data.sets is empty; expected at least one dataset of full frames"),
         ("name: a\ndata: {sets: {s: {layout: paired}}}\n", "path"),
         ("name: a\ndata: {sets: {s: x}}\n", "data.sets.s is 'x'; expected keys and values"),

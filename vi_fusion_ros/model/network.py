@@ -71,7 +71,8 @@ class NetworkConfig:
         hidden: share of the channels inside the blocks of the backbone that are kept, above 0, at most 1.
         pyramid: channels of the feature pyramid of perception, the finest first.
         view: longer side of what perception is given, before it is halved, pixels: 640, that of the frames it learned
-            from, or less, down to half of that, in steps of ``SIZE_MULTIPLE``.
+            from, or less, down to half of that, in steps of ``SIZE_MULTIPLE``. 1280 is the full resolution: frames are
+            brought to 640, and nothing is halved.
         together: whether one pass of perception's backbone sees the mean of both images, rather than one each camera's
             own; of ``csp-darknet-tiny``, whose backbone serves both.
     """
@@ -93,8 +94,8 @@ class NetworkConfig:
             raise ValueError(f"network.hidden is {self.hidden}; expected a share above 0 and at most 1")
         if len(self.pyramid) != len(PYRAMID) or min(self.pyramid) < 1:
             raise ValueError(f"network.pyramid is {self.pyramid}; expected {len(PYRAMID)} numbers of channels")
-        if self.view not in range(VIEW_SIDE // 2, VIEW_SIDE + 1, SIZE_MULTIPLE):
-            span = f"a multiple of {SIZE_MULTIPLE} from {VIEW_SIDE // 2} to {VIEW_SIDE}"
+        if self.view not in (*range(VIEW_SIDE // 2, VIEW_SIDE + 1, SIZE_MULTIPLE), 2 * VIEW_SIDE):
+            span = f"a multiple of {SIZE_MULTIPLE} from {VIEW_SIDE // 2} to {VIEW_SIDE}, or {2 * VIEW_SIDE}"
             raise ValueError(f"network.view is {self.view}; expected {span}")
         if self.together and self.backbone != "csp-darknet-tiny":
             raise ValueError(f"network.together needs the backbone csp-darknet-tiny; {self.backbone} has one a camera")
@@ -134,19 +135,27 @@ class FusionNet(nn.Module):
     def perceive(self, visible: Tensor, thermal: Tensor) -> Perception:
         """What is in the scene, without the fused image; arguments as in ``forward``."""
         view = self.config.view
+        if view > VIEW_SIDE:
+            return self.perception(in_view(visible, view // 2), in_view(thermal, view // 2))
         return self.perception(halved(in_view(visible, view)), halved(in_view(thermal, view)))
 
-    def of_usual_view(self, image: Tensor) -> Tensor:
-        """What ``perception`` is given of a frame at half of ``VIEW_SIDE``, (N, C, h, w).
+    def of_usual_view(self, image: Tensor, resolution: float = 0.5) -> Tensor:
+        """What ``perception`` is given of a frame whose longer side is ``VIEW_SIDE`` where it is whole.
+
+        Args:
+            image: (N, C, h, w), the frame or a part of it, at ``resolution``.
+            resolution: its pixels for each of the frame, 1 or 0.5.
 
         Returns:
-            The image as it is for that view; for a smaller one bilinear, each side the nearest multiple of half of
-            ``SIZE_MULTIPLE``.
+            The image as it is where that is the network's own resolution; smaller for a smaller view: halved, then
+            bilinear, each side the nearest multiple of half of ``SIZE_MULTIPLE``.
         """
-        view, step = self.config.view, SIZE_MULTIPLE // 2
-        if view == VIEW_SIDE:
+        share, step = self.config.view / VIEW_SIDE / 2 / resolution, SIZE_MULTIPLE // 2
+        if share <= 0.5:
+            image, share = halved(image), 2 * share
+        if share == 1:
             return image
-        sides = [max(round(side * view / VIEW_SIDE / step), 1) * step for side in image.shape[2:]]
+        sides = [max(round(side * share / step), 1) * step for side in image.shape[2:]]
         return functional.interpolate(image, size=sides, mode="bilinear", align_corners=False)
 
     def folded(self) -> FusionNet:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vi_fusion_ros.model.network import NetworkConfig
+from vi_fusion_ros.model.network import VIEW_SIDE, NetworkConfig
 from vi_fusion_ros.training.batches.augment import AugmentConfig
 from vi_fusion_ros.training.batches.patches import PatchConfig
 from vi_fusion_ros.training.batches.scenes import SceneConfig
@@ -169,6 +169,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
             raise ValueError(f"modality is {self.modality!r}; expected one of {', '.join(MODALITIES)}")
+        needed = self.network.view / VIEW_SIDE / 2
+        if self.scenes.frames and needed > self.scenes.resolution:
+            raise ValueError(
+                f"scenes.resolution is {self.scenes.resolution:g}; expected 1 for network.view "
+                f"{self.network.view}, which sees every pixel"
+            )
 
 
 def load_config(path: Path) -> TrainConfig:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from vi_fusion_ros.model.network import VIEW_SIDE, FusionNet, luma
+from vi_fusion_ros.model.network import FusionNet, luma
 from vi_fusion_ros.model.perception import Perception
 from vi_fusion_ros.training import losses
 from vi_fusion_ros.training import perception_losses as perception
@@ -105,11 +105,11 @@ class FusionTask(lightning.LightningModule):
 
     def _scene_terms(self, part: SceneBatch) -> dict[str, Tensor]:
         optim, classes = self.config.optim, len(LABELS)
-        visible, thermal = (self.network.of_usual_view(image) for image in part.images[:2])
+        visible, thermal = (self._given(self.network, image) for image in part.images[:2])
         output = self.network.perception(_ordered(visible), _ordered(thermal))
         objects = output.objects.float()
         taught = self._taught(output, part.images)
-        if self.network.config.view != VIEW_SIDE:
+        if objects.shape[2:] != part.centres.shape[2:]:
             part = coarser(part, (objects.shape[2], objects.shape[3]))
         return {
             **taught,
@@ -119,6 +119,9 @@ class FusionTask(lightning.LightningModule):
             "illumination": optim.illumination_weight
             * perception.illumination_loss(output.illumination.float(), part.illumination),
         }
+
+    def _given(self, network: FusionNet, image: Tensor) -> Tensor:
+        return network.of_usual_view(image, self.config.scenes.resolution)
 
     def _crop_terms(self, part: CropBatch) -> dict[str, Tensor]:
         output = self.network.perception(_ordered(part.images.visible), _ordered(part.images.thermal))
@@ -150,7 +153,7 @@ class FusionTask(lightning.LightningModule):
         terms = {}
         for teacher in self._teacher:
             with torch.no_grad():
-                wanted = teacher.perception(*(_ordered(teacher.of_usual_view(image)) for image in images[:2]))
+                wanted = teacher.perception(*(_ordered(self._given(teacher, image)) for image in images[:2]))
             size = output.objects.shape[2:]
             terms["taught"] = self.config.optim.teacher_weight * perception.relative_distance(
                 _words(output, size), _words(wanted, size)

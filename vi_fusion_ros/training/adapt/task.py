@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet, halved
+from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
 from vi_fusion_ros.training.batches.augment import Augmented
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.batches.patches import PatchBatches, PatchConfig
@@ -112,9 +112,7 @@ class AdaptTask(FusionTask):
         there = images.both
         if not bool(there.any()):
             return {"keep": images.visible.sum() * 0}
-        visible, thermal = (
-            self.network.of_usual_view(halved(image[there])) for image in (images.visible, images.thermal)
-        )
+        visible, thermal = (self.network.of_usual_view(image[there], 1.0) for image in (images.visible, images.thermal))
         with torch.no_grad():
             wanted = _seen(self._origin[0], visible, thermal)
         terms = {"keep": _KEEP * relative_distance(_seen(self.network, visible, thermal), wanted)}

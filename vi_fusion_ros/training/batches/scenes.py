@@ -1,8 +1,8 @@
 """Batches of whole frames for the perception part, each a pure function of (seed, epoch, number).
 
-Frames are drawn from every set, put on one canvas at half resolution with a random scale, flipped, and object crops
-are pasted into some of them. At least a share of each batch shows none of the labels: frames that are known to be
-empty, and windows between the boxes of frames whose objects are all labelled.
+Frames are drawn from every set, put on one canvas at the resolution that perception sees with a random scale, flipped,
+and object crops are pasted into some of them. At least a share of each batch shows none of the labels: frames that are
+known to be empty, and windows between the boxes of frames whose objects are all labelled.
 """
 
 from __future__ import annotations
@@ -29,11 +29,8 @@ from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-HALF = 0.5
-"""The perception part sees half of the input's resolution."""
-
-
 _USUAL_SIDE, _MOST_ENLARGED = 640, 1.5  # longer side, pixels, to which smaller frames are brought
+_MOST_OF_A_WINDOW = 3.0  # times that an empty window is enlarged, at most
 _LEAST_SIDE = 0.5  # of a distance from a place to a side of its box, pixels
 _PAIRED_WINDOWS = 0.7  # share of the empty windows that come from frames of both cameras
 
@@ -45,18 +42,20 @@ class SceneConfig:
     Attributes:
         frames: frames in a step, 0 for none.
         negatives: share of them without any of the labels.
-        sizes: canvases at half resolution, (height, width), one of them drawn per step; multiples of 16.
+        resolution: pixels of a canvas for each of a frame: 0.5, or 1 for a network whose ``view`` is 1280.
+        sizes: canvases, (height, width), one of them drawn per step; multiples of 16.
         scale: range of the random scale.
         paste: largest number of crops pasted into a frame.
         paste_share: share of frames into which crops are pasted.
         misalignment: largest shift of thermal against visible, pixels of the canvas.
         bicycles: how much more often frames with the rarest label are drawn.
         crops: object crops in a step, each on a square of its own, 0 for none.
-        crop_side: side of these squares at half resolution, a multiple of 16.
+        crop_side: side of these squares on a canvas, a multiple of 16.
     """
 
     frames: int = 12
     negatives: float = 0.34
+    resolution: float = 0.5
     sizes: tuple[tuple[int, int], ...] = ((240, 320), (240, 320), (160, 272))
     scale: tuple[float, float] = (0.7, 1.5)
     paste: int = 3
@@ -227,7 +226,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
     def _scene(self, frames: PackedPairs, index: int, size: tuple[int, int], rng: np.random.Generator) -> _Scene:
         pixels, sample = frames[index], frames.samples[index]
         height, width = pixels.shape[:2]
-        scale = HALF * np.exp(rng.uniform(*np.log(self.config.scale))) * _enlargement(height, width)
+        scale = self.config.resolution * np.exp(rng.uniform(*np.log(self.config.scale))) * _enlargement(height, width)
         scale = max(scale, 0.9 * max(size[0] / height, size[1] / width))
         taken = min(round(size[0] / scale), height), min(round(size[1] / scale), width)
         y, x = (int(rng.integers(whole - part + 1)) for whole, part in zip((height, width), taken, strict=True))
@@ -238,7 +237,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
             window = self._pool.draw_window(rng)
             if window is not None:
                 pixels, sample, y, x, taken = window
-                scale = min(max(size[0] / taken[0], size[1] / taken[1]), 1.5)
+                scale = min(max(size[0] / taken[0], size[1] / taken[1]), _MOST_OF_A_WINDOW * self.config.resolution)
                 bare = Sample(sample.name, sample.visible, sample.thermal, known=frozenset(LABELS))
                 light = sample.illumination
                 scene = _Scene.window(pixels, bare, (y, x), taken, scale, size, rng)
@@ -260,7 +259,7 @@ class SceneBatches(Dataset[tuple[SceneBatch, CropBatch | None]]):
                 pixels, _, y, x, taken = window
                 h, w = min(crop.shape[0], taken[0]), min(crop.shape[1], taken[1])
                 crop, label = pixels[y : y + h, x : x + w], -1
-            scene.paste(crop, label, rng)
+            scene.paste(crop, label, self.config.resolution, rng)
 
 
 class _Pool:
@@ -384,10 +383,10 @@ class _Scene:
         light = -1 if sample.illumination is None else ILLUMINATION.index(sample.illumination)
         return cls(np.ascontiguousarray(image), target, known, light, objects)
 
-    def paste(self, crop: Pixels, label: int, rng: np.random.Generator) -> None:
+    def paste(self, crop: Pixels, label: int, resolution: float, rng: np.random.Generator) -> None:
         """Paste an object of ``label``, or (-1) a piece without any."""
         height, width = self.pixels.shape[:2]
-        scale = min(HALF * rng.uniform(0.8, 2.0), 0.5 * height / max(crop.shape[:2]))
+        scale = min(resolution * rng.uniform(0.8, 2.0), 0.5 * height / max(crop.shape[:2]))
         w, h = (max(int(n * scale), 4) for n in (crop.shape[1], crop.shape[0]))
         x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
         small = cv2.resize(crop, (w, h), interpolation=cv2.INTER_AREA)
