@@ -7,13 +7,14 @@ node's process over the run; that of inference is measured on the same engine, f
 it. The difference is what everything else costs: DDS, the executor, pairing, decoding, registering, composing,
 publishing, and of the fusion node also health, drift, status and diagnostics.
 
-What each of the latter costs is measured without the network. Its threads wait for each other by spinning, for longer
-the busier the machine is, so its processor time is neither constant nor small beside theirs; and where it is too slow
-for the cameras, the images of the pairs that it skips cost, too, and are paid for by the few that it publishes.
+What each of the latter costs is measured without the network, whose processor time is neither constant nor small beside
+theirs; and where it is too slow for the cameras, the images of the pairs that it skips cost, too, and are paid for by
+the few that it publishes. ``bench_profile.py`` measures the same from inside, with and without the network.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import tempfile
@@ -34,9 +35,11 @@ from sensor_msgs.msg import Image
 
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.images.wire_format import read_image
+from vi_fusion_ros.methods.engine import NETWORK
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.resources import default_model
+from vi_fusion_ros.tools.bench_profile import MARK
 from vi_fusion_ros.tools.domains import own_domain
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 
@@ -93,6 +96,7 @@ class _Window:
         executor_cpu_s: of its main thread alone.
         before: the fusion node's status at the start; None of the reference.
         after: at the end.
+        log: what the node has printed.
     """
 
     ages_ms: list[float]
@@ -100,6 +104,7 @@ class _Window:
     executor_cpu_s: float
     before: FusionStatus | None
     after: FusionStatus | None
+    log: str
 
 
 @dataclass(frozen=True)
@@ -128,8 +133,10 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
 
     Args:
         conditions: of all runs.
-        parts: whether the node also runs with ``PARTS_METHOD``: with all of ``PARTS``, without each, without all of
-            them, and with all of them again, which shows how far two equal runs lie apart; under ``without``.
+        parts: whether both nodes also run with ``PARTS_METHOD``, the fusion node with all of ``PARTS``, without each,
+            and without all of them; again with all of them, and the plain one again, shows how far two equal runs lie
+            apart; under ``without``. Besides, the profile of the fusion node with the network and with
+            ``PARTS_METHOD``, milliseconds a pair by part; under ``profile``.
 
     Raises:
         ProcessError: if a node fails, or somebody else publishes its topics.
@@ -138,6 +145,7 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
         ours = _run(conditions, domain, "node.fusion_node", {"threads": conditions.threads, "status_rate": 2.0})
         plain = _run(conditions, domain, "tools.bench_reference", {"threads": conditions.threads}, "reference_node")
         less = _without_parts(conditions, domain) if parts else {}
+        profile = _profiles(conditions, domain) if parts else {}
     infer_cpu_ms, infer_wall_ms = _inference(conditions)
     assert ours.before is not None
     assert ours.after is not None
@@ -157,6 +165,7 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
         **_figures(ours, conditions, infer_cpu_ms),
         "reference": _figures(plain, conditions, infer_cpu_ms),
         **({"without": {name: _figures(run, conditions) for name, run in less.items()}} if less else {}),
+        **({"profile": profile} if profile else {}),
         "model": status.model_id,
         "engine": status.engine,
     }
@@ -165,10 +174,34 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
 def _without_parts(conditions: Conditions, domain: int) -> dict[str, _Window]:
     all_of_them = {name: value for settings in PARTS.values() for name, value in settings.items()}
     base = {"threads": conditions.threads, "status_rate": 2.0, "fusion.method": PARTS_METHOD}
+    plain = {"threads": conditions.threads, "fusion.method": PARTS_METHOD}
+
+    def ours(settings: dict[str, Any]) -> _Window:
+        return _run(conditions, domain, "node.fusion_node", {**base, **settings})
+
+    def reference() -> _Window:
+        return _run(conditions, domain, "tools.bench_reference", plain, "reference_node")
+
     return {
-        name: _run(conditions, domain, "node.fusion_node", {**base, **settings})
-        for name, settings in {"nothing": {}, **PARTS, "all": all_of_them, "nothing_again": {}}.items()
+        "nothing": ours({}),
+        "reference": reference(),
+        **{name: ours(settings) for name, settings in PARTS.items()},
+        "all": ours(all_of_them),
+        "nothing_again": ours({}),
+        "reference_again": reference(),
     }
+
+
+def _profiles(conditions: Conditions, domain: int) -> dict[str, dict[str, float]]:
+    base = {"threads": conditions.threads, "status_rate": 2.0}
+    found = {}
+    for method in (NETWORK, PARTS_METHOD):
+        run = _run(conditions, domain, "tools.bench_profile", {**base, "fusion.method": method}, "fusion_node")
+        lines = [line.removeprefix(MARK) for line in run.log.splitlines() if line.startswith(MARK)]
+        if not lines:
+            raise ProcessError("the profiled node ended without its profile")
+        found[method] = json.loads(lines[-1])
+    return found
 
 
 def _figures(window: _Window, conditions: Conditions, infer_cpu_ms: float | None = None) -> dict[str, Any]:
@@ -233,9 +266,10 @@ def _run(
             executor.shutdown()
             listener.destroy_node()
             rclpy.try_shutdown()
+        said = children[0].log.read_text(errors="replace")
     if not listener.ages_ms:
         raise ProcessError(f"{module} published nothing during the measurement")
-    return _Window(listener.ages_ms, end[0] - start[0], end[1] - start[1], before, after)
+    return _Window(listener.ages_ms, end[0] - start[0], end[1] - start[1], before, after, said)
 
 
 def machine() -> dict[str, Any]:
