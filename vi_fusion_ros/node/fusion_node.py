@@ -40,7 +40,7 @@ from vi_fusion_ros.node.process import runner
 from vi_fusion_ros.node.process.background_executor import LOOK_EVERY_S, spin_once
 from vi_fusion_ros.node.process.background_work import BackgroundWork
 from vi_fusion_ros.node.session import Session
-from vi_fusion_ros.node.status.diagnostics import AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
+from vi_fusion_ros.node.status.diagnostics import AT_DISTANCES, AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import GraphChecks
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
@@ -464,7 +464,7 @@ class FusionNode(LifecycleNode):
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
         source, depth = self._registrations.current().rig.source, self._session and self._session.depth
         if depth:
-            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f", at the distances of {depth.topic}")
+            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f"{AT_DISTANCES}{depth.topic}")
         return source
 
     def destroy_node(self) -> None:

@@ -95,7 +95,8 @@ class ImageSubscriptions:
             raw=True,
         )
         self._subscriptions.append(subscription)
-        self._events.take_over(subscription.event_handlers)
+        handlers: Any = subscription.event_handlers  # its type varies with the release
+        self._events.take_over(handlers)
 
     def profile(self, topic: str) -> QoSProfile:
         """The QoS, overrides included, with which a topic (resolved name) is subscribed to."""
