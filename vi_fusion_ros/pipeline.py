@@ -19,6 +19,7 @@ from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to
 from vi_fusion_ros.images.framing import Framing
 from vi_fusion_ros.objects import decode, with_temperatures
 from vi_fusion_ros.registration import Registration, RegistrationManager, Rig
+from vi_fusion_ros.registration.cloud import turned
 from vi_fusion_ros.registration.warp import Mask
 from vi_fusion_ros.thermal import Radiometry, ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
@@ -223,7 +224,7 @@ class FusionPipeline:
         """Of the pixels of the framed visible image: as measured, and to register by; None where the pair has none."""
         framing = self.framings["visible"]
         if pair.points is not None:
-            return registration.distances(pair.points @ framing.turn.T.astype(np.float32), size)
+            return registration.distances(turned(pair.points, framing.turn), size)
         depth = None if pair.depth is None else framing(pair.depth)
         return depth, depth
 

@@ -39,6 +39,15 @@ def test_one_camera_alone_is_shown_as_it_is(pipeline):
     assert (pipeline(COLOUR, None).fused == COLOUR).all()
 
 
+def test_the_luma_of_every_colour_is_that_of_bt_601():
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    red, green, blue = (plane.reshape(1, -1) for plane in np.meshgrid(levels, levels, levels))
+    dark = np.zeros((1, 1, 1, red.size), np.uint8)
+    found = MethodEngine(method("max")).infer(np.stack([red, green, blue])[None], dark).fused[0, 0]
+    weighted = 299 * red.astype(int) + 587 * green.astype(int) + 114 * blue.astype(int)
+    assert np.abs(found.astype(int) * 1000 - weighted).max() <= 500
+
+
 def write_pair(folder, name="a"):
     for camera, image in (("visible", COLOUR), ("thermal", WARM)):
         (folder / camera).mkdir(exist_ok=True)

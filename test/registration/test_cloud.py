@@ -7,6 +7,7 @@ from rig_renderer import THERMAL_SIZE, VISIBLE, VISIBLE_SIZE, rays, true_rig
 
 from vi_fusion_ros.images.point_clouds import coordinates
 from vi_fusion_ros.registration import Registration, Rig
+from vi_fusion_ros.registration.cloud import turned
 
 PIXELS = VISIBLE_SIZE[::-1]
 
@@ -149,3 +150,13 @@ def test_a_lens_that_folds_back_takes_no_point_from_beside_the_image(registratio
     beside = np.array([[4.0, 0, 1]], np.float32)  # by the polynomial far on the other side, or within
     with pytest.raises(ValueError, match="none of the 1 points"):
         Registration(folding).distances(beside, VISIBLE_SIZE)
+
+
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_points_are_turned_each_by_the_rotation(count):
+    points = np.random.default_rng(3).normal(0, 20, (count, 4)).astype(np.float32)[:, :3]  # with gaps, as in a message
+    rotation = np.array([[0.0, -1, 0], [0.6, 0, -0.8], [0.8, 0, 0.6]])
+    found = turned(points, rotation)
+    assert found.dtype == np.float32
+    assert found.shape == (count, 3)
+    np.testing.assert_allclose(found, np.array([rotation @ point for point in points]).reshape(-1, 3), atol=1e-5)

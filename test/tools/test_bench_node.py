@@ -11,7 +11,9 @@ import pytest
 from harness import next_domain
 
 from vi_fusion_ros.node.parameters import declaration
-from vi_fusion_ros.tools.bench_node import PARTS, PARTS_METHOD
+from vi_fusion_ros.tools import bench_profile
+from vi_fusion_ros.tools.bench_node import PARTS, PARTS_METHOD, Conditions, profile_of
+from vi_fusion_ros.tools.bench_profile import ENGINE, Profile
 
 pytestmark = pytest.mark.ros
 
@@ -70,3 +72,55 @@ def test_what_is_left_out_is_left_out_by_parameters_of_the_node():
         for name, value in settings.items():
             assert declaration.fault(name, value) is None
             assert declaration.schema()[name]["default"] != value
+
+
+def test_the_profile_is_that_of_a_node_that_published_pairs():
+    found = profile_of(Conditions(2.0, 160, 128, 20.0, 1, 16), next_domain())
+    by_part = {part: ms for part, ms in found.items() if part not in ("all", "other_threads")}
+    expected = set(bench_profile.PARTS) - {"depth_taken"}  # no camera of the benchmark has depth
+    assert set(by_part) == expected
+    assert min(by_part.values()) > 0
+    assert sum(by_part.values()) + found["other_threads"] == pytest.approx(found["all"], abs=0.01)
+
+
+def test_a_part_costs_what_is_not_spent_in_the_parts_it_calls(monkeypatch):
+    now = [0]
+    monkeypatch.setattr(bench_profile.time, "thread_time_ns", lambda: now[0])
+    monkeypatch.setattr(bench_profile.time, "process_time_ns", lambda: 10**9 + now[0])
+    profile = Profile()
+
+    def work(milliseconds):
+        now[0] += milliseconds * 10**6
+
+    inner = profile.timed(ENGINE, work)
+
+    def fused(milliseconds):
+        work(milliseconds)
+        inner(5)
+        inner(2)
+
+    outer = profile.timed("decoding_and_bookkeeping", fused)
+    outer(100)
+    profile.count_pair()  # the profile begins here
+    assert profile.per_pair_ms() == {}
+    for _ in range(2):
+        outer(3)
+        work(4)  # in no part
+        profile.count_pair()
+    assert profile.per_pair_ms() == {"decoding_and_bookkeeping": 3, ENGINE: 7, "other_threads": 4, "all": 14}
+
+
+def test_a_part_that_raises_is_counted_and_raises(monkeypatch):
+    now = [0]
+    monkeypatch.setattr(bench_profile.time, "thread_time_ns", lambda: now[0])
+    profile = Profile()
+    profile.count_pair()
+
+    def fail():
+        now[0] += 10**6
+        raise ValueError("as it was")
+
+    with pytest.raises(ValueError, match="as it was"):
+        profile.timed("health", fail)()
+    profile.count_pair()
+    assert profile.per_pair_ms()["health"] == 1

@@ -37,10 +37,10 @@ from vi_fusion_ros.node.outputs.video_output import VideoOutput
 from vi_fusion_ros.node.parameters import declaration
 from vi_fusion_ros.node.parameters.schema import schema
 from vi_fusion_ros.node.process import runner
-from vi_fusion_ros.node.process.background_executor import spin_once
+from vi_fusion_ros.node.process.background_executor import LOOK_EVERY_S, spin_once
 from vi_fusion_ros.node.process.background_work import BackgroundWork
 from vi_fusion_ros.node.session import Session
-from vi_fusion_ros.node.status.diagnostics import AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
+from vi_fusion_ros.node.status.diagnostics import AT_DISTANCES, AT_PLANE, NOT_REGISTERED, Diagnostics, Expectations
 from vi_fusion_ros.node.status.graph_checks import GraphChecks
 from vi_fusion_ros.node.status.statistics import Statistics
 from vi_fusion_ros.node.teardown import take_down
@@ -464,7 +464,7 @@ class FusionNode(LifecycleNode):
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
         source, depth = self._registrations.current().rig.source, self._session and self._session.depth
         if depth:
-            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f", at the distances of {depth.topic}")
+            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f"{AT_DISTANCES}{depth.topic}")
         return source
 
     def destroy_node(self) -> None:
@@ -509,16 +509,21 @@ def main(args: list[str] | None = None, make: Callable[[], FusionNode] = FusionN
 def _serve(node: FusionNode, stop: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    # Ends the wait now and then, so that a signal is seen.
+    node.create_timer(LOOK_EVERY_S, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
     node.autostart()
     spin(executor, node.count_error, stop)
     return 0
 
 
 def spin(executor: SingleThreadedExecutor, report: Callable[[str], None], stop: threading.Event) -> None:
-    """Spin until ``stop`` or shutdown; an exception from a callback is reported and spinning goes on."""
+    """Spin until ``stop`` or shutdown; an exception from a callback is reported and spinning goes on.
+
+    The node has a timer that ends each wait soon.
+    """
     while rclpy.ok() and not stop.is_set():
         try:
-            spin_once(executor, report)  # a signal is taken between two of them
+            spin_once(executor, report, wait_s=None)  # a signal is taken between two of them
         except ExternalShutdownException:
             return
 

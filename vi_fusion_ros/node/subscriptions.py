@@ -19,6 +19,7 @@ from vi_fusion_ros import image_codecs
 from vi_fusion_ros.images import video
 from vi_fusion_ros.node import qos, video_messages
 from vi_fusion_ros.node.parameters.schema import transport_suffixes
+from vi_fusion_ros.node.process.rare_callbacks import RareCallbacks
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.sync.stamped_image import Codec, StampedImage
 from vi_fusion_ros.types import Camera
@@ -80,20 +81,22 @@ class ImageSubscriptions:
     def __init__(self, node: Node, report: Callable[[str], None]) -> None:
         self._node, self._report = node, report
         self._subscriptions: list[Subscription] = []
+        self._events = RareCallbacks()
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[bytes], None]) -> None:
         """Subscribe; ``callback`` gets each message as serialised on the wire."""
-        self._subscriptions.append(
-            self._node.create_subscription(
-                kind,
-                topic,
-                callback,
-                qos.copy_of(qos.IMAGE_IN),
-                event_callbacks=qos.on_incompatible_subscription(self._report, self._node.resolve_topic_name(topic)),
-                qos_overriding_options=qos.overridable(),
-                raw=True,
-            )
+        subscription = self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos.copy_of(qos.IMAGE_IN),
+            event_callbacks=qos.on_incompatible_subscription(self._report, self._node.resolve_topic_name(topic)),
+            qos_overriding_options=qos.overridable(),
+            raw=True,
         )
+        self._subscriptions.append(subscription)
+        handlers: Any = subscription.event_handlers  # its type varies with the release
+        self._events.take_over(handlers)
 
     def profile(self, topic: str) -> QoSProfile:
         """The QoS, overrides included, with which a topic (resolved name) is subscribed to."""

@@ -7,13 +7,23 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.registration.lenses import distorted, monotonic_radius, pixels
-from vi_fusion_ros.registration.rig import Camera, Size
+from vi_fusion_ros.registration.rig import Camera, Matrix, Size
 
 Floats = npt.NDArray[np.float32]
 
 _NEAREST_M = 0.05  # what is nearer is the rig itself
 _WIDEST = 5.0  # tangent of the angle from the axis: 79 degrees
 _REACH = 1 / 80  # of the image's width: a pixel takes the distance of a point that is as near; 8 pixels of 640
+
+
+def turned(points: Floats, rotation: Matrix) -> Floats:
+    """Points (n, 3) as a rotation (3, 3) turns each of them: float32; n may be 0.
+
+    Not by a product of matrices: the BLAS wakes a thread for a cloud, which spins for longer than the work takes.
+    """
+    if not len(points):
+        return points
+    return np.asarray(cv2.transform(np.ascontiguousarray(points)[None], rotation)[0], np.float32)
 
 
 def distances(points: Floats, camera: Camera, size: Size) -> tuple[Floats, Floats]:

@@ -135,7 +135,7 @@ class DepthMaps:
         """
         known = distance > 0
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            inverse_depth = 1 / distance
+            inverse_depth = np.reciprocal(distance)
             across, down, ahead = (
                 ray[rows] - inverse_depth * shift for ray, shift in zip(self._rays, self._shift, strict=True)
             )
@@ -145,18 +145,20 @@ class DepthMaps:
             inside = known & (ahead > 0) & (across * across + down * down <= self._reach**2)
             inverse_depth *= over
             bent = distorted(self._thermal, across, down)
-            places = []
-            for axis, plane, focal, centre, side in zip(
-                bent, self._plane, self._focal, self._centre, self._thermal_size, strict=True
-            ):
+            for axis, focal, centre, side in zip(bent, self._focal, self._centre, self._thermal_size, strict=True):
                 axis *= focal
                 axis += centre
                 inside &= (axis >= -_EDGE) & (axis <= side - 1 + _EDGE)
                 np.clip(axis, 0, side - 1, out=axis)
-                places.append((axis, plane[rows]))
-        x, y = (np.where(inside, own, np.where(known, np.float32(OUTSIDE), plane)) for own, plane in places)
-        closeness = np.where(inside, inverse_depth, np.float32(0))
-        return x, y, np.where(known, inside, self._plane_inside[rows]), closeness
+        outside = ~inside
+        x, y = bent
+        for axis, value in ((x, OUTSIDE), (y, OUTSIDE), (inverse_depth, 0)):
+            np.copyto(axis, np.float32(value), where=outside)
+        if not known.all():
+            unknown = ~known
+            for axis, plane in ((x, self._plane[0]), (y, self._plane[1]), (inside, self._plane_inside)):
+                np.copyto(axis, plane[rows], where=unknown)
+        return x, y, inside, inverse_depth
 
     def _hidden(self, x: Floats, y: Floats, closeness: Floats) -> Flags:
         """Which pixels lie behind others, seen from the thermal camera; closeness is 0 where nothing is known.

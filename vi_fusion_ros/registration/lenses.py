@@ -53,13 +53,17 @@ def distorted(camera: Camera, x: Any, y: Any) -> tuple[Any, Any]:
         place = _fisheye_angle(coefficients, np.arctan(radius))
         factor = np.divide(place, radius, out=np.ones_like(radius), where=radius > 0)
         return x * factor, y * factor
-    # Python's numbers leave float32 as it is.
-    k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(np.asarray(coefficients, np.float64), (0, 8 - len(coefficients))).tolist()
-    r2, xy2 = x * x + y * y, 2 * x * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    # Python's numbers leave float32 as it is. np.pad would take longer than the rest of a small block.
+    k1, k2, p1, p2, k3, k4, k5, k6 = [*map(float, coefficients), *[0.0] * (8 - len(coefficients))]
+    r2 = x * x + y * y
+    factor = r2 * k3 if k3 else 0.0
+    factor = 1 + r2 * (k1 + r2 * (k2 + factor))
     if k4 or k5 or k6:
-        radial = radial / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-    return x * radial + p1 * xy2 + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + p2 * xy2
+        factor = factor / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    if not (p1 or p2):
+        return x * factor, y * factor
+    factor = factor + ((2 * p1) * y + (2 * p2) * x)  # what both coordinates have in common of the tangential part
+    return x * factor + p2 * r2, y * factor + p1 * r2
 
 
 def _fisheye_angle(coefficients: Matrix, angle: Any) -> Any:

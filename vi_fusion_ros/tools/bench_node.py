@@ -7,13 +7,14 @@ node's process over the run; that of inference is measured on the same engine, f
 it. The difference is what everything else costs: DDS, the executor, pairing, decoding, registering, composing,
 publishing, and of the fusion node also health, drift, status and diagnostics.
 
-What each of the latter costs is measured without the network. Its threads wait for each other by spinning, for longer
-the busier the machine is, so its processor time is neither constant nor small beside theirs; and where it is too slow
-for the cameras, the images of the pairs that it skips cost, too, and are paid for by the few that it publishes.
+What each of the latter costs is measured without the network, whose processor time is neither constant nor small beside
+theirs; and where it is too slow for the cameras, the images of the pairs that it skips cost, too, and are paid for by
+the few that it publishes. ``bench_profile.py`` measures the same from inside.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import tempfile
@@ -32,11 +33,15 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from vi_fusion_ros.benchmarks.rigs import lensed_rig
 from vi_fusion_ros.engines.load import load_engine
 from vi_fusion_ros.images.wire_format import read_image
+from vi_fusion_ros.methods.engine import NETWORK
 from vi_fusion_ros.msg import FusedClassification, FusionStatus
 from vi_fusion_ros.node.messages import stamp_ns
+from vi_fusion_ros.node.status.diagnostics import AT_DISTANCES
 from vi_fusion_ros.resources import default_model
+from vi_fusion_ros.tools.bench_profile import MARK
 from vi_fusion_ros.tools.domains import own_domain
 from vi_fusion_ros.tools.processes import NodeProcess, ProcessError
 
@@ -49,6 +54,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "status": {"status_rate": 0.1},
 }
 """What can be left out beside the frame path, and the parameters that leave it out; of status, nearly all."""
+
+DEPTH_METHODS = ("max", "laplacian", NETWORK)
+"""What fuses where depth is measured."""
 
 PARTS_METHOD = "average"
 """What fuses in place of the network where parts are left out: the cheapest there is."""
@@ -93,6 +101,7 @@ class _Window:
         executor_cpu_s: of its main thread alone.
         before: the fusion node's status at the start; None of the reference.
         after: at the end.
+        log: what the node has printed.
     """
 
     ages_ms: list[float]
@@ -100,6 +109,7 @@ class _Window:
     executor_cpu_s: float
     before: FusionStatus | None
     after: FusionStatus | None
+    log: str
 
 
 @dataclass(frozen=True)
@@ -123,13 +133,11 @@ class Conditions:
     thermal_bits: int
 
 
-def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
+def benchmark(conditions: Conditions) -> dict[str, Any]:
     """Run cameras, node and subscriber, then the same with the reference, and measure both.
 
     Args:
         conditions: of all runs.
-        parts: whether the node also runs with ``PARTS_METHOD``: with all of ``PARTS``, without each, without all of
-            them, and with all of them again, which shows how far two equal runs lie apart; under ``without``.
 
     Raises:
         ProcessError: if a node fails, or somebody else publishes its topics.
@@ -137,7 +145,6 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
     with own_domain() as domain:
         ours = _run(conditions, domain, "node.fusion_node", {"threads": conditions.threads, "status_rate": 2.0})
         plain = _run(conditions, domain, "tools.bench_reference", {"threads": conditions.threads}, "reference_node")
-        less = _without_parts(conditions, domain) if parts else {}
     infer_cpu_ms, infer_wall_ms = _inference(conditions)
     assert ours.before is not None
     assert ours.after is not None
@@ -145,30 +152,120 @@ def benchmark(conditions: Conditions, parts: bool = False) -> dict[str, Any]:
     rows = zip(status.latency_p50, status.latency_p95, status.latency_p99, strict=True)
     stages = {stage: _rounded(row) for stage, row in zip(status.latency_stages, rows, strict=True)}
     return {
-        "size": f"{conditions.width}x{conditions.height}",
-        "thermal_bits": conditions.thermal_bits,
-        "rate_hz": conditions.rate_hz,
-        "threads": conditions.threads,
-        "seconds": conditions.seconds,
+        **_described(conditions),
         "pairs": status.pairs - ours.before.pairs,
         "stages_ms": stages,
         "beside_inference_wall_ms": round(sum(stages[stage]["p50"] for stage in BESIDE_INFERENCE), 3),
         "inference_alone_wall_ms": round(infer_wall_ms, 3),
         **_figures(ours, conditions, infer_cpu_ms),
         "reference": _figures(plain, conditions, infer_cpu_ms),
-        **({"without": {name: _figures(run, conditions) for name, run in less.items()}} if less else {}),
         "model": status.model_id,
         "engine": status.engine,
+    }
+
+
+def benchmark_parts(conditions: Conditions) -> dict[str, Any]:
+    """What the parts of the node cost, ``PARTS_METHOD`` in place of the network.
+
+    Args:
+        conditions: of all runs.
+
+    Returns:
+        ``without``: figures of the fusion node with all of ``PARTS`` (``nothing``), without each and without all of
+        them, and of the plain node (``reference``); those of the first and the last twice, before and after the others,
+        which shows how far two equal runs lie apart. ``profile``: milliseconds a pair by part, of ``bench_profile``.
+
+    Raises:
+        ProcessError: as ``benchmark``.
+    """
+    with own_domain() as domain:
+        runs = _without_parts(conditions, domain)
+        profile = profile_of(conditions, domain)
+    without = {name: _figures(run, conditions) for name, run in runs.items()}
+    return {**_described(conditions), "method": PARTS_METHOD, "without": without, "profile": profile}
+
+
+def benchmark_depth(conditions: Conditions) -> dict[str, Any]:
+    """What registration by depth costs the running node, beside the plane of the same rig; drift is off in both.
+
+    Args:
+        conditions: of all runs.
+
+    Returns:
+        ``methods``: by what fuses, figures of the node at the rig's plane and with a depth image for each visible one,
+        and of both again.
+
+    Raises:
+        ProcessError: as ``benchmark``; or the node did not use the depth.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    with own_domain() as domain, tempfile.TemporaryDirectory() as scratch:
+        rig = Path(scratch) / "rig.yaml"
+        lensed_rig().save(rig)
+        for method in DEPTH_METHODS:
+            found[method] = {}
+            for name in ("plane", "depth", "plane_again", "depth_again"):
+                by_depth = name.startswith("depth")
+                found[method][name] = _figures(_run_at(conditions, domain, method, rig, by_depth), conditions)
+    return {**_described(conditions), "methods": found}
+
+
+def _run_at(conditions: Conditions, domain: int, method: str, rig: Path, by_depth: bool) -> _Window:
+    parameters = {
+        "threads": conditions.threads, "status_rate": 2.0, "fusion.method": method, "rig": str(rig),
+        "drift.mode": "off", "depth.source": "image" if by_depth else "none",
+    }  # fmt: skip
+    camera = "tools.bench_depth_camera" if by_depth else None
+    run = _run(conditions, domain, "node.fusion_node", parameters, camera=camera)
+    assert run.after is not None
+    if by_depth and AT_DISTANCES not in run.after.registration:
+        raise ProcessError(f"the node did not use the depth: {run.after.registration}")
+    return run
+
+
+def _described(conditions: Conditions) -> dict[str, Any]:
+    return {
+        "size": f"{conditions.width}x{conditions.height}",
+        "thermal_bits": conditions.thermal_bits,
+        "rate_hz": conditions.rate_hz,
+        "threads": conditions.threads,
+        "seconds": conditions.seconds,
     }
 
 
 def _without_parts(conditions: Conditions, domain: int) -> dict[str, _Window]:
     all_of_them = {name: value for settings in PARTS.values() for name, value in settings.items()}
     base = {"threads": conditions.threads, "status_rate": 2.0, "fusion.method": PARTS_METHOD}
+    plain = {"threads": conditions.threads, "fusion.method": PARTS_METHOD}
+
+    def ours(settings: dict[str, Any]) -> _Window:
+        return _run(conditions, domain, "node.fusion_node", {**base, **settings})
+
+    def reference() -> _Window:
+        return _run(conditions, domain, "tools.bench_reference", plain, "reference_node")
+
     return {
-        name: _run(conditions, domain, "node.fusion_node", {**base, **settings})
-        for name, settings in {"nothing": {}, **PARTS, "all": all_of_them, "nothing_again": {}}.items()
+        "nothing": ours({}),
+        "reference": reference(),
+        **{name: ours(settings) for name, settings in PARTS.items()},
+        "all": ours(all_of_them),
+        "nothing_again": ours({}),
+        "reference_again": reference(),
     }
+
+
+def profile_of(conditions: Conditions, domain: int) -> dict[str, float]:
+    """Milliseconds of processor time a pair by part, of one run with ``PARTS_METHOD``; see ``bench_profile``.
+
+    Raises:
+        ProcessError: the node fails.
+    """
+    parameters = {"threads": conditions.threads, "status_rate": 2.0, "fusion.method": PARTS_METHOD}
+    run = _run(conditions, domain, "tools.bench_profile", parameters, "fusion_node")
+    lines = [line.removeprefix(MARK) for line in run.log.splitlines() if line.startswith(MARK)]
+    if not lines:
+        raise ProcessError("the profiled node ended without its profile")
+    return dict(json.loads(lines[-1]))
 
 
 def _figures(window: _Window, conditions: Conditions, infer_cpu_ms: float | None = None) -> dict[str, Any]:
@@ -199,9 +296,14 @@ def _rounded(percentiles: Iterable[float]) -> dict[str, float]:
 
 
 def _run(
-    conditions: Conditions, domain: int, module: str, parameters: dict[str, Any], name: str | None = None
+    conditions: Conditions,
+    domain: int,
+    module: str,
+    parameters: dict[str, Any],
+    name: str | None = None,
+    camera: str | None = None,
 ) -> _Window:
-    """One node between cameras and subscriber."""
+    """One node between cameras and subscriber; ``camera`` is the module of one more."""
     # Ctrl-C ends the command in one sentence.
     rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
     listener, executor = _Listener(name or module.rpartition(".")[2]), SingleThreadedExecutor()
@@ -217,6 +319,9 @@ def _run(
             node = NodeProcess(f"vi_fusion_ros.{module}", parameters, Path(scratch) / "node.log", domain)
             children.append(node)
             _spin(executor, node, lambda: listener.count_publishers(listener.topic) > 0)
+            if camera is not None:
+                log = Path(scratch) / "camera.log"
+                children.append(NodeProcess(f"vi_fusion_ros.{camera}", {}, log, domain))
             log = Path(scratch) / "player.log"
             player = NodeProcess("vi_fusion_ros.tools.player_node", player_parameters, log, domain)
             children.append(player)
@@ -233,9 +338,10 @@ def _run(
             executor.shutdown()
             listener.destroy_node()
             rclpy.try_shutdown()
+        said = children[0].log.read_text(errors="replace")
     if not listener.ages_ms:
         raise ProcessError(f"{module} published nothing during the measurement")
-    return _Window(listener.ages_ms, end[0] - start[0], end[1] - start[1], before, after)
+    return _Window(listener.ages_ms, end[0] - start[0], end[1] - start[1], before, after, said)
 
 
 def machine() -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The fusion node as it is usually written first: what ``vi-fusion benchmark node`` puts beside ours.
 
 Typed subscriptions, images copied in and out as cv_bridge does, each paired with the nearest one that has come, if that
-is near enough (as message_filters' ApproximateTimeSynchronizer for Python does), the network run in the callback. The
-pipeline and the engine are ours, so that the difference is that of the node around them. It publishes the fused image
-alone, takes no camera_info, has no status and no diagnostics, and knows no faults: none of this is for use.
+is near enough (as message_filters' ApproximateTimeSynchronizer for Python does), the network, or the method that the
+parameter ``fusion.method`` names, run in the callback. The pipeline and the engine are ours, so that the difference is
+that of the node around them. It publishes the fused image alone, takes no camera_info, has no status and no
+diagnostics, and knows no faults: none of this is for use.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.methods.engine import NETWORK, MethodEngine
+from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.resources import default_model
@@ -37,7 +40,9 @@ class ReferenceNode(Node):
     def __init__(self) -> None:
         super().__init__("reference_node")
         threads: Any = self.declare_parameter("threads", 2).value
-        engine = load_engine(default_model(), int(threads or 2))
+        name: Any = self.declare_parameter("fusion.method", NETWORK).value
+        network = str(name) == NETWORK
+        engine = load_engine(default_model(), int(threads or 2)) if network else MethodEngine(method(str(name)))
         self._pipeline = build_pipeline(engine)
         self._waiting: tuple[deque[Image], deque[Image]] = (deque(maxlen=_QUEUE), deque(maxlen=_QUEUE))
         self._fused = self.create_publisher(Image, "~/fused/image", 10)

@@ -14,16 +14,17 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.benchmarks.machine import processor
+from vi_fusion_ros.benchmarks.rigs import PLANE_M, SIZE, lensed_rig
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.lenses import bent, straightened
-from vi_fusion_ros.registration.rig import Camera, Extrinsics
+from vi_fusion_ros.registration.rig import Camera
 from vi_fusion_ros.sync.stream_monitor import StreamMonitor
 from vi_fusion_ros.thermal import Destriper, Radiometry, ToneMapper, without_dead_pixels
 from vi_fusion_ros.thermal.denoising import denoised
 
 _WARM_UP = 10
 _THERMAL, _VISIBLE = (640, 512), (1280, 1024)
-_SMALL, _PLANE_M, _DISTANCES_M = (640, 480), 8.0, (2.0, 5.0, 10.0, 50.0)
+_DISTANCES_M = (2.0, 5.0, 10.0, 50.0)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,16 +90,16 @@ def measure(runs: int) -> dict[str, Any]:
         "stream_monitor": lambda: monitor.update(next(takes), 0.0),
         "denoise_visible_640x480": lambda: denoised(dark),
     }
-    rig = _rig()
+    rig = lensed_rig()
     near = Registration(rig)
-    small = np.ascontiguousarray(frame[: _SMALL[1]])
-    depth = (4000 + np.random.default_rng(3).normal(0, 20, _SMALL[::-1])).astype(np.uint16)
+    small = np.ascontiguousarray(frame[: SIZE[1]])
+    depth = (4000 + np.random.default_rng(3).normal(0, 20, SIZE[::-1])).astype(np.uint16)
     depth[120:360, 200:440] = 2000
-    points = near.rays(_SMALL, _SMALL)[::2, ::2].reshape(-1, 3) * np.float32(4)
+    points = near.rays(SIZE, SIZE)[::2, ::2].reshape(-1, 3) * np.float32(4)
     stages |= {
-        "warp_plane_640x480": lambda: near.apply(small, _SMALL),
-        "warp_depth_640x480": lambda: near.apply_at_depth(small, depth, _SMALL),
-        "depth_of_76800_points": lambda: near.distances(points, _SMALL),
+        "warp_plane_640x480": lambda: near.apply(small, SIZE),
+        "warp_depth_640x480": lambda: near.apply_at_depth(small, depth, SIZE),
+        "depth_of_76800_points": lambda: near.distances(points, SIZE),
     }
     return {
         "thermal": "640x512 uint16",
@@ -108,21 +109,10 @@ def measure(runs: int) -> dict[str, Any]:
         "opencv_threads": cv2.getNumThreads(),
         "load_average_1min": round(os.getloadavg()[0], 2),
         "machine": processor(),
-        "plane_m": _PLANE_M,
+        "plane_m": PLANE_M,
         "error_px": [_errors(rig, distance_m) for distance_m in _DISTANCES_M],
         "stages": {name: _timed(stage, runs) for name, stage in stages.items()},
     }
-
-
-def _rig() -> Rig:
-    thermal, visible = (
-        Camera(np.array([[focal, 0, 319.5], [0, focal, 239.5], [0, 0, 1]]), np.array(bend))
-        for focal, bend in ((660.0, [-0.22, 0.06, 5e-4, -3e-4, 0]), (620.0, [-0.12, 0.03, -4e-4, 2e-4, 0]))
-    )
-    turn, shift = cv2.Rodrigues(np.array([0.012, -0.02, 0.015]))[0], np.array([0.07, -0.01, 0.012])
-    return Rig(np.eye(3), _SMALL, _SMALL, "benchmark", thermal, visible, Extrinsics(np.asarray(turn), shift)).at(
-        _PLANE_M
-    )
 
 
 def _errors(rig: Rig, distance_m: float) -> dict[str, float]:
@@ -131,7 +121,7 @@ def _errors(rig: Rig, distance_m: float) -> dict[str, float]:
     Images that hold their own coordinates show where each visible pixel was taken from; the truth is traced through the
     lenses point by point.
     """
-    width, height = _SMALL
+    width, height = SIZE
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
     visible, thermal, extrinsics = rig.visible_camera, rig.thermal_camera, rig.extrinsics
     assert visible is not None
@@ -150,9 +140,9 @@ def _errors(rig: Rig, distance_m: float) -> dict[str, float]:
 
     return {
         "distance_m": distance_m,
-        "plane": error(lambda image: registration.apply(image, _SMALL)),
-        "depth": error(lambda image: registration.apply_at_depth(image, depth, _SMALL)),
-        "depth_1_percent_off": error(lambda image: registration.apply_at_depth(image, depth * 1.01, _SMALL)),
+        "plane": error(lambda image: registration.apply(image, SIZE)),
+        "depth": error(lambda image: registration.apply_at_depth(image, depth, SIZE)),
+        "depth_1_percent_off": error(lambda image: registration.apply_at_depth(image, depth * 1.01, SIZE)),
     }
 
 

@@ -16,6 +16,7 @@ from vi_fusion_ros.images.point_clouds import coordinates
 from vi_fusion_ros.images.wire_format import read_stamp
 from vi_fusion_ros.node.geometry.transforms import Transforms
 from vi_fusion_ros.node.subscriptions import codec_of, stamped_image
+from vi_fusion_ros.registration.cloud import turned
 from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.sync.stamp_source import StampSource
 from vi_fusion_ros.sync.stamped_image import StampedImage
@@ -141,5 +142,5 @@ class PointClouds:
             )
         turn = self._turn(visible)
         rotation, shift = (turn @ part for part in (between.rotation, between.translation_m))
-        moved = points @ rotation.T.astype(np.float32) + shift.astype(np.float32)
+        moved = turned(points, rotation) + shift.astype(np.float32)
         return replace(pair, points=moved)

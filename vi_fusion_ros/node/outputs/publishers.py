@@ -29,8 +29,10 @@ from vi_fusion_ros.msg import Explanation, FusedClassification
 from vi_fusion_ros.node import qos, video_messages
 from vi_fusion_ros.node.messages import to_classification, to_header
 from vi_fusion_ros.node.outputs import vision
+from vi_fusion_ros.node.process.rare_callbacks import RareCallbacks
 from vi_fusion_ros.node.teardown import take_down
 from vi_fusion_ros.overlay_modes import overlay_in
+from vi_fusion_ros.registration.cloud import turned
 from vi_fusion_ros.registration.rig import Matrix
 from vi_fusion_ros.thermal import Radiometry
 from vi_fusion_ros.thermal_color import thermal_color
@@ -95,6 +97,7 @@ class ResultPublishers:
         self._node = node
         self._report = report
         self._all: list[Publisher] = []
+        self._events = RareCallbacks()
         self._kelvin: _Folder | None = None
         self._kelvin_lock = threading.Lock()  # it comes and goes with the rig while results are published
         try:
@@ -262,6 +265,7 @@ class ResultPublishers:
             topic,
             qos.copy_of(profile),
             event_callbacks=qos.on_incompatible_publisher(self._report, name),
+            callback_group=self._events,
             qos_overriding_options=qos.overridable(),
         )
         self._all.append(publisher)
@@ -274,7 +278,7 @@ def _image(header: Header, image: Pixels) -> bytes:
 
 def _cloud(header: Header, result: FusionResult, radiometry: Radiometry | None, turn: Matrix) -> PointCloud2:
     points = thermal_points(result, radiometry)
-    points[:, :3] = points[:, :3] @ turn.astype(np.float32)  # rows: this undoes turn
+    points[:, :3] = turned(points[:, :3], turn.T)
     step = points.itemsize * points.shape[1]
     fields = [PointField(name=name, offset=offset, datatype=FLOAT32, count=1) for name, offset in INTENSITY_FIELDS]
     message = PointCloud2(

@@ -11,12 +11,15 @@ from rclpy.node import Node
 
 from vi_fusion_ros.errors import one_line, sentence
 
-_LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.1
+"""How soon a thread that spins sees that it is to stop."""
 _PAUSE_S = 0.1
 
 
-def spin_once(executor: SingleThreadedExecutor, report: Callable[[str], object]) -> None:
-    """Serve one callback, or return after a tenth of a second. What a callback raises is reported.
+def spin_once(
+    executor: SingleThreadedExecutor, report: Callable[[str], object], wait_s: float | None = LOOK_EVERY_S
+) -> None:
+    """Serve one callback, or return after ``wait_s``. What a callback raises is reported.
 
     What the executor itself raises is reported too, and followed by a pause: it would raise the same again at once, and
     the loop around this would take a whole core and fill the log.
@@ -24,12 +27,13 @@ def spin_once(executor: SingleThreadedExecutor, report: Callable[[str], object])
     Args:
         executor: with its nodes.
         report: takes one sentence; must not raise.
+        wait_s: None: for ever. rclpy makes a timer for any other wait, which takes a third of a round's time.
 
     Raises:
         ExternalShutdownException: the context was shut down.
     """
     try:
-        handler, _, _ = executor.wait_for_ready_callbacks(_LOOK_EVERY_S)
+        handler, _, _ = executor.wait_for_ready_callbacks(wait_s)
     except (TimeoutException, ShutdownException):
         return
     except ExternalShutdownException:

@@ -36,6 +36,9 @@ NOT_REGISTERED = "none: "
 AT_PLANE = ", at the plane: "
 """What stands in ``registration`` of a status between the source and why depth is not used, where it should be."""
 
+AT_DISTANCES = ", at the distances of "
+"""What stands there between the source and the topic of the depth that is used."""
+
 _HEALTH_WORDS = {
     "silent": "no images arrive",
     "frozen": "the same image comes again and again",
