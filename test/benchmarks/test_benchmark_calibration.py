@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from matroska import write_mkv
 
 from vi_fusion_ros.benchmarks import calibration, poses
 from vi_fusion_ros.cli import main
@@ -55,6 +56,36 @@ def test_the_summary_and_the_report(tmp_path):
     }).read_text()  # fmt: skip
     for expected in ("1.25 px", "1 right to 1 px", "1 refused", "nothing moves", "3.5 ms", "data:image/png"):
         assert expected in page
+
+
+def test_the_summary_has_the_support_that_chance_gave():
+    refused = [
+        {"refused": "too little structure (evidence 20.0, expected 28 or more); searched were shifts (support 1.9, "
+         "expected 5.0 or more), and more"},
+        {"refused": "(support outside of the two places with the most 0.8, expected 2.0 or more)"},
+        {"refused": "blank"},
+    ]  # fmt: skip
+    assert poses.summary([], refused)["different_most_support"] == pytest.approx(0.4)
+    assert poses.summary([], [])["different_most_support"] is None
+
+
+def test_videos_tell_their_offset_as_a_whole_and_in_parts(tmp_path):
+    """Boxes that jump, seen alike by both cameras."""
+    random = np.random.default_rng(3)
+    boxes = random.integers(0, (130, 90), (150, 3, 2))
+    for camera, colour in (("visible", 220), ("thermal", 30)):
+        images = []
+        for frame in boxes:
+            images.append(np.full((120, 160), 110, np.uint8))
+            for x, y in frame:
+                images[-1][y : y + 30, x : x + 30] = colour
+        write_mkv(tmp_path / f"{camera}.mkv", np.arange(150) / 30, images)
+    found = calibration.shifted_videos(tmp_path / "visible.mkv", tmp_path / "thermal.mkv")
+    assert abs(found["as_given_ms"]) < 5
+    assert found["worst_error_ms"] < 5
+    assert sorted(found["parts"]) == ["even_tiles", "first_half", "odd_tiles", "second_half"]
+    for part in found["parts"].values():
+        assert abs(part["offset_ms"]) < 2 * part["uncertainty_ms"] + 5
 
 
 def test_missing_data_is_one_sentence(tmp_path, capsys, monkeypatch):

@@ -235,7 +235,8 @@ def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
 
     Returns:
         ``as_given_ms`` with ``uncertainty_ms``, and ``worst_error_ms`` over the delays. The offset of the videos as
-        they are is known to half a frame only. ``refused``: why there is none.
+        they are is known to half a frame only. ``parts``: as given, from each half of the time and each half of the
+        picture's tiles alone; they tell whether the uncertainty is right. ``refused``: why there is none.
     """
     videos = [Video(path) for path in (visible, thermal)]
     rate_hz = videos[0].rate_hz
@@ -253,7 +254,34 @@ def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
         "as_given_ms": found[0].offset_ms,
         "uncertainty_ms": found[0].uncertainty_ms,
         "worst_error_ms": max(abs(each.offset_ms + delay_ms) for delay_ms, each in found.items()),
+        "parts": _offsets_of_parts(*(_motion(each, rate_hz, 0.0) for each in frames)),
     }
+
+
+def _offsets_of_parts(visible: Motion, thermal: Motion) -> dict[str, Any]:
+    middle, whole = len(visible.times_s) // 2, slice(None)
+    parts = {
+        "first_half": (slice(middle), whole),
+        "second_half": (slice(middle, None), whole),
+        "even_tiles": (whole, slice(0, None, 2)),
+        "odd_tiles": (whole, slice(1, None, 2)),
+    }
+    found: dict[str, Any] = {}
+    for name, part in parts.items():
+        try:
+            offset = time_offset(*(_part(motion, *part) for motion in (visible, thermal)))
+        except ValueError as error:
+            found[name] = {"refused": str(error)}
+        else:
+            found[name] = {"offset_ms": offset.offset_ms, "uncertainty_ms": offset.uncertainty_ms}
+    return found
+
+
+def _part(motion: Motion, frames: slice, tiles: slice) -> Motion:
+    part = Motion()
+    part.times_s = motion.times_s[frames]
+    part.energies = [energies[tiles] for energies in motion.energies[frames]]
+    return part
 
 
 def _motion(frames: Sequence[Image], rate_hz: float, first_s: float) -> Motion:
