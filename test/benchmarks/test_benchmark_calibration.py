@@ -38,13 +38,16 @@ def test_a_wrong_registration_as_given_is_told_from_the_rig_that_is_found():
 
 def test_the_summary_and_the_report(tmp_path):
     rows = [
-        {"frame": str(n), "start_px": 50.0, "end_px": float(n), "refused": n == 99, "cpu_s": 1.0, "wall_s": float(n)}
+        {"frame": str(n), "start_px": 50.0, "end_px": float(n), "refused": n == 99, "cpu_s": 1.0, "wall_s": float(n),
+         "given_bend_px": 4.0 * n}
         for n in range(100)
-    ]
+    ]  # fmt: skip
     summary = calibration.summary(rows)
     assert summary["median_end_px"] == 49.5
     assert (summary["median_cpu_s"], summary["median_wall_s"]) == (1, 49.5)
     assert (summary["refused"], summary["worse_than_start"]) == (1, 49)
+    assert summary["given_bend_px_by_percentile"]["50"] == 198
+    assert summary["end_follows_given_bend"] == pytest.approx(1)
     groups = [{"off_px": 1.25, "as_given_px": 0.5, "relative_px": 1.0, "uncertainty_px": 0.7, "model": "affine"}]
     scales = {"roadscene": {"mutual_information": 1.005, "gradients": 1.004}}
     times = {"still": {"refused": "nothing moves"},
@@ -56,6 +59,13 @@ def test_the_summary_and_the_report(tmp_path):
     }).read_text()  # fmt: skip
     for expected in ("1.25 px", "1 right to 1 px", "1 refused", "nothing moves", "3.5 ms", "data:image/png"):
         assert expected in page
+
+
+def test_the_bend_of_a_map_is_its_distance_from_a_similarity():
+    similarity = np.array([[0.4, -0.01, 30], [0.01, 0.4, 5], [0, 0, 1]])
+    assert calibration.bend(similarity, (1400, 900)) == pytest.approx(0, abs=1e-6)
+    sheared = similarity @ np.array([[1, 0.01, 0], [0.01, 1, 0], [0, 0, 1]])
+    assert calibration.bend(sheared, (900, 900)) == pytest.approx(0.004 * 899 / np.sqrt(2), rel=0.01)
 
 
 def test_the_summary_has_the_support_that_chance_gave():
