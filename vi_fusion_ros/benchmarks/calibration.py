@@ -292,7 +292,7 @@ def _offsets_of_parts(visible: Motion, thermal: Motion) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, part in parts.items():
         try:
-            offset = time_offset(*(_part(motion, *part) for motion in (visible, thermal)))
+            offset = time_offset(_part(visible, *part), _part(thermal, *part))
         except ValueError as error:
             found[name] = {"refused": str(error)}
         else:
