@@ -79,6 +79,24 @@ class FusionPipeline:
         """Of the thermal image of the latest result; None where it is not known."""
         return None if self._thermal_camera is None else self._thermal_camera.radiometry
 
+    def misfit(self, pair: FramePair) -> str:
+        """Why the rig cannot register a pair: it is for images of another shape; one sentence, empty where it can.
+
+        Raises:
+            ValueError: a crop does not fit its image; one sentence.
+        """
+        if pair.visible is None or pair.thermal is None:
+            return ""
+        registration = self._registration
+        rig = (registration if isinstance(registration, Registration) else registration.current()).rig
+        (h, w), (height, width) = pair.thermal.image.shape[:2], pair.visible.image.shape[:2]
+        sizes = self.framings["thermal"].size((w, h)), self.framings["visible"].size((width, height))
+        try:
+            rig.homography(*sizes)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def reset(self) -> None:
         """Forget what earlier pairs left behind, as at a cut or a jump in time."""
         self.thermal_tones.reset()

@@ -197,6 +197,24 @@ def test_a_rig_of_camera_info_and_tf(tf2, model, monkeypatch):
         answer = probe.call(Trigger, "reload_rig", Trigger.Request())
         assert not answer.success
         assert "no rig file" in answer.message
+
+        def fused_as(mode, **infos):
+            """Whether a pair that comes after CameraInfos is fused so."""
+            for camera, message in infos.items():
+                probe.camera_info[camera].publish(message)
+            stamp = next(stamps)
+            probe.send_pair(stamp)
+            return probe.wait_for_result(stamp).mode == mode
+
+        # Of a sensor's other resolution: the same view in fewer pixels fits, another shape has no place for the images.
+        half = info("visible", width=64, height=48)
+        assert fused_as(FusionStatus.MODE_BOTH, visible=half)
+        other = info("visible", width=128, height=128)
+        wait_until(lambda: fused_as(FusionStatus.MODE_VISIBLE_ONLY, visible=other), "the thermal image to be left out")
+        refusal = "none: visible image of 128x96 does not fit the rig camera_info; expected 128x128 or the same aspect"
+        wait_until(lambda: probe.status.registration == refusal, "the sentence")
+        wait_until(lambda: fused_as(FusionStatus.MODE_BOTH, visible=info("visible")), "the right resolution again")
+        assert "failed" not in probe.drops()
     finally:
         for process in reversed(processes):
             process.stop()

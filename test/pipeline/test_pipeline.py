@@ -249,8 +249,12 @@ def test_images_that_cannot_be_used_are_one_sentence_and_the_next_pair_is_fine(m
 
 def test_sizes_that_do_not_fit_the_rig(make):
     rig = Rig(np.eye(3), (128, 96), (128, 96), "the rig")
+    pipeline = make(rig)
     with pytest.raises(ValueError, match="does not fit the rig"):
-        make(rig).process(pair(color(), grey((64, 64))))
+        pipeline.process(pair(color(), grey((64, 64))))
+    assert "does not fit the rig" in pipeline.misfit(pair(color(), grey((64, 64))))
+    assert not pipeline.misfit(pair(color(), grey()))
+    assert not pipeline.misfit(pair(None, grey((64, 64))))
 
 
 def test_scores_that_are_not_finite_are_refused(make, tmp_path):

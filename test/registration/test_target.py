@@ -194,6 +194,18 @@ def test_camera_info_files(tmp_path):
     assert not load_lens(path, (400, 320)).distortion.any()
 
 
+def test_intrinsics_of_another_resolution_are_refused_before_boards_are_looked_for(tmp_path, capsys):
+    for camera in ("visible", "thermal"):
+        cv2.imwrite(str(tmp_path / f"{camera}.png"), np.full((96, 128), 90, np.uint8))
+    info = written_info(tmp_path / "info.yaml", world.THERMAL, world.THERMAL_SIZE)
+    images = [text for camera in ("visible", "thermal") for text in (f"--{camera}", str(tmp_path / f"{camera}.png"))]
+    board = ["--board", "checkerboard", "--grid", "9x6", "--square", "0.04"]
+    assert main(["calibrate", "target", *images, *board, "--thermal-info", str(info), "--out", "rig.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "it is for images of 400x320, these have 128x96; give the intrinsics of this resolution" in said.err
+    assert said.out == ""  # where boards were looked for it says how many there are
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

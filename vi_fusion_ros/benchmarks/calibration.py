@@ -16,7 +16,7 @@ import numpy as np
 from vi_fusion_ros.registration.estimate.matching import ImagePair, vertex
 from vi_fusion_ros.registration.estimate.scene import calibrate
 from vi_fusion_ros.registration.estimate.time import Motion, time_offset
-from vi_fusion_ros.registration.planar import corner_error, equal_width, inverse
+from vi_fusion_ros.registration.planar import corner_error, equal_width, fit, inverse, transform
 from vi_fusion_ros.registration.rig import Matrix, Size, scaling
 from vi_fusion_ros.sources.video import Video
 from vi_fusion_ros.types import Image
@@ -108,7 +108,7 @@ def alone(frame: RoadScenePair) -> dict[str, Any]:
 
     Returns:
         ``start_px`` and ``end_px``: mean distance of the corners of the visible image from the given registration,
-        pixels of ``thermal_raw``; ``refused``.
+        pixels of ``thermal_raw``; ``refused``; ``given_bend_px``: ``bend`` of the given registration.
     """
     pair = ImagePair.of(frame.visible_full, frame.thermal_raw, frame.name)
     start = inverse(equal_width(pair.visible_size, pair.thermal_size))
@@ -119,13 +119,34 @@ def alone(frame: RoadScenePair) -> dict[str, Any]:
         found, refused = start, True
     taken = clock.taken()
     start_px, end_px = (corner_error(one, frame.full_to_raw, pair.visible_size) for one in (start, found))
-    return {"frame": frame.name, "start_px": start_px, "end_px": end_px, "refused": refused, **taken}
+    return {
+        "frame": frame.name, "start_px": start_px, "end_px": end_px, "refused": refused,
+        "given_bend_px": bend(frame.full_to_raw, pair.visible_size), **taken,
+    }  # fmt: skip
+
+
+def bend(homography: Matrix, size: Size) -> float:
+    """How far a map of an image of (width, height) is from the similarity nearest to it, mean of the corners, pixels.
+
+    It is next to nothing, and the same for each pair, where two cameras look the same way and none of them is moved.
+    """
+    points = np.stack(np.meshgrid(*(np.linspace(0, side - 1, 12) for side in size)), -1).reshape(-1, 2)
+    target, far = transform(homography, points), 10.0 * max(size)
+    nearest = fit(points, target, np.ones(len(points)), homography, size, "similarity", (far, far), 0.0)[0]
+    return corner_error(nearest, homography, size)
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The distribution over the pairs of ``alone``."""
+    """The distribution over the pairs of ``alone``.
+
+    ``end_follows_given_bend`` is the rank correlation of ``end_px`` and ``given_bend_px``, -1 to 1, of what was not
+    refused: near 1 the error is that of the given registration.
+    """
     start, end = (np.array([row[key] for row in rows]) for key in ("start_px", "end_px"))
     quantiles = (10, 25, 50, 75, 90, 95, 100)
+    bends = np.array([row["given_bend_px"] for row in rows])
+    accepted = ~np.array([row["refused"] for row in rows])
+    ranks = [of[accepted].argsort().argsort() for of in (end, bends)]
     return {
         "pairs": len(rows),
         "median_start_px": float(np.median(start)),
@@ -133,6 +154,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "end_px_by_percentile": {str(q): float(np.percentile(end, q)) for q in quantiles},
         "refused": sum(row["refused"] for row in rows),
         "worse_than_start": int((end > start + _SLACK_PX).sum()),
+        "given_bend_px_by_percentile": {str(q): float(np.percentile(bends, q)) for q in (10, 50, 90)},
+        "end_follows_given_bend": float(np.corrcoef(*ranks)[0, 1]) if accepted.sum() > 1 else None,
         "median_cpu_s": float(np.median([row["cpu_s"] for row in rows])),
         "longest_cpu_s": float(np.max([row["cpu_s"] for row in rows])),
         "median_wall_s": float(np.median([row["wall_s"] for row in rows])),
@@ -235,7 +258,8 @@ def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
 
     Returns:
         ``as_given_ms`` with ``uncertainty_ms``, and ``worst_error_ms`` over the delays. The offset of the videos as
-        they are is known to half a frame only. ``refused``: why there is none.
+        they are is known to half a frame only. ``parts``: as given, from each half of the time and each half of the
+        picture's tiles alone; they tell whether the uncertainty is right. ``refused``: why there is none.
     """
     videos = [Video(path) for path in (visible, thermal)]
     rate_hz = videos[0].rate_hz
@@ -253,7 +277,34 @@ def shifted_videos(visible: Path, thermal: Path) -> dict[str, Any]:
         "as_given_ms": found[0].offset_ms,
         "uncertainty_ms": found[0].uncertainty_ms,
         "worst_error_ms": max(abs(each.offset_ms + delay_ms) for delay_ms, each in found.items()),
+        "parts": _offsets_of_parts(*(_motion(each, rate_hz, 0.0) for each in frames)),
     }
+
+
+def _offsets_of_parts(visible: Motion, thermal: Motion) -> dict[str, Any]:
+    middle, whole = len(visible.times_s) // 2, slice(None)
+    parts = {
+        "first_half": (slice(middle), whole),
+        "second_half": (slice(middle, None), whole),
+        "even_tiles": (whole, slice(0, None, 2)),
+        "odd_tiles": (whole, slice(1, None, 2)),
+    }
+    found: dict[str, Any] = {}
+    for name, part in parts.items():
+        try:
+            offset = time_offset(_part(visible, *part), _part(thermal, *part))
+        except ValueError as error:
+            found[name] = {"refused": str(error)}
+        else:
+            found[name] = {"offset_ms": offset.offset_ms, "uncertainty_ms": offset.uncertainty_ms}
+    return found
+
+
+def _part(motion: Motion, frames: slice, tiles: slice) -> Motion:
+    part = Motion()
+    part.times_s = motion.times_s[frames]
+    part.energies = [energies[tiles] for energies in motion.energies[frames]]
+    return part
 
 
 def _motion(frames: Sequence[Image], rate_hz: float, first_s: float) -> Motion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ Stills = Sequence[tuple[str, Image, Image]]
 _WIDTHS = (640, 480, 320)  # of the thermal image, pixels
 _MOST_SHIFT = 0.15  # of the sides of what both cameras see
 _LARGEST_TURN_DEG, _LARGEST_SCALE = 20.0, 5.0
+_SUPPORT = re.compile(r"support[^()]*? (\d+\.\d), expected (\d+\.\d) or more")  # in the sentence of a refusal
 _OPTICS_PX = 0.45  # blur of a camera that shows the scene at full size, pixels of its own
 
 
@@ -130,7 +132,11 @@ def refusal(pairs: Stills) -> dict[str, Any]:
 
 
 def summary(cases: Sequence[dict[str, Any]], different: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How many of ``stood`` were right to a pixel, further off, wrong and refused; how many of ``refusal`` were not."""
+    """How many of ``stood`` were right to a pixel, further off, wrong and refused; how many of ``refusal`` were not.
+
+    ``different_most_support`` is the largest support that chance gave to different scenes, beside what is needed.
+    """
+    said = [found for row in different for found in _SUPPORT.findall(row.get("refused", ""))]
     off = np.array([row["off_px"] for row in cases if "off_px" in row])
     return {
         "rigs": len(cases),
@@ -140,6 +146,7 @@ def summary(cases: Sequence[dict[str, Any]], different: Sequence[dict[str, Any]]
         "refused": sum("refused" in row for row in cases),
         "different": len(different),
         "different_accepted": sum("accepted" in row for row in different),
+        "different_most_support": max((float(support) / float(least) for support, least in said), default=None),
     }
 
 

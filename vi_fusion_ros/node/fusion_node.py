@@ -462,6 +462,8 @@ class FusionNode(LifecycleNode):
             return ""
         if self._session is not None and not self._session.registered and self._live_rig is not None:
             return NOT_REGISTERED + (self._live_rig.fault or "waiting for camera_info and TF")
+        if self._session is not None and self._session.misfit:
+            return NOT_REGISTERED + self._session.misfit
         source, depth = self._registrations.current().rig.source, self._session and self._session.depth
         if depth:
             return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f"{AT_DISTANCES}{depth.topic}")

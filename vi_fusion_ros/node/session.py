@@ -150,6 +150,8 @@ class Session:
         """Takes every camera_info that differs from the last one, besides."""
         self.registered = True
         """Whether thermal images can be put into visible ones; without, they are left out of the pairs."""
+        self.misfit = ""
+        """Why the rig does not fit the images of the latest pair, one sentence: the thermal one is left out then."""
         try:
             pipeline.reset()
             self.enabled = True  # before the thread: QoS overrides are where it may fail
@@ -394,7 +396,7 @@ class Session:
         thermal = self._usable("thermal", job.thermal, account)
         if visible is None and thermal is None:  # each of them has been counted
             return
-        if visible is not None and thermal is not None and not self.registered:
+        if visible is not None and thermal is not None and not self._is_registered(visible, thermal):
             account.dropped("unregistered")
             thermal = None
         pair = FramePair(visible, thermal, job.skew_ns if visible and thermal else 0, job.sync_wait_ns / 1e6)
@@ -426,6 +428,14 @@ class Session:
             self.drift.offer(result.pair)
         if self.explanations is not None:
             self.explanations.offer(result)
+
+    def _is_registered(self, visible: Frame, thermal: Frame) -> bool:
+        if not self.registered:
+            return False
+        self.misfit = self._pipeline.misfit(FramePair(visible, thermal))
+        if self.misfit:
+            self._report(self.misfit)
+        return not self.misfit
 
     def _with_depth(self, pair: FramePair) -> tuple[FramePair, str]:
         """The pair with depth; or as it is, and why, where there should be some."""

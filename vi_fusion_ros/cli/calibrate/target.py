@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from vi_fusion_ros.cli.sizes import size
 if TYPE_CHECKING:
     from vi_fusion_ros.registration.estimate.boards import Board
     from vi_fusion_ros.registration.estimate.coverage import Coverage
+    from vi_fusion_ros.registration.estimate.scene import Lenses
     from vi_fusion_ros.registration.estimate.target import TargetCalibration, View
+    from vi_fusion_ros.registration.rig import Size
 
 _VIEWS = 60
 _EVERY_S = 1.0
@@ -66,14 +68,14 @@ def run(args: argparse.Namespace) -> int:
 
     require_usable(args.out)
     board = Board(args.board, args.grid[0], args.grid[1], args.square, args.marker, args.dictionary)
-    seen = _Seen()
+    seen = _Seen(lambda sizes: known_lenses(args, *sizes))
     views = list(watched(look(board, seen.passing(moments(args, _VIEWS, _EVERY_S))), board, seen, args.live))
     if not views:
         raise ValueError("there is no view to calibrate from; expected images of both cameras")
     if len(seen.sizes) > 1:
         raise ValueError(f"the views have {len(seen.sizes)} different sizes; expected those of one rig")
     sizes = next(iter(seen.sizes))
-    found = calibrate(views, board, *sizes, args.plane_distance, known_lenses(args, *sizes))
+    found = calibrate(views, board, *sizes, args.plane_distance, seen.lenses)
     evidence = RigEvidence(
         "px",
         tuple(seen.keys[view.name] for view in found.used),
@@ -119,11 +121,18 @@ def _still(coverage: Coverage) -> str:
 
 
 class _Seen:
-    """What is kept of the images: names to keys, sizes, and some to be drawn."""
+    """What is kept of the images: names to keys, sizes, and some to be drawn.
 
-    def __init__(self) -> None:
+    Args:
+        lenses_of: finds the known lenses for images of the sizes, thermal and visible; asked at the first of them, for
+            looking for boards takes minutes.
+    """
+
+    def __init__(self, lenses_of: Callable[[tuple[Size, Size]], Lenses]) -> None:
+        self._lenses_of = lenses_of
+        self.lenses: Lenses = (None, None)
         self.keys: dict[str, str] = {}
-        self.sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+        self.sizes: set[tuple[Size, Size]] = set()
         self.pictured: list[Moment] = []
 
     def passing(self, given: Iterable[Moment]) -> Iterator[Moment]:
@@ -133,6 +142,8 @@ class _Seen:
         for moment in given:
             self.keys[moment.name] = key_of(moment.visible, moment.thermal)
             thermal, visible = ((image.shape[1], image.shape[0]) for image in (moment.thermal, moment.visible))
+            if not self.sizes:
+                self.lenses = self._lenses_of((thermal, visible))
             self.sizes.add((thermal, visible))
             if len(self.pictured) < _PICTURED:
                 self.pictured.append(moment)

@@ -42,11 +42,10 @@ Lenses = tuple[Camera | None, Camera | None]
 Figures = npt.NDArray[np.float64]
 
 LEAST_SUPPORT = 5.0
-"""A pair, of several. Mixed-up RoadScene pairs reached up to 3.1; see docs/registration.md."""
+"""A pair, of several. docs/registration.md has what pairs of different scenes reach."""
 
 LEAST_EVIDENCE = 28.0
-"""Of the wide search. Mixed-up M3SVD stills reached up to 28, with the next best above 1 / 1.25 of it; pairs that
-belong together 35 and more, with the next best below 1 / 1.38. docs/registration.md has how both were tested."""
+"""Of the wide search. docs/registration.md has what pairs of different scenes reach."""
 
 _CLEARLY = 1.3  # times the next best that differs: less is no answer
 # Patches overlap, so those that a chance match ties agree among each other, and a map runs through two such groups for
