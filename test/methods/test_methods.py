@@ -1,6 +1,5 @@
 """Each method against its published outputs, or against what it promises; and bad input."""
 
-
 import cv2
 import numpy as np
 import pytest
