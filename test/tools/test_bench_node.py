@@ -11,7 +11,7 @@ import pytest
 from harness import next_domain
 
 from vi_fusion_ros.node.parameters import declaration
-from vi_fusion_ros.tools import bench_profile
+from vi_fusion_ros.tools import bench_node, bench_profile
 from vi_fusion_ros.tools.bench_node import PARTS, PARTS_METHOD, Conditions, profile_of
 from vi_fusion_ros.tools.bench_profile import ENGINE, Profile
 
@@ -81,6 +81,15 @@ def test_the_profile_is_that_of_a_node_that_published_pairs():
     assert set(by_part) == expected
     assert min(by_part.values()) > 0
     assert sum(by_part.values()) + found["other_threads"] == pytest.approx(found["all"], abs=0.01)
+
+
+def test_depth_is_measured_beside_the_plane(monkeypatch):
+    monkeypatch.setattr(bench_node, "DEPTH_METHODS", ("max",))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(next_domain()))
+    # It raises where the node did not use the depth.
+    found = bench_node.benchmark_depth(Conditions(1.0, 160, 120, 20.0, 1, 16))["methods"]["max"]
+    assert list(found) == ["plane", "depth", "plane_again", "depth_again"]
+    assert all(run["published"] > 0 for run in found.values())
 
 
 def test_a_part_costs_what_is_not_spent_in_the_parts_it_calls(monkeypatch):
