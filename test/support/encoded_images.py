@@ -180,18 +180,21 @@ def thermal_raw() -> Iterator[Case]:
     """Every encoding of one channel."""
     counts = values(0, 65535, np.uint16)
     signed = counts.view(np.int16)
+    wide = signed.astype(np.int32) * 500  # within what single precision has exactly
     kelvin = values(27000, 33000, np.int64) / 100 + 1 / 3
     kelvin[5, 7] = np.nan
     single = kelvin.astype(np.float32)
     for padding, big in ((0, False), (0, True), (3, False), (8, True)):
         for name, pixels, truth in (
             ("mono16", counts, counts), ("16UC1", counts, counts), ("16SC1", signed, signed.astype(np.float32)),
-            ("32FC1", single, single), ("64FC1", kelvin, single),
+            ("32SC1", wide, wide.astype(np.float32)), ("32FC1", single, single), ("64FC1", kelvin, single),
         ):  # fmt: skip
             yield Case(name, _form(padding, big), raw(name, pixels, padding, big), truth)
     eight = values(0, 255, np.uint8)
     for padding in (0, 5):
         yield Case("8UC1", _form(padding, False), raw("8UC1", eight, padding), eight)
+        few = eight.view(np.int8)
+        yield Case("8SC1", _form(padding, False), raw("8SC1", few, padding), few.astype(np.float32))
 
 
 def visible_packed() -> Iterator[Case]:

@@ -112,7 +112,9 @@ ENCODINGS: dict[str, PixelLayout] = {
     "8UC1": PixelLayout(np.uint8, 1),
     "mono16": PixelLayout(np.uint16, 1),
     "16UC1": PixelLayout(np.uint16, 1),
+    "8SC1": PixelLayout(np.int8, 1, _to_float32),
     "16SC1": PixelLayout(np.int16, 1, _to_float32),
+    "32SC1": PixelLayout(np.int32, 1, _to_float32),
     "32FC1": PixelLayout(np.float32, 1),
     "64FC1": PixelLayout(np.float64, 1, _to_float32),
     "bgr8": _colour(np.uint8, 3, None),
@@ -205,12 +207,11 @@ def decode_image(msg: Any) -> Image:
     dtype, height = np.dtype(layout.dtype), layout.rows(msg.height)
     rows = np.frombuffer(msg.data, np.uint8, msg.step * height).reshape(height, msg.step)
     pixels = rows[:, : msg.width * layout.bytes_per_pixel]
-    if dtype.itemsize > 1:
-        if msg.step % dtype.itemsize:  # rows that start off alignment cannot be viewed in place
-            pixels = np.ascontiguousarray(pixels)
-        pixels = pixels.view(dtype)
-        if bool(msg.is_bigendian) != (sys.byteorder == "big"):
-            pixels = pixels.byteswap()
+    if msg.step % dtype.itemsize:  # rows that start off alignment cannot be viewed in place
+        pixels = np.ascontiguousarray(pixels)
+    pixels = pixels.view(dtype)
+    if dtype.itemsize > 1 and bool(msg.is_bigendian) != (sys.byteorder == "big"):
+        pixels = pixels.byteswap()
     if layout.channels > 1:
         pixels = pixels.reshape(msg.height, msg.width, layout.channels)
     return pixels if layout.convert is None else layout.convert(pixels)
