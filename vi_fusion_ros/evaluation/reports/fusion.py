@@ -71,22 +71,25 @@ def results_table(summary: dict[str, Any]) -> Table:
         metric: max(_known(summary["methods"][m][metric]["mean"] for m in ordered), default=None) for metric in METRICS
     }
     best_rank = min(rank for method, rank in summary["mean_rank"].items() if method not in SOURCES)
-    table = Table(["method", *METRICS, "mean rank"])
+    table = Table(["method", "mean rank", *METRICS])
     for method in ordered:
         values = summary["methods"][method]
-        cells: list[str | tuple[str, str]] = [method]
-        for metric in METRICS:
-            low, high = values[metric]["ci95"]
-            interval = f"{number(low)} –\n{number(high)}" if np.isfinite(low) else ""
-            cells.append((number(values[metric]["mean"]), interval))
         rank = f"{summary['mean_rank'][method]:.2f}"
         low, high = summary["mean_rank_ci95"][method]
-        cells.append((f"({rank})" if method in SOURCES else rank, f"{low:.2f} –\n{high:.2f}"))
-        bold = [i for i, metric in enumerate(METRICS, 1) if values[metric]["mean"] == best[metric]]
+        cells = [
+            method,
+            (f"({rank})" if method in SOURCES else rank, _interval(low, high)),
+            *((number(values[metric]["mean"]), _interval(*values[metric]["ci95"])) for metric in METRICS),
+        ]
+        bold = [i for i, metric in enumerate(METRICS, 2) if values[metric]["mean"] == best[metric]]
         if method not in SOURCES and summary["mean_rank"][method] == best_rank:
-            bold.append(len(METRICS) + 1)
+            bold.append(1)
         table.row(cells, bold, ours=method == OURS)
     return table
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{number(low)} –\n{number(high)}" if np.isfinite(low) else ""
 
 
 def convention_table() -> Table:
