@@ -78,7 +78,7 @@ def test_figures_of_the_fusion(figures, repo_root):
     assert len(ranks) == 10
 
 
-@pytest.mark.parametrize("part", ["roadscene", "msrs"])
+@pytest.mark.parametrize("part", ["roadscene", "msrs", "m3svd"])
 def test_figures_of_the_methods(part, figures, repo_root):
     page = (repo_root / "docs" / "methods.md").read_text(encoding="utf-8")
     result = measured(repo_root, f"methods_{part}")
