@@ -58,6 +58,9 @@ PARTS: dict[str, dict[str, Any]] = {
 DEPTH_METHODS = ("max", "laplacian", NETWORK)
 """What fuses where depth is measured."""
 
+DEPTH_RUNS = ("plane", "depth", "plane_again", "depth_again")
+"""Each of these twice, in turn: a machine that slows down shows."""
+
 PARTS_METHOD = "average"
 """What fuses in place of the network where parts are left out: the cheapest there is."""
 
@@ -204,7 +207,7 @@ def benchmark_depth(conditions: Conditions) -> dict[str, Any]:
         lensed_rig().save(rig)
         for method in DEPTH_METHODS:
             found[method] = {}
-            for name in ("plane", "depth", "plane_again", "depth_again"):
+            for name in DEPTH_RUNS:
                 by_depth = name.startswith("depth")
                 found[method][name] = _figures(_run_at(conditions, domain, method, rig, by_depth), conditions)
     return {**_described(conditions), "methods": found}
