@@ -60,6 +60,11 @@ def test_the_node_starts_without_torch(prefix: Path, tmp_path: Path):
     python("import sys; sys.modules['torch'] = None; import vi_fusion_ros.node.fusion_node", tmp_path)
 
 
+def test_the_node_starts_without_what_only_evaluation_and_methods_need(prefix: Path, tmp_path: Path):
+    extras = ("scipy", "sklearn", "matplotlib", "pycocotools", "sporco", "av")
+    python(f"import sys; sys.modules.update(dict.fromkeys({extras})); import vi_fusion_ros.node.fusion_node", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["fusion_node", "player_node"])
 def test_ros2_run_finds_the_nodes(prefix: Path, name: str):
     executable = prefix / "lib" / "vi_fusion_ros" / name

@@ -20,7 +20,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from vi_fusion_ros.methods.base import Gray8, to_bytes
 from vi_fusion_ros.methods.tikhonov import split
@@ -54,6 +53,8 @@ def fuse(first: Gray8, second: Gray8, dictionary: Floats, kind: str) -> Gray8:
         dictionary: (h, w, K) filters of unit norm.
         kind: ``modal`` for two cameras, ``focus`` for two focal planes of one.
     """
+    from scipy import fft  # a dependency of sporco's, not of this package
+
     bases, details = zip(*(split(image / 255.0) for image in (first, second)), strict=True)
     height, width = first.shape
     codes = [sparse_code(_at_fast_size(detail), dictionary) for detail in details]
@@ -78,6 +79,8 @@ def sparse_code(image: Floats, dictionary: Floats) -> Coefficients:
     Returns:
         (K, H, W).
     """
+    from scipy import fft
+
     shape = image.shape
     filters = _spectra(dictionary, shape).astype(np.complex64)
     fixed = filters.conj() * fft.rfft2(image.astype(np.float32))
@@ -137,10 +140,14 @@ def _at_fast_size(image: Floats) -> Floats:
 
     Transforms of 257×577 pixels take three times as long as those of 270×600. Images of such sides stay as they are.
     """
+    from scipy import fft
+
     return np.pad(image, [(0, fft.next_fast_len(side, real=True) - side) for side in image.shape], "symmetric")
 
 
 def _spectra(dictionary: Floats, shape: tuple[int, ...]) -> npt.NDArray[np.complex128]:
+    from scipy import fft
+
     return fft.rfft2(np.moveaxis(dictionary, 2, 0).astype(np.float64), shape)
 
 
