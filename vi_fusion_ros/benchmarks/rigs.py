@@ -1,9 +1,10 @@
-"""The rig that benchmarks of depth have: two cameras 7 cm apart, both with a lens that bends, turned a little."""
+"""What benchmarks of depth have: two cameras 7 cm apart, both with a lens that bends, and what stands before them."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vi_fusion_ros.registration.rig import Camera, Extrinsics, Rig
 
@@ -22,3 +23,13 @@ def lensed_rig() -> Rig:
     )
     turn, shift = cv2.Rodrigues(np.array([0.012, -0.02, 0.015]))[0], np.array([0.07, -0.01, 0.012])
     return Rig(np.eye(3), SIZE, SIZE, "benchmark", thermal, visible, Extrinsics(np.asarray(turn), shift)).at(PLANE_M)
+
+
+def depth_scene(height: int, width: int) -> npt.NDArray[np.uint16]:
+    """The depth image of a wall at 4 m with noise and a box at 2 m before it, (height, width), millimetres.
+
+    The box hides some of the wall from the thermal camera.
+    """
+    depth = np.random.default_rng(3).normal(4000, 20, (height, width)).astype(np.uint16)
+    depth[height // 4 : height * 3 // 4, width * 5 // 16 : width * 11 // 16] = 2000
+    return depth

@@ -14,8 +14,6 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -26,6 +24,7 @@ from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.node.messages import stamp_ns
 from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.resources import default_model
+from vi_fusion_ros.tools.plain_node import run
 from vi_fusion_ros.types import Frame, FramePair
 from vi_fusion_ros.types import Image as Pixels
 
@@ -83,15 +82,7 @@ def _message(header: Any, image: Pixels) -> Image:
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
-    rclpy.init(args=args)
-    node = ReferenceNode()
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    run(ReferenceNode, args)
 
 
 if __name__ == "__main__":

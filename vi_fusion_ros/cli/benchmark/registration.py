@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vi_fusion_ros.benchmarks.machine import processor
-from vi_fusion_ros.benchmarks.rigs import PLANE_M, SIZE, lensed_rig
+from vi_fusion_ros.benchmarks.rigs import PLANE_M, SIZE, depth_scene, lensed_rig
 from vi_fusion_ros.registration import Registration, Rig
 from vi_fusion_ros.registration.lenses import bent, straightened
 from vi_fusion_ros.registration.rig import Camera
@@ -93,8 +93,7 @@ def measure(runs: int) -> dict[str, Any]:
     rig = lensed_rig()
     near = Registration(rig)
     small = np.ascontiguousarray(frame[: SIZE[1]])
-    depth = (4000 + np.random.default_rng(3).normal(0, 20, SIZE[::-1])).astype(np.uint16)
-    depth[120:360, 200:440] = 2000
+    depth = depth_scene(*SIZE[::-1])
     points = near.rays(SIZE, SIZE)[::2, ::2].reshape(-1, 3) * np.float32(4)
     stages |= {
         "warp_plane_640x480": lambda: near.apply(small, SIZE),
