@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.evaluation.metrics.fusion import METRICS
-from vi_fusion_ros.evaluation.metrics.intervals import bootstrap, bootstrap_means, known_means, places
+from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_known, bootstrap_means, known_means, places
 from vi_fusion_ros.methods.pixelwise import average, maximum
 
 Gray8 = npt.NDArray[np.uint8]
@@ -46,16 +46,11 @@ class FusionEvaluation:
 
     def mean_rank_intervals(self) -> dict[str, tuple[float, float]]:
         """95% bootstrap interval of each method's mean rank: frames are drawn anew, and all methods ranked on them."""
-        known = np.isfinite(self.values)
         n, shape = len(self.values), self.values.shape[1:]
-        columns = np.concatenate([np.where(known, self.values, 0.0).reshape(n, -1), known.reshape(n, -1)], axis=1)
-
-        def ranks(means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-            total, share = means.reshape(-1, 2, *shape).transpose(1, 0, 2, 3)
-            drawn = np.divide(total, share, out=np.full_like(total, np.nan), where=share > 0)
-            return np.stack([self._mean_places(one) for one in drawn])
-
-        low, high = bootstrap(columns, ranks).tolist()
+        finite = np.where(np.isfinite(self.values), self.values, np.nan)
+        low, high = bootstrap_known(
+            finite.reshape(n, -1), lambda means: np.stack([self._mean_places(one.reshape(shape)) for one in means])
+        ).tolist()
         return dict(zip(self.methods, zip(low, high, strict=True), strict=True))
 
     def frame_ranks(self, method: str) -> npt.NDArray[np.float64]:

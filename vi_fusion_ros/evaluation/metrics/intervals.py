@@ -23,11 +23,25 @@ def bootstrap_means(values: Array) -> Array:
     Returns:
         (2, K): lower and upper ends; NaN for a column that holds an infinite value or none at all.
     """
-    known = ~np.isnan(values)
     infinite = np.isinf(values).any(axis=0)
-    columns = np.concatenate([np.where(known & ~infinite, values, 0.0), known], axis=1)
-    ends = bootstrap(columns, lambda means: _ratios(*np.split(means, 2, axis=1)))
+    ends = bootstrap_known(np.where(infinite, 0.0, values), lambda means: means)
     return np.where(infinite, np.nan, ends)
+
+
+def bootstrap_known(values: Array, statistic: Callable[[Array], Array]) -> Array:
+    """95% intervals of what can be told from the means of the known values; see ``bootstrap_weights``.
+
+    Args:
+        values: (N, K), NaN or finite. NaN is a row without a value, and left out of its column's mean.
+        statistic: takes column means of resamples, (R, K), to their values, (R, M); NaN is the mean of a resample
+            without a value.
+
+    Returns:
+        (2, M): lower and upper ends.
+    """
+    known = ~np.isnan(values)
+    columns = np.concatenate([np.where(known, values, 0.0), known], axis=1)
+    return bootstrap(columns, lambda means: statistic(_ratios(*np.split(means, 2, axis=1))))
 
 
 def known_means(values: Array) -> Array:
