@@ -92,7 +92,7 @@ class FusionPipeline:
         (h, w), (height, width) = pair.thermal.image.shape[:2], pair.visible.image.shape[:2]
         sizes = self.framings["thermal"].size((w, h)), self.framings["visible"].size((width, height))
         try:
-            rig.homography(*sizes)
+            rig.require_aspects(*sizes)
         except ValueError as error:
             return str(error)
         return ""

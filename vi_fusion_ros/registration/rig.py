@@ -127,15 +127,24 @@ class Rig:
         Raises:
             ValueError: a size has another aspect than the one in the rig file: the image was cropped, not scaled.
         """
+        self.require_aspects(thermal_size, visible_size)
         if self.thermal_size is None or self.visible_size is None:
             return scaling(thermal_size, visible_size)
-        self._check_aspect("thermal", self.thermal_size, thermal_size)
-        self._check_aspect("visible", self.visible_size, visible_size)
         return (
             scaling(self.visible_size, visible_size)
             @ self.H_thermal_to_visible
             @ scaling(thermal_size, self.thermal_size)
         )
+
+    def require_aspects(self, thermal_size: Size, visible_size: Size) -> None:
+        """Refuse images that are not those of calibration, scaled; arguments as for ``homography``.
+
+        Raises:
+            ValueError: as ``homography``.
+        """
+        if self.thermal_size is not None and self.visible_size is not None:
+            self._check_aspect("thermal", self.thermal_size, thermal_size)
+            self._check_aspect("visible", self.visible_size, visible_size)
 
     def homography_at(self, distance_m: float) -> Matrix:
         """The homography of a plane parallel to the thermal image at a distance, (3, 3), for the sizes of calibration.
