@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
 import rclpy
-from harness import next_domain, wait_until
+from harness import lone_node, wait_until
 from rclpy.executors import SingleThreadedExecutor
 
 from vi_fusion_ros.node.process import background_executor
@@ -19,12 +19,8 @@ pytestmark = pytest.mark.ros
 
 @pytest.fixture
 def node():
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=next_domain())
-    node = rclpy.create_node("spun", context=context)
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown(context=context)
+    with lone_node("spun") as node:
+        yield node
 
 
 class Broken(SingleThreadedExecutor):

@@ -6,8 +6,7 @@ import threading
 import time
 
 import pytest
-import rclpy
-from harness import next_domain
+from harness import lone_node
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
@@ -22,12 +21,8 @@ WITHIN_S = 30.0
 
 @pytest.fixture
 def node():
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=next_domain())
-    node = rclpy.create_node("rare", context=context)
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown(context=context)
+    with lone_node("rare") as node:
+        yield node
 
 
 def spin_until(node, condition):

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from domains import next_domain  # noqa: F401 (the tests take it from here)
+from domains import next_domain
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -46,6 +47,17 @@ def wait_until(condition: Callable[[], object], what: str, deadline_s: float = D
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
         threading.Event().wait(0.005)
+
+
+@contextlib.contextmanager
+def lone_node(name: str) -> Iterator[Node]:
+    """A node in this process, in a context and on a DDS domain of its own."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=next_domain())
+    node = rclpy.create_node(name, context=context)
+    yield node
+    node.destroy_node()
+    rclpy.try_shutdown(context=context)
 
 
 class Process:
