@@ -64,6 +64,7 @@ class _Demo:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._started = 0.0
+        self._lines = 0
         self._rows: list[Image] = []
         self._children: list[NodeProcess] = []
 
@@ -112,6 +113,8 @@ class _Demo:
                 snapshot, next_snapshot = None, now + _SNAPSHOT_EVERY_S
             elif snapshot is None and now >= next_snapshot and recorder.end_to_end_ms:
                 snapshot = Snapshot(recorder)
+            if not self._lines:
+                require_no_cameras(recorder, self._domain, ours=1)
             if now >= next_line:
                 next_line += 1.0
                 self._print_line(recorder)
@@ -148,6 +151,7 @@ class _Demo:
         status, message = recorder.status, recorder.classification
         if status is None or message is None:
             return
+        self._lines += 1
         total = dict(zip(status.latency_stages, zip(status.latency_p50, status.latency_p99, strict=True), strict=True))
         p50, p99 = total.get("total", (0.0, 0.0))
         labels = "  ".join(f"{'*' if s.present else ' '}{s.label} {s.probability:4.0%}" for s in message.labels)

@@ -58,8 +58,8 @@ def _reserved(reservation: socket.socket, domain: int) -> str:
     return ""
 
 
-def require_no_cameras(node: Node, domain: int) -> None:
-    """See to it, when our own fusion node runs and our cameras do not yet, that nobody else's are there.
+def require_no_cameras(node: Node, domain: int, ours: int = 0) -> None:
+    """See to it, when our own fusion node runs, that nobody else's cameras are there.
 
     Discovery takes longer than the first look where the machine is busy. This one does not wait: ``node`` has
     discovered for as long as the fusion node took to start.
@@ -67,11 +67,12 @@ def require_no_cameras(node: Node, domain: int) -> None:
     Args:
         node: there since before the fusion node was started.
         domain: that it is in.
+        ours: how many publishers of each topic of the cameras are our own: 1 when our cameras have begun.
 
     Raises:
         ProcessError: somebody publishes a topic of the cameras; one sentence.
     """
-    fault = _publisher(node, CAMERA_TOPICS, domain)
+    fault = _publisher(node, CAMERA_TOPICS, domain, ours)
     if fault:
         raise ProcessError(f"{fault}; {_ADVICE}")
 
@@ -92,9 +93,10 @@ def _published(domain: int) -> str:
         rclpy.shutdown(context=context)
 
 
-def _publisher(node: Node, topics: tuple[str, ...], domain: int) -> str:
+def _publisher(node: Node, topics: tuple[str, ...], domain: int, ours: int = 0) -> str:
     for topic in topics:
-        for publisher in node.get_publishers_info_by_topic(topic):
+        publishers = node.get_publishers_info_by_topic(topic)
+        for publisher in publishers if len(publishers) > ours else ():
             name = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
             who = "somebody" if "UNKNOWN" in name else name  # its node is discovered after its topics
             return f"{who} publishes {topic} in DDS domain {domain}"

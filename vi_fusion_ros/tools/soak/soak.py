@@ -336,6 +336,8 @@ class Soak:
         player = NodeProcess("vi_fusion_ros.tools.player_node", parameters, log, self._domain)
         self._player = player
         self._wait_for_output_after(time.time(), "results of the cameras")
+        if self._players == 1:
+            require_no_cameras(self._observer, self._domain, ours=1)
         self._watch.cameras_back(time.monotonic())
 
     def _stop_cameras(self) -> None:
