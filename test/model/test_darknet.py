@@ -61,7 +61,7 @@ def test_both_cameras_pass_through_the_same_weights():
     branches.thermal.load_state_dict(branches.visible.state_dict())
     grey = picture(64, 64)[:, :1]
     seen = branches(grey.expand(-1, 3, -1, -1), grey)
-    for visible, thermal in zip(*seen, strict=True):
+    for visible, thermal in zip(seen.visible, seen.thermal, strict=True):
         torch.testing.assert_close(visible, thermal)
     assert len(branches.pretrained()) == 1
 

@@ -1,7 +1,10 @@
-"""The two branches of the perception network, on either of two pretrained backbones.
+"""The two branches of the perception network, on one of three pretrained backbones.
 
-*csp-darknet-tiny* has learned to find objects, persons, cars and bicycles among them, in 118,000 photographs (COCO).
-One backbone serves both cameras, each with 1×1 convolutions of its own behind it.
+*centernet-mobilenetv3* is a whole detector that has learned to find objects, persons, cars and bicycles among them, in
+118,000 photographs (COCO). It serves both cameras, and its own words count beside its features.
+
+*csp-darknet-tiny* is the backbone of another such detector (COCO, too). One backbone serves both cameras, each with 1×1
+convolutions of its own behind it.
 
 *efficientnet-lite0* has learned to name photographs (ImageNet). Each camera has a backbone of its own, and yet it takes
 less time. It is right less often in places that it has not seen (docs/model.md).
@@ -15,15 +18,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vi_fusion_ros.model import darknet, lite0
+from vi_fusion_ros.model import darknet, lite0, mobilenet
 from vi_fusion_ros.model.layers import ConvNormReLU
 
 
 class Seen(NamedTuple):
-    """Features of both cameras at stride 4, 8 and 16 of their images, of as many channels each."""
+    """Features of both cameras at stride 4, 8 and 16 of their images, of as many channels each.
+
+    Attributes:
+        visible: the visible camera's.
+        thermal: the thermal camera's.
+        objects: what a detector says of either image, visible first; none where the backbone is no detector.
+    """
 
     visible: Sequence[Tensor]
     thermal: Sequence[Tensor]
+    objects: tuple[mobilenet.Detection, mobilenet.Detection] | None = None
 
 
 class Lite0Branches(nn.Module):
@@ -87,8 +97,7 @@ class DarknetBranches(nn.Module):
         # that builders of engines have to work out.
         grey = torch.cat((thermal, thermal, thermal), 1)
         if self.together:
-            there = present(visible) + present(thermal)
-            seen = warm = self.backbone((visible + grey) / there.clamp_min(1))
+            seen = warm = self.backbone(_mean(visible, grey))
         else:
             seen, warm = self.backbone(visible), self.backbone(grey)
         return Seen(
@@ -113,12 +122,72 @@ class DarknetBranches(nn.Module):
         self.backbone.load_coco()
 
 
+class DetectorBranches(nn.Module):
+    """CenterNet for both cameras; a thermal image enters it as a grey one.
+
+    Args:
+        hidden: 1: no channels can be left out.
+        together: whether it runs once, over the mean of the images that are there, rather than once for each camera.
+    """
+
+    channels = (32, 32, 48)
+
+    def __init__(self, hidden: float = 1.0, together: bool = False) -> None:
+        super().__init__()
+        assert hidden == 1, "no channels of the detector can be left out"
+        self.together = together
+        self.detector = mobilenet.Detector()
+        self.visible, self.thermal = (
+            nn.ModuleList(
+                ConvNormReLU(many, few, 1) for many, few in zip(mobilenet.CHANNELS, self.channels, strict=True)
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
+        """As ``Lite0Branches``."""
+        grey = torch.cat((thermal, thermal, thermal), 1)
+        if self.together:
+            once = self.detector(_mean(visible, grey))
+            objects = once, once
+        else:
+            objects = self.detector(visible), self.detector(grey)
+        seen, warm = ((found.fine, found.middle, found.coarse) for found in objects)
+        return Seen(
+            [reduce(part) for reduce, part in zip(self.visible, seen, strict=True)],
+            [reduce(part) for reduce, part in zip(self.thermal, warm, strict=True)],
+            objects,
+        )
+
+    def pretrained(self) -> list[nn.Module]:
+        """What starts from weights of others."""
+        return [self.detector]
+
+    def frozen_part(self, last_block: int) -> list[nn.Module]:
+        """As ``mobilenet.Detector.frozen_part``."""
+        return self.detector.frozen_part(last_block)
+
+    def load_pretrained(self) -> None:
+        """Take COCO's weights.
+
+        Raises:
+            ValueError: as ``mobilenet.Detector.load_coco``.
+        """
+        self.detector.load_coco()
+
+
+def _mean(visible: Tensor, grey: Tensor) -> Tensor:
+    """Mean of the images that are there, (N, 3, h, w)."""
+    return (visible + grey) / (present(visible) + present(grey)).clamp_min(1)
+
+
 def present(image: Tensor) -> Tensor:
     """(N, 1, 1, 1) of the image's type: 0 where all of it is zero, which says that the camera is missing, else 1."""
     return (image.amax((1, 2, 3), keepdim=True) > 0).to(image.dtype)
 
 
-BACKBONES: dict[str, type[Lite0Branches] | type[DarknetBranches]] = {
+BACKBONES: dict[str, type[Lite0Branches] | type[DarknetBranches] | type[DetectorBranches]] = {
+    "centernet-mobilenetv3": DetectorBranches,
     "csp-darknet-tiny": DarknetBranches,
     "efficientnet-lite0": Lite0Branches,
 }

@@ -66,15 +66,15 @@ class NetworkConfig:
         branch: channels of each camera's branch of the fusion decoder.
         blocks: RepConvs in each of them.
         fused: channels after fusion.
-        backbone: of perception: ``csp-darknet-tiny``, or ``efficientnet-lite0``, which takes less time and is right
-            less often in new places.
+        backbone: of perception: ``centernet-mobilenetv3``, or ``csp-darknet-tiny`` or ``efficientnet-lite0``, which
+            are right less often in new places.
         hidden: share of the channels inside the blocks of the backbone that are kept, above 0, at most 1.
         pyramid: channels of the feature pyramid of perception, the finest first.
         view: longer side of what perception is given, before it is halved, pixels: 640, that of the frames it learned
-            from, or less, down to half of that, in steps of ``SIZE_MULTIPLE``. 1280 is the full resolution: frames are
-            brought to 640, and nothing is halved.
+            from, or another from half to twice of that, in steps of ``SIZE_MULTIPLE``, above 640 of twice that. Above
+            640 nothing is halved: frames are brought to half of ``view``, and 1280 sees every pixel of one of 640.
         together: whether one pass of perception's backbone sees the mean of both images, rather than one each camera's
-            own; of ``csp-darknet-tiny``, whose backbone serves both.
+            own; not of ``efficientnet-lite0``, which has one for each.
     """
 
     classes: int = 3
@@ -94,11 +94,14 @@ class NetworkConfig:
             raise ValueError(f"network.hidden is {self.hidden}; expected a share above 0 and at most 1")
         if len(self.pyramid) != len(PYRAMID) or min(self.pyramid) < 1:
             raise ValueError(f"network.pyramid is {self.pyramid}; expected {len(PYRAMID)} numbers of channels")
-        if self.view not in (*range(VIEW_SIDE // 2, VIEW_SIDE + 1, SIZE_MULTIPLE), 2 * VIEW_SIDE):
-            span = f"a multiple of {SIZE_MULTIPLE} from {VIEW_SIDE // 2} to {VIEW_SIDE}, or {2 * VIEW_SIDE}"
+        step = SIZE_MULTIPLE if self.view <= VIEW_SIDE else 2 * SIZE_MULTIPLE
+        if not VIEW_SIDE // 2 <= self.view <= 2 * VIEW_SIDE or self.view % step:
+            span = f"a multiple of {step} from {VIEW_SIDE // 2} to {2 * VIEW_SIDE}"
             raise ValueError(f"network.view is {self.view}; expected {span}")
-        if self.together and self.backbone != "csp-darknet-tiny":
-            raise ValueError(f"network.together needs the backbone csp-darknet-tiny; {self.backbone} has one a camera")
+        if self.together and self.backbone == "efficientnet-lite0":
+            raise ValueError("network.together needs a backbone that serves both cameras; efficientnet-lite0 does not")
+        if self.hidden < 1 and self.backbone == "centernet-mobilenetv3":
+            raise ValueError(f"network.hidden is {self.hidden}; expected 1 for the backbone centernet-mobilenetv3")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""

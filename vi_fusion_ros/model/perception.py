@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vi_fusion_ros.model.attention import CrossModalAttention
-from vi_fusion_ros.model.branches import BACKBONES, DarknetBranches, present
+from vi_fusion_ros.model.branches import BACKBONES, DetectorBranches, present
 from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
+from vi_fusion_ros.model.mobilenet import STRIDE as DETECTOR_STRIDE
+from vi_fusion_ros.model.prior import ObjectPrior
 
 STRIDE = 8
 """Pixels of the network's input in each direction that one place of the object map stands for."""
@@ -106,7 +108,7 @@ class PerceptionNet(nn.Module):
         backbone: a name of ``branches.BACKBONES``.
         hidden: share of the channels inside the backbone's blocks that are kept.
         pyramid: channels of the feature pyramid, the finest first.
-        together: whether one pass of the backbone sees both cameras, of ``csp-darknet-tiny`` only.
+        together: whether one pass of the backbone sees both cameras; not of ``efficientnet-lite0``.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class PerceptionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.classes = classes
-        self.branches = DarknetBranches(hidden, together=True) if together else BACKBONES[backbone](hidden)
+        self.branches = BACKBONES[backbone](hidden, **({"together": True} if together else {}))
         channels = self.branches.channels
         self.attend = nn.ModuleList(CrossModalAttention(count) for count in channels)
         self.lateral = nn.ModuleList(
@@ -138,7 +140,12 @@ class PerceptionNet(nn.Module):
         self.presence_of_centres = PresenceFromMap(classes, 2.0)
         self.drop = nn.Dropout2d(0.2)
         self.illuminate = nn.Linear(2 * channels[0] + coarse, 2)
-        nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
+        self.prior = ObjectPrior(classes) if isinstance(self.branches, DetectorBranches) else None
+        if self.prior is None:
+            nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
+        else:
+            for part in (self.centre.weight, self.centre.bias, self.sides.bias):
+                nn.init.zeros_(part)  # type: ignore[arg-type]
         nn.init.normal_(self.sides.weight, std=1e-3)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Perception:
@@ -157,7 +164,12 @@ class PerceptionNet(nn.Module):
         middle = self.middle(middle + _twice(self.to_middle(coarse)))
         fine = self.fine(fine + _twice(self.to_fine(middle)))
         centres = self.centre(fine)
-        sides = torch.exp(self.sides(fine).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)) * STRIDE
+        sides = torch.exp(self.sides(fine).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT))
+        if self.prior is None or both.objects is None:
+            sides = sides * STRIDE
+        else:
+            likely, distances = self.prior(both.objects, (present(visible), present(thermal)))
+            centres, sides = centres + likely, sides * distances * (STRIDE / DETECTOR_STRIDE)
         means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
         return Perception(
             self.presence_of_centres(centres),

@@ -112,7 +112,7 @@ def _layers(sizes: NetworkConfig) -> Iterator[_Layer]:
     yield _Layer("fusion.trunk", ("merged",), ("merged",))
     yield _Layer("fusion.decode", ("decoded",), ("merged", 32))
     yield _Layer("fusion.subpixels", (), ("decoded",))
-    yield from (_of_lite0() if sizes.backbone == "efficientnet-lite0" else _of_darknet())
+    yield from {"efficientnet-lite0": _of_lite0, "csp-darknet-tiny": _of_darknet}.get(sizes.backbone, tuple)()
     for number, scale in enumerate(("fine", "middle", "coarse")):
         yield _Layer(f"perception.lateral.{number}", (scale,), ())
     yield _Layer("perception.coarse", ("coarse",), ("coarse",))
