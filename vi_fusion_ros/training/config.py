@@ -86,8 +86,8 @@ class OptimConfig:
     Attributes:
         lr: peak learning rate of AdamW.
         backbone_lr: the same for the pretrained branches, as a share of ``lr``.
-        frozen_blocks: the backbone keeps its stem and its blocks up to this one, of 0 to 2 (EfficientNet's: 0 to 10);
-            -1 keeps none.
+        frozen_blocks: the backbone keeps its stem and its blocks up to this one, of 0 to 2 (EfficientNet's: 0 to 10,
+            CenterNet's: 0 to 14, and 15 for all of it); -1 keeps none.
         weight_decay: its weight decay.
         epochs: epochs; one is ``steps`` batches.
         steps: batches in an epoch.
@@ -173,7 +173,7 @@ class TrainConfig:
         if self.scenes.frames and needed > self.scenes.resolution:
             raise ValueError(
                 f"scenes.resolution is {self.scenes.resolution:g}; expected 1 for network.view "
-                f"{self.network.view}, which sees every pixel"
+                f"{self.network.view}, which sees more than half of the pixels"
             )
 
 

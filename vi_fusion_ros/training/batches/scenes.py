@@ -42,7 +42,7 @@ class SceneConfig:
     Attributes:
         frames: frames in a step, 0 for none.
         negatives: share of them without any of the labels.
-        resolution: pixels of a canvas for each of a frame: 0.5, or 1 for a network whose ``view`` is 1280.
+        resolution: pixels of a canvas for each of a frame: 0.5, or 1 for a network whose ``view`` is above 640.
         sizes: canvases, (height, width), one of them drawn per step; multiples of 16.
         scale: range of the random scale.
         paste: largest number of crops pasted into a frame.
