@@ -305,7 +305,8 @@ def _fill(layer: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
         layer.bias.copy_(bias)
 
 
-def _fill_separable(pair: nn.Sequential, given: dict[str, Tensor], name: str) -> None:
+def _fill_separable(pair: nn.Module, given: dict[str, Tensor], name: str) -> None:
+    assert isinstance(pair, Separable)
     _fill(pair[0], given[f"{name}/depthwise_weights"])
     both = f"tower_0/{name}/separable_conv2d"
     _fill(pair[1], given[f"{both}_weights"], given[f"{both}_bn_offset"])
