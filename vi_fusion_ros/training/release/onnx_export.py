@@ -43,11 +43,12 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
     example = tuple(torch.zeros(1, channels, 4 * SIZE_MULTIPLE, 6 * SIZE_MULTIPLE) for channels in (3, 1))
     spatial = {name: {2: "height", 3: "width"} for name in (*INPUTS, *OUTPUTS[:2])}
     spatial["objects"] = {2: "rows", 3: "columns"}
+    folded = network.folded()
     with warnings.catch_warnings():
         # The TorchScript exporter is deprecated, but its graphs are the plainest and need no further package.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network.folded(),
+            folded,
             example,
             str(part),
             input_names=list(INPUTS),
@@ -56,7 +57,7 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
             opset_version=OPSET,
             dynamo=False,
         )
-    _tidy(part)
+    _tidy(part, folded)
     worst = largest_difference(network, part, [*_random_pairs(), *pairs])
     if not worst <= TOLERANCE:
         part.unlink()
@@ -65,7 +66,7 @@ def export_onnx(network: FusionNet, path: Path, pairs: Iterable[Pair] = ()) -> f
     return worst
 
 
-def _tidy(path: Path) -> None:
+def _tidy(path: Path, folded: FusionNet) -> None:
     """Give each layer the weights of its name, and convolutions the padding before them.
 
     The exporter keeps one of several equal tensors and copies it at run time. The branches share what was not trained,
@@ -79,9 +80,9 @@ def _tidy(path: Path) -> None:
     model = onnx.load(str(path))
     made_by = {node.output[0]: node for node in model.graph.node}
     for conv in [n for n in model.graph.node if n.op_type == "Conv" and made_by.get(n.input[0], n).op_type == "Pad"]:
-        given = {a.name: a.ints for a in conv.attribute}
-        total = given["kernel_shape"][0] - given["strides"][0]  # as ``layers.ConvNorm`` pads, the only one that does
-        given["pads"][:] = [total // 2] * 2 + [total - total // 2] * 2
+        left, right, above, below = folded.get_submodule(conv.input[1].removesuffix(".weight")).pad
+        pads = next(attribute.ints for attribute in conv.attribute if attribute.name == "pads")
+        pads[:] = [above, left, below, right]
         conv.input[0] = made_by[conv.input[0]].input[0]
     remove_unused(model.graph)
     given = {tensor.name: tensor for tensor in model.graph.initializer}
