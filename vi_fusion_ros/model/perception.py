@@ -26,6 +26,7 @@ from torch.nn import functional
 from vi_fusion_ros.model.attention import CrossModalAttention
 from vi_fusion_ros.model.branches import BACKBONES, DetectorBranches, present
 from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
+from vi_fusion_ros.model.light import STATISTICS, LightStatistics
 from vi_fusion_ros.model.mobilenet import STRIDE as DETECTOR_STRIDE
 from vi_fusion_ros.model.prior import ObjectPrior
 
@@ -139,8 +140,10 @@ class PerceptionNet(nn.Module):
         self.presence_of_scores = PresenceFromMap(classes, 4.0)
         self.presence_of_centres = PresenceFromMap(classes, 2.0)
         self.drop = nn.Dropout2d(0.2)
-        self.illuminate = nn.Linear(2 * channels[0] + coarse, 2)
-        self.prior = ObjectPrior(classes) if isinstance(self.branches, DetectorBranches) else None
+        detects = isinstance(self.branches, DetectorBranches)
+        self.prior = ObjectPrior(classes) if detects else None
+        self.light = LightStatistics() if detects else None
+        self.illuminate = nn.Linear(2 * channels[0] + coarse + (STATISTICS if detects else 0), 2)
         if self.prior is None:
             nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
         else:
@@ -171,6 +174,8 @@ class PerceptionNet(nn.Module):
             likely, distances = self.prior(both.objects, (present(visible), present(thermal)))
             centres, sides = centres + likely, sides * distances * (STRIDE / DETECTOR_STRIDE)
         means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
+        if self.light is not None:
+            means.append(self.light(visible, thermal))
         return Perception(
             self.presence_of_centres(centres),
             self.presence_of_scores(self.score(self.drop(coarse))),

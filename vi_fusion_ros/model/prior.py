@@ -11,6 +11,9 @@ from vi_fusion_ros.model.mobilenet import Detection
 _NOTHING = -20.0
 """Raw score of every label where a camera is missing."""
 _SMALLEST = 0.5  # pixels, of distances
+_PACE = 10.0
+"""How much faster than other weights its few numbers are learned: each step of Adam moves a weight by the learning rate
+at most, and these have far to go in a run of a few hundred steps."""
 
 
 class ObjectPrior(nn.Module):
@@ -25,7 +28,7 @@ class ObjectPrior(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(2, classes, 1, 1))
+        self.scale = nn.Parameter(torch.zeros(2, classes, 1, 1))
         self.shift = nn.Parameter(torch.zeros(2, classes, 1, 1))
 
     def forward(self, objects: tuple[Detection, Detection], there: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -40,7 +43,7 @@ class ObjectPrior(nn.Module):
             label by label, pixels of the detector's input, positive.
         """
         seen, warm = (
-            (found.centres * scale + shift) * here + (1 - here) * _NOTHING
+            (found.centres * torch.exp(_PACE * scale) + _PACE * shift) * here + (1 - here) * _NOTHING
             for found, scale, shift, here in zip(objects, self.scale, self.shift, there, strict=True)
         )
         surer = torch.sigmoid(seen - warm)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vi_fusion_ros.model.branches import BACKBONES
+from vi_fusion_ros.model.light import STATISTICS
 from vi_fusion_ros.model.layers import ConvThenNorm, RepConv
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.config import plain
@@ -124,7 +125,8 @@ def _layers(sizes: NetworkConfig) -> Iterator[_Layer]:
     yield _Layer("perception.centre", (), ("fine",))
     yield _Layer("perception.sides", (), ("fine",))
     yield _Layer("perception.score", (), ("coarse",))
-    yield _Layer("perception.illuminate", (), (2 * BACKBONES[sizes.backbone].channels[0], "coarse"))
+    light = (STATISTICS,) if sizes.backbone == "centernet-mobilenetv3" else ()
+    yield _Layer("perception.illuminate", (), (2 * BACKBONES[sizes.backbone].channels[0], "coarse", *light))
 
 
 def _of_lite0() -> Iterator[_Layer]:
