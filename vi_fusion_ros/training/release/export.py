@@ -30,6 +30,7 @@ from vi_fusion_ros.training.predict import (
 )
 from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.release.card import write_manifest
+from vi_fusion_ros.training.release.illumination import fit_illumination
 from vi_fusion_ros.training.release.novelty import novelty_of
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
 from vi_fusion_ros.training.report import MODES, measure
@@ -58,6 +59,8 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     network = FusionNet(config.network)
     network.load_state_dict(weights)
     network.eval()
+    if network.perception.light is not None:
+        fit_illumination(network, of_both_cameras(frames_of(config.data, "train")).values())
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
     calibration, objects = calibration_of(network, config), object_calibration(network, config)
