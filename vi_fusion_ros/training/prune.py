@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from vi_fusion_ros.model.branches import BACKBONES
-from vi_fusion_ros.model.light import STATISTICS
 from vi_fusion_ros.model.layers import ConvThenNorm, RepConv
+from vi_fusion_ros.model.light import STATISTICS
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.config import plain
 from vi_fusion_ros.training.release.derived import write_derived
