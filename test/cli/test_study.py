@@ -1,5 +1,6 @@
 """``vi-fusion study``: its page in a browser, what it saves, and what it refuses."""
 
+import http.client
 import json
 import os
 import re
@@ -185,6 +186,23 @@ def test_what_is_not_the_page_is_refused(serve):
         assert "error" in post(served.url + "answer", {**answer, **wrong})
     assert "error" in post(served.url + "person", {"name": "  "})
     assert post(served.url + "answer", answer)["done"] == 1
+
+
+def test_a_study_that_is_ended_while_pictures_are_made_ends_well(serve, pictures, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
+    for name in METHODS:
+        for scene in ("s1", "s2", "s3"):
+            cv2.imwrite(str(tmp_path / name / f"{scene}.png"), noise)
+    served = serve()
+    number = post(served.url + "person", {"name": "Ana"})["person"]
+    port, path = re.search(r":(\d+)(/.*)", served.url).groups()
+    asking = []
+    for question in (0, 1, 2):
+        asking.append(http.client.HTTPConnection("127.0.0.1", int(port), timeout=60))
+        asking[-1].request("GET", f"{path}picture/{number}/{question}/left")
+    assert b"<html" in ask(served.url)  # connections are taken in turn: what was asked before is being made
+    code, _, err = served.end()
+    assert code == 0, err
 
 
 def test_one_study_is_asked_once_at_a_time(serve, pictures, tmp_path, capsys):

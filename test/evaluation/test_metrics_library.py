@@ -40,6 +40,13 @@ def test_every_name_of_the_front_is_there_and_importing_it_imports_nothing():
     assert done.stdout.strip() == "set()"
 
 
+def test_each_metric_is_a_plain_number():
+    visible, thermal = texture(0), texture(1)
+    found = metrics.fusion_metrics(cv2.addWeighted(visible, 0.5, thermal, 0.5, 0), visible, thermal)
+    assert set(found) == set(metrics.METRICS)
+    assert {name for name, value in found.items() if type(value) is not float} == set()
+
+
 def test_the_calibration_error_of_arrays():
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     probability = np.repeat([0.25, 0.75], 4)

@@ -111,6 +111,28 @@ def test_figures_of_the_light_models(repo_root):
         assert f"| {row['name']} | {figures} | {row['onnx_bytes'] / 1e6:.1f} |" in page
 
 
+def test_figures_of_the_adaptations(repo_root):
+    page = " ".join((repo_root / "docs" / "tutorials" / "adapt.md").read_text(encoding="utf-8").split())
+    for clip, lead in (("1230_1202", "adapt.yaml)): "), ("0113_1714", "(0113_1714 of M3SVD; ")):
+        result = measured(repo_root, f"adapt_{clip}")
+        assert result["kept"]
+        assert result["reasons"] == []
+        change = {name: f"{name} {result['fusion'][name]['difference']:+.3f}" for name in ("Qabf", "VIF", "SCD")}
+        assert lead + ", ".join(change.values()) in page
+    words = measured(repo_root, "adapt_1230_1202")["words"]
+    assert words["reasons"] == [], "perception is taken over"
+    visible, thermal = words["visible_only"], words["thermal_only"]
+    said = f"visible {visible['before']:.3f} off before, {visible['after']:.3f} after; "
+    assert said + f"thermal {thermal['before']:.3f} and {thermal['after']:.3f}" in page
+    thermal = measured(repo_root, "adapt_0113_1714")["words"]["thermal_only"]
+    assert f"({thermal['before']:.3f} before, {thermal['after']:.3f} after)" in page
+    refused = measured(repo_root, "adapt_0117_1605")
+    assert not refused["kept"]
+    change = {name: f"{name} {refused['fusion'][name]['difference']:+.3f}" for name in ("SCD", "Qabf", "VIF")}
+    said = f"{change['SCD']}, but {change['Qabf']} and {change['VIF']} on the last fifth"
+    assert f"{said}, and {100 * refused['words']['same']:.0f} % of the labels" in page
+
+
 def test_figures_of_int8(repo_root):
     page = (repo_root / "docs" / "gpu.md").read_text(encoding="utf-8")
     result = measured(repo_root, "int8")

@@ -25,7 +25,7 @@ from vi_fusion_ros.registration import Rig  # noqa: E402
 from vi_fusion_ros.resources import default_model  # noqa: E402
 from vi_fusion_ros.sources.synthetic import SyntheticScene  # noqa: E402
 from vi_fusion_ros.training.adapt import run as adaptation  # noqa: E402
-from vi_fusion_ros.training.adapt.recordings import open_recordings  # noqa: E402
+from vi_fusion_ros.training.adapt.recordings import open_labelled, open_recordings  # noqa: E402
 from vi_fusion_ros.training.adapt.release import release  # noqa: E402
 from vi_fusion_ros.training.adapt.task import AdaptTask, _AdaptBatches  # noqa: E402
 from vi_fusion_ros.training.adapt.verdict import judge  # noqa: E402
@@ -34,6 +34,7 @@ from vi_fusion_ros.training.config import OptimConfig  # noqa: E402
 from vi_fusion_ros.training.data import Splits  # noqa: E402
 from vi_fusion_ros.training.datasets.base import DatasetError  # noqa: E402
 from vi_fusion_ros.training.datasets.paired import PairedFolders  # noqa: E402
+from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset  # noqa: E402
 from vi_fusion_ros.training.datasets.rosbag import RosbagDataset  # noqa: E402
 from vi_fusion_ros.training.release.onnx_export import export_onnx  # noqa: E402
 from vi_fusion_ros.training.warm_start import start_from  # noqa: E402
@@ -203,9 +204,29 @@ def test_a_camera_alone_learns_to_predict_the_other_and_the_teacher_stays(opened
     assert all(torch.equal(one, other) for one, other in zip(frozen, after, strict=True))
 
 
-def verdict(before, after, opened):
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """16 pairs, the street and blurred noise in turn, with what is there."""
+    root, rng, pairs, rows = tmp_path_factory.mktemp("labelled") / "frames", np.random.default_rng(0), [], []
+    scene = SyntheticScene(320, 240)
+    for second, pair in zip(np.linspace(0, 9, 8), street(8), strict=True):
+        noise = [cv2.GaussianBlur(rng.integers(0, 256, image.shape, np.uint8), (0, 0), 6) for image in pair]
+        pairs += [pair, noise]
+        boxes = [
+            {"class": shown.label, "box_xyxy": [x, y, x + width, y + height]}
+            for shown in scene.truth(second).objects
+            for x, y, width, height in [shown.box]
+        ]
+        rows += [{"labelled": True, "objects": boxes}, {"labelled": True, "objects": []}]
+    write(root, pairs)
+    rows = [{"frame": f"{number:03d}", "day_night": "day", **row} for number, row in enumerate(rows)]
+    (root / "frames.json").write_text(json.dumps(rows))
+    return root
+
+
+def verdict(before, after, opened, labelled=()):
     manifest = Manifest.load(default_model().with_suffix(".json"))
-    return judge(before, after, manifest, [recording.aside for recording in opened])
+    return judge(before, after, manifest, [recording.aside for recording in opened], labelled)
 
 
 def test_the_same_network_is_no_better(opened):
@@ -228,6 +249,18 @@ def test_drifted_labels_are_refused_apart_from_the_picture(opened):
     assert found["reasons"] == []
 
 
+def test_what_is_told_worse_of_labelled_frames_is_not_taken_over(opened, labelled, tmp_path):
+    truth = open_labelled([RoadSceneDataset(labelled)], tmp_path)
+    found = verdict(shipped(), spoiled("perception"), opened, truth)
+    said = " ".join(found["words"]["reasons"])
+    assert "on the labelled frames, with both cameras, ROC-AUC falls from" in said
+    assert "on the labelled frames, with visible only, ROC-AUC falls from" in said
+    assert found["labelled"]["n"] == 16
+    row = found["labelled"]["both"]
+    assert row["difference"]["mean"]["auc"] == pytest.approx(row["after"]["mean"]["auc"] - row["before"]["mean"]["auc"])
+    assert row["before"]["mean"]["auc"] > 0.95
+
+
 def test_what_is_better_is_released_and_the_node_s_pipeline_runs_it(opened, tmp_path):
     found = verdict(spoiled("fusion"), shipped(), opened)
     assert found["reasons"] == []
@@ -244,19 +277,23 @@ def test_what_is_better_is_released_and_the_node_s_pipeline_runs_it(opened, tmp_
     assert "set aside" in (tmp_path / "adapted.md").read_text()
 
 
-def test_an_adaptation_that_is_no_better_keeps_nothing_and_says_why(recording, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(adaptation.adapt, "__defaults__", (None, SHORT))
-    arguments = ["adapt", str(recording), "-o", str(tmp_path / "out")]
+def test_an_adaptation_that_is_no_better_keeps_nothing_and_says_why(recording, labelled, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(adaptation.adapt, "__defaults__", (None, SHORT, ()))
+    arguments = ["adapt", str(recording), "-o", str(tmp_path / "out"), "--labelled", str(labelled)]
+    assert main([*arguments[:-1], str(recording)]) == 2
+    assert "no label is in some frames and not in others" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
     assert main(arguments) == 1
     said = capsys.readouterr().out
     assert "nothing is kept: " in said
+    assert "ROC-AUC of presence on 16 labelled frames: " in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["verdict.json"]
     assert json.loads((tmp_path / "out" / "verdict.json").read_text())["kept"] is False
     assert main(arguments) == 1, "it is not done again"
     assert "nothing is kept: " in capsys.readouterr().out
     write(tmp_path / "other", street(60))
     assert main(["adapt", str(tmp_path / "other"), "-o", str(tmp_path / "out")]) == 2
-    assert "of another model, rig or recordings" in capsys.readouterr().err
+    assert "of another model, rig, recordings or labelled frames" in capsys.readouterr().err
 
 
 def initializers(path):

@@ -38,3 +38,9 @@ def test_the_temperature_of_drawn_labels_is_found_again(temperature):
     assert figures.fit_temperature(logits, present) == pytest.approx(temperature, rel=0.05)
     order = np.arange(len(logits))
     assert figures.cross_fitted_error(logits, present, order) < 0.01
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_of_which_nothing_is_known_have_no_precision_and_warn_of_nothing():
+    nothing = np.zeros((3, 2), np.float32)
+    assert np.isnan(figures.presence_report(nothing, nothing, nothing, ["person", "car"])["map"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class LocalPage:
 
     def __init__(self, port: int) -> None:
         self._secret = secrets.token_urlsafe(12)
+        self._making, self._ended, self._changed = 0, False, threading.Condition()
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, self))
         except (OSError, OverflowError) as error:
@@ -52,11 +54,17 @@ class LocalPage:
         return f"http://127.0.0.1:{self._server.server_port}/{self._secret}/"
 
     def serve(self) -> None:
-        """Answer until the last reply is sent."""
+        """Answer until the last reply is sent; replies that are being made then are waited for.
+
+        A thread that is inside OpenCV when the interpreter ends would abort the process.
+        """
         try:
             self._server.serve_forever(0.1)
         finally:
             self._server.server_close()
+            with self._changed:
+                self._ended = True
+                self._changed.wait_for(lambda: not self._making)
 
     def end(self) -> None:
         """Stop serving, from one of its threads."""
@@ -69,6 +77,19 @@ class LocalPage:
     def post(self, path: str, body: bytes) -> Reply:
         """The same for what the page sends."""
         raise NotImplementedError
+
+    def reply(self, make: Callable[[], Reply]) -> Reply:
+        """What ``make`` returns; once serving has ended, nothing is made any more."""
+        with self._changed:
+            if self._ended:
+                return NO_SUCH_PAGE
+            self._making += 1
+        try:
+            return make()
+        finally:
+            with self._changed:
+                self._making -= 1
+                self._changed.notify_all()
 
     def allowed(self, host: str, path: str) -> str | None:
         """The path below the secret, None where the request is not from our page."""
@@ -87,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self._page.allowed(self.headers.get("Host", ""), self.path)
-        self._send(NO_SUCH_PAGE if path is None else self._page.get(path))
+        self._send(NO_SUCH_PAGE if path is None else self._page.reply(partial(self._page.get, path)))
 
     def do_POST(self) -> None:
         path = self._page.allowed(self.headers.get("Host", ""), self.path)
@@ -97,7 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not length.isdigit() or int(length) > _MOST_BYTES:
             self._send(Reply(413, "text/plain", b"too long"))
         else:
-            reply = self._page.post(path, self.rfile.read(int(length)))
+            body = self.rfile.read(int(length))
+            reply = self._page.reply(partial(self._page.post, path, body))
             self._send(reply)
             if reply.last:
                 self._page.end()

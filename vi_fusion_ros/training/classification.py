@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.engines.calibration import sigmoid
+from vi_fusion_ros.evaluation.metrics.intervals import known_means
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -56,7 +57,7 @@ def presence_report(logits: Floats, present: Floats, known: Floats, labels: Sequ
             "positives": int(truth.sum()),
             "count": len(truth),
         }
-    return {"map": float(np.nanmean([row["ap"] for row in rows.values()])), "labels": rows}
+    return {"map": float(known_means(np.array([row["ap"] for row in rows.values()]))), "labels": rows}
 
 
 def roc_auc(score: Floats, truth: npt.NDArray[np.bool_]) -> float:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vi_fusion_ros.engines.calibration import sigmoid
-from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_weights, known_means
-from vi_fusion_ros.evaluation.metrics.presence import statistics
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.resources import share_path
 from vi_fusion_ros.training.adapt.run import fit_without_labels
-from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
+from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
+from vi_fusion_ros.training.compared import compared, frames_with
 from vi_fusion_ros.training.config import TrainConfig, load_config, plain
 from vi_fusion_ros.training.data import Part, Splits, frames_of, part_of
-from vi_fusion_ros.training.datasets.labels import LABELS
-from vi_fusion_ros.training.predict import predict_sets
-from vi_fusion_ros.training.report import MODES
 from vi_fusion_ros.training.trainer import trained
 
 UNLABELLED = ("roadscene", "msrs", "m3svd")
@@ -86,9 +80,9 @@ def few_labels(config: TrainConfig) -> dict[str, Any]:
         "frames": {
             "unlabelled": {name: len(frames) for name, frames in unlabelled.items()},
             "labelled": {name: len(frames) for name, frames in few.items()},
-            "labelled_with": _with(pooled_presence(few.values())[0]),
+            "labelled_with": frames_with(few.values()),
         },
-        "parts": {part: _judged(networks, list(frames_of(config.data, part).values())) for part in _HELD},
+        "parts": {part: compared(networks, list(frames_of(config.data, part).values())) for part in _HELD},
     }
 
 
@@ -131,49 +125,6 @@ def _written(network: FusionNet, config: TrainConfig, path: Path) -> Path:
     weights = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({"hyper_parameters": {"config": plain(config)}, "state_dict": weights, "epoch": 0}, path)
     return path
-
-
-def _judged(networks: dict[str, FusionNet], sets: Sequence[PackedPairs]) -> dict[str, Any]:
-    """ROC-AUC of presence by mode, arm and label, with intervals over frames, and the second arm minus the first."""
-    present, known = (part > 0 for part in pooled_presence(sets))
-    rows: dict[str, Any] = {"n": len(present)}
-    for mode, modality in MODES.items():
-        said = [sigmoid(predict_sets(networks[arm].eval(), sets, modality)[0]).astype(np.float64) for arm in ARMS]
-
-        def aucs(weights: Floats, said: list[Floats] = said) -> Floats:
-            """(R, arms, labels and their mean)."""
-            by_arm = []
-            for probability in said:
-                by_label = np.stack(
-                    [
-                        statistics(weights[:, there], probability[there, k], present[there, k], 0.5)[:, 0]
-                        for k, there in enumerate(known.T)
-                    ]
-                )
-                by_arm.append(np.concatenate([by_label, known_means(by_label)[None]]).T)
-            return np.stack(by_arm, 1)
-
-        def flat(weights: Floats, aucs: Any = aucs) -> Floats:
-            both = aucs(weights)
-            return np.concatenate([both, both[:, 1:] - both[:, :1]], 1).reshape(len(weights), -1)
-
-        count, names = len(present), (*LABELS, "mean")
-        value = flat(np.ones((1, count))).reshape(3, len(names))
-        low, high = bootstrap_weights(count, flat).reshape(2, 3, len(names))
-        rows[mode] = {
-            title: {
-                name: {"auc": float(value[i, k]), "ci95": [float(low[i, k]), float(high[i, k])]}
-                for k, name in enumerate(names)
-            }
-            for i, title in enumerate((*ARMS, "difference"))
-        }
-    rows["with"] = _with(present & known)
-    return rows
-
-
-def _with(present: npt.NDArray[Any]) -> dict[str, int]:
-    """How many frames show each label."""
-    return dict(zip(LABELS, present.sum(0).astype(int).tolist(), strict=True))
 
 
 def main() -> None:

@@ -25,7 +25,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the result")
     parser.add_argument("--rig", type=Path, metavar="FILE", help="rig file (default: the images are registered)")
     parser.add_argument(
-        "--layout", choices=(*LAYOUTS, "rosbag"), help="how all of them lie on disk (default: by their folders)"
+        "--labelled",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="registered pairs with labels, of which nothing is learned: what is told of them may not become worse "
+        "(several times for several sets)",
+    )
+    parser.add_argument(
+        "--layout", choices=(*LAYOUTS, "rosbag"), help="how all recordings lie on disk (default: by their folders)"
     )
     parser.add_argument(
         "--model", type=Path, metavar="ONNX", help="model to start from (default: the one of the package)"
@@ -38,11 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
     layouts = all_layouts()
     datasets = [layouts[args.layout or guess_layout(path, layouts)].open(path) for path in args.recordings]
-    for dataset in datasets:
+    labelled = [layouts[guess_layout(path, layouts)].open(path) for path in args.labelled]
+    for dataset in (*datasets, *labelled):
         print(f"{dataset.root}: {len(dataset)} pairs" + "".join(f"; {note}" for note in dataset.notes))
     from vi_fusion_ros.training.adapt.run import adapt
 
-    ended = adapt(datasets, args.model or default_model(), args.output, args.rig)
+    ended = adapt(datasets, args.model or default_model(), args.output, args.rig, labelled=labelled)
     for problem in ended.problems:
         sys.stderr.write(f"skipped {problem}\n")
     print(f"{'set aside':<20}{'before':>9}{'after':>9}  difference")
@@ -57,6 +67,14 @@ def run(args: argparse.Namespace) -> int:
         near = f"{words[mode]['before']:.3f} before, {words[mode]['after']:.3f} after"
         print(f"{mode.replace('_', ' ')}: probabilities differ from those of both cameras by {near}")
     print(f"with both cameras, {words['same']:.1%} of the labels are as before")
+    truth = ended.verdict.get("labelled")
+    if truth is not None:
+        before, after = (truth["both"][key]["mean"]["auc"] for key in ("before", "after"))
+        low, high = truth["both"]["difference"]["mean"]["ci95"]
+        print(
+            f"ROC-AUC of presence on {truth['n']} labelled frames: {before:.3f} before, {after:.3f} after, "
+            f"{after - before:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
     if ended.model is None:
         print(f"nothing is kept: {'; '.join(ended.verdict['reasons'])}")
         return 1

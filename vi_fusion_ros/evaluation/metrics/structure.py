@@ -137,7 +137,7 @@ def _ms_ssim(x: GrayImage, y: GrayImage) -> float:
         similarity = _structure(of_x, of_y, c2)
         if scale == len(scales):
             similarity *= _luminance(of_x, of_y, c1)
-        value *= max(float(np.mean(similarity)), 0.0) ** weights[scale - 1]
+        value *= max(float(np.mean(similarity)), 0.0) ** float(weights[scale - 1])
     return value
 
 

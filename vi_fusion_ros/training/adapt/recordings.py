@@ -15,12 +15,15 @@ import numpy as np
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.drift import DriftMonitor, DriftState
 from vi_fusion_ros.registration.warp import Registration
-from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.batches.packed import PackedPairs, pooled_presence
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
 from vi_fusion_ros.types import Image
 
 MOST_TRAINED, MOST_ASIDE = 400, 48
 """Pairs of all recordings together: neighbours of a video are nearly the same picture."""
+
+MOST_LABELLED = 200
+"""Frames of all labelled sets together."""
 
 LEAST_SIDE = 160
 """Pixels: what is smaller is no whole frame."""
@@ -113,6 +116,37 @@ def open_recordings(datasets: Sequence[PairDataset], rig: Path | None, cache: Pa
     for recording in made:
         _require_same_scene(recording)
     return made
+
+
+def open_labelled(datasets: Sequence[PairDataset], cache: Path) -> list[PackedPairs]:
+    """Decode labelled frames that are judged by, evenly thinned.
+
+    Args:
+        datasets: registered pairs, with what is known of them.
+        cache: folder for decoded pixels.
+
+    Raises:
+        DatasetError: images of one camera alone, pairs that are not registered, or no label that is known to be in some
+            frames and not in others.
+    """
+    made = []
+    for dataset in datasets:
+        dataset.require()
+        if not all(sample.camera == "both" and sample.registered for sample in dataset.samples):
+            raise DatasetError(f"{dataset.root}: not registered pairs alone; expected them as labelled frames")
+        thinned = copy.copy(dataset)
+        thinned.samples = _evenly(dataset.samples, max(MOST_LABELLED // len(datasets), 1))
+        made.append(PackedPairs(thinned, cache))
+    if made and not can_be_judged_by(made):
+        roots = ", ".join(str(dataset.root) for dataset in datasets)
+        raise DatasetError(f"{roots}: no label is in some frames and not in others; expected labelled frames")
+    return made
+
+
+def can_be_judged_by(sets: Sequence[PackedPairs]) -> bool:
+    """Whether a label is known to be in some frames and not in others."""
+    present, known = (part > 0 for part in pooled_presence(sets))
+    return bool(((present & known).any(0) & (~present & known).any(0)).any())
 
 
 def _cut(name: str, dataset: PairDataset, recordings: int, cache: Path) -> Recording:

@@ -20,7 +20,12 @@ from vi_fusion_ros.engines.manifest import Manifest
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.resources import share_path
-from vi_fusion_ros.training.adapt.recordings import Recording, open_recordings
+from vi_fusion_ros.training.adapt.recordings import (
+    Recording,
+    can_be_judged_by,
+    open_labelled,
+    open_recordings,
+)
 from vi_fusion_ros.training.adapt.release import release
 from vi_fusion_ros.training.adapt.task import AdaptTask
 from vi_fusion_ros.training.adapt.verdict import judge
@@ -54,6 +59,7 @@ def adapt(
     folder: Path,
     rig: Path | None = None,
     optim: OptimConfig | None = None,
+    labelled: Sequence[PairDataset] = (),
 ) -> Adaptation:
     """Adapt a model to recordings, or go on with it.
 
@@ -67,19 +73,22 @@ def adapt(
         folder: made where it is missing.
         rig: rig file that registers all recordings; None where they are registered.
         optim: length and rates; None: those of ``config/training/adapt.yaml``, as everything else.
+        labelled: registered pairs with labels; what is told of them may not become worse. The labels of what is set
+            aside of the recordings count, too.
 
     Raises:
         ValueError: the model, the rig, a recording or the folder cannot be used.
     """
     manifest = Manifest.load(model.with_suffix(".json"))
     base = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
-    about = _about(datasets, model, rig)
+    about = _about(datasets, model, rig, labelled)
     ended = _begun(folder, about)
     if ended is not None:
         return Adaptation(None if ended["reasons"] else folder / MODEL, ended, ())
     run = folder / "run"
     try:
         recordings = open_recordings(datasets, rig, run / "pixels")
+        truth = open_labelled(labelled, run / "pixels")
     except ValueError:
         _leave_nothing(folder)
         raise
@@ -89,7 +98,9 @@ def adapt(
     network = FusionNet(teacher.config)
     trained = fit_without_labels(config, {r.name: r.trained for r in recordings}, teacher, run)
     network.load_state_dict(checkpoint_weights(trained)[1])
-    verdict = judge(teacher, network.eval(), manifest, [recording.aside for recording in recordings])
+    aside = [recording.aside for recording in recordings]
+    truth += [part for part in aside if part.presence()[1].any()]
+    verdict = judge(teacher, network.eval(), manifest, aside, truth if can_be_judged_by(truth) else ())
     if not verdict["reasons"]:
         if verdict["words"]["reasons"]:  # the two parts share no weight
             network.perception.load_state_dict(teacher.perception.state_dict())
@@ -110,7 +121,9 @@ def _leave_nothing(folder: Path) -> None:
         folder.rmdir()
 
 
-def _about(datasets: Sequence[PairDataset], model: Path, rig: Path | None) -> dict[str, Any]:
+def _about(
+    datasets: Sequence[PairDataset], model: Path, rig: Path | None, labelled: Sequence[PairDataset]
+) -> dict[str, Any]:
     """What an adaptation depends on: only the same may go on."""
     files = {"model": model} if rig is None else {"model": model, "rig": rig}
     digests = {}
@@ -119,7 +132,9 @@ def _about(datasets: Sequence[PairDataset], model: Path, rig: Path | None) -> di
             digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise ValueError(f"{path}: cannot be read ({error.strerror}); expected the {name}") from error
-    return {**digests, "recordings": [{"path": str(d.root.resolve()), "pairs": len(d)} for d in datasets]}
+    sets = {"recordings": datasets, **({"labelled": labelled} if labelled else {})}
+    listed = {key: [{"path": str(d.root.resolve()), "pairs": len(d)} for d in some] for key, some in sets.items()}
+    return {**digests, **listed}
 
 
 def _begun(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
@@ -136,7 +151,10 @@ def _begun(folder: Path, about: dict[str, Any]) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, ValueError):
             other = json.loads((folder / "run" / "about.json").read_text(encoding="utf-8"))
     if other is not None and other != about:
-        raise ValueError(f"{folder}: holds the adaptation of another model, rig or recordings; expected another folder")
+        raise ValueError(
+            f"{folder}: holds the adaptation of another model, rig, recordings or labelled frames; "
+            "expected another folder"
+        )
     return verdict
 
 

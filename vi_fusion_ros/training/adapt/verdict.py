@@ -15,6 +15,7 @@ from vi_fusion_ros.evaluation.metrics.intervals import bootstrap_means, known_me
 from vi_fusion_ros.evaluation.parallel import map_in_order
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.compared import compared
 from vi_fusion_ros.training.predict import predict_fused, predict_presence
 from vi_fusion_ros.training.report import MODES
 from vi_fusion_ros.types import Mode
@@ -30,11 +31,18 @@ _ENOUGH = 2
 _BLOCK = 4  # neighbouring frames that count as one, for they are nearly the same
 _SAME_WORDS = 0.95
 _MOST_MOVED = 0.05
+_ROUNDING = 1e-9
 
 Floats = npt.NDArray[np.float64]
 
 
-def judge(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequence[PackedPairs]) -> dict[str, Any]:
+def judge(
+    before: FusionNet,
+    after: FusionNet,
+    manifest: Manifest,
+    sets: Sequence[PackedPairs],
+    labelled: Sequence[PackedPairs] = (),
+) -> dict[str, Any]:
     """Figures of both networks, and the reasons for which a part of the new one is not kept.
 
     Args:
@@ -42,15 +50,24 @@ def judge(before: FusionNet, after: FusionNet, manifest: Manifest, sets: Sequenc
         after: the adapted one, in eval mode.
         manifest: of the first one; its calibration holds for both.
         sets: what was set aside, each in the order of time.
+        labelled: labelled frames of which nothing was learned.
 
     Returns:
         ``fusion``: by metric ``before``, ``after``, ``difference`` and its ``ci95``, over blocks of neighbours;
         ``reasons``: sentences, empty where the adapted decoder is to be kept; ``words``: what the labels do, with
-        ``reasons`` of their own: where there are some, perception is to stay as it was. The two share no weight.
+        ``reasons`` of their own: where there are some, perception is to stay as it was. The two share no weight;
+        ``labelled``: as ``compared`` has it, None without labelled frames.
     """
     fusion = _fusion(before, after, sets)
     words = _words(before, after, manifest, sets)
-    return {"fusion": fusion, "reasons": _fusion_reasons(fusion), "words": {**words, "reasons": _word_reasons(words)}}
+    truth = compared({"before": before, "after": after}, labelled) if labelled else None
+    reasons = _word_reasons(words) + (_label_reasons(truth) if truth else [])
+    return {
+        "fusion": fusion,
+        "reasons": _fusion_reasons(fusion),
+        "words": {**words, "reasons": reasons},
+        "labelled": truth,
+    }
 
 
 def _fusion(before: FusionNet, after: FusionNet, sets: Sequence[PackedPairs]) -> dict[str, dict[str, Any]]:
@@ -145,4 +162,18 @@ def _word_reasons(words: dict[str, Any]) -> list[str]:
             f"the labels have drifted: {words['same']:.0%} of them are as before, and probabilities moved by "
             f"{words['moved']:.3f}; expected {_SAME_WORDS:.0%} and at most {_MOST_MOVED}"
         )
+    return reasons
+
+
+def _label_reasons(truth: dict[str, Any]) -> list[str]:
+    """Sentences about what is told worse of labelled frames, in the mean over the labels."""
+    reasons = []
+    for mode in MODES:
+        before, after, difference = (truth[mode][key]["mean"] for key in ("before", "after", "difference"))
+        if difference["ci95"][1] < -_ROUNDING:
+            cameras = "both cameras" if mode == "both" else mode.replace("_", " ")
+            reasons.append(
+                f"on the labelled frames, with {cameras}, ROC-AUC falls from {before['auc']:.3f} to "
+                f"{after['auc']:.3f}, by more than its interval"
+            )
     return reasons
