@@ -18,7 +18,8 @@ KINDS = ("checkerboard", "circles", "charuco")
 
 _LEAST_CORNERS = 6
 _BLANK = 3.0  # grey levels
-_PART = (3, 3)  # corners: the least part of a checkerboard that is called one
+_PART = (3, 3)  # corners: the least part of a checkerboard that is looked for
+_CHANCE = 12  # corners: images without a board have grids of 4x3, and no larger ones
 _SMOOTHING_PX, _AROUND = 1.0, 1 / 16  # of faint images; the latter of the larger side
 _GAIN, _FAINTEST = 60.0, 1.0  # grey levels: of the result a standard deviation, and of what is noise
 _SMALL = 500  # pixels of width; smaller images are doubled for ChArUco, whose markers need some pixels a cell
@@ -128,7 +129,7 @@ def fault(board: Board, image: Image) -> str:
         numbers = [len(found[0]) for one, _ in _variants(grey) if (found := _charuco(board, one)) is not None]
         return f"{max(numbers, default=0)} of {len(board.points_m)} corners found, expected {_LEAST_CORNERS} or more"
     found, _, grid = cv2.findChessboardCornersSBWithMeta(clear, _PART, cv2.CALIB_CB_LARGER)
-    if not found or grid is None:
+    if not found or grid is None or grid.shape[0] * grid.shape[1] <= _CHANCE:
         return f"no grid of {board.columns}x{board.rows} corners: it is not there, blurred or too faint"
     less, more = sorted(grid.shape[:2])
     return (
