@@ -18,7 +18,7 @@ random = np.random.default_rng(0)
 blobs = cv2.resize(random.integers(0, 255, (12, 16), np.uint8), (640, 480), interpolation=cv2.INTER_CUBIC)
 behind = world.scene(blobs, 255 - blobs)
 board = Board("checkerboard", 9, 6, 0.04)
-views = [world.board_view(board, pose, behind, number) for number, pose in enumerate(world.poses(15))]
+views = [world.board_view(board, pose, behind, number) for number, pose in enumerate(world.poses(10))]
 
 rclpy.init()
 node = rclpy.create_node("board_cameras")
@@ -36,5 +36,6 @@ def send():
 
 
 node.create_timer(1 / RATE, send)
+print("rendered")
 with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
     rclpy.spin(node)
