@@ -86,6 +86,11 @@ def test_messages_that_were_built_before_an_update_are_told(monkeypatch, tmp_pat
     assert messages().says == "LabelScore was built without entropy: the build is older than the sources"
 
 
+def test_packages_have_their_versions():
+    said = {finding.subject: finding.says for finding in packages.packages()}
+    assert all(said.values()), said
+
+
 def test_without_ros_the_rest_is_looked_at_all_the_same(monkeypatch, tmp_path):
     find_spec = packages.importlib.util.find_spec
     monkeypatch.setattr(

@@ -12,6 +12,7 @@ from rcl_interfaces.msg import Log
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, PointCloud2, PointField
+from std_msgs.msg import Header
 
 from vi_fusion_ros.images.encodings import decode_image, fill_image
 from vi_fusion_ros.images.point_clouds import INTENSITY_FIELDS, coordinates
@@ -38,10 +39,10 @@ def rig_of(source):
 
 def message(depth, stamp_ns, **fields):
     image = fill_image(Image(), depth)
-    image.header.stamp = to_time(stamp_ns)
     image.header.frame_id = "visible_optical_frame"
     for name, value in fields.items():
         setattr(image, name, value)
+    image.header.stamp = to_time(stamp_ns)
     return image
 
 
@@ -110,8 +111,12 @@ def test_depth_over_dds_and_what_is_wrong_with_it(model, tmp_path):
         told("no distance above 0 anywhere", np.full(SIZE[::-1], np.nan, np.float32))
         told("the depth image is mono8; expected 16UC1", np.ones(SIZE[::-1], np.uint8))
         told("within 0.1 s of the visible one (parameter depth.max_age)", depth, late_ns=12 * PERIOD_NS)
-        told("within 0.1 s of the visible one (parameter depth.max_age)", depth, step=1)  # broken: not even kept
+        told(f"the latest depth image on {TOPIC} cannot be read: image step 1 is too small", depth, step=1)
         wait_until(lambda: probe.status.last_error.startswith(f"{TOPIC}: image step"), "the error")
+        other = Header(frame_id="depth_frame")  # used, but remarked on
+        wait_until(lambda: (registered(depth, header=other) == at_depth).mean() > 0.99, "depth of another frame")
+        remark = f"{TOPIC}, whose frame is depth_frame where that of the visible image is visible_optical_frame"
+        wait_until(lambda: f", at the distances of {remark}" in said(), "the remark")
         assert probe.set_parameter("depth.max_age", 0.5) == (True, "")
         wait_until(lambda: (registered(depth, 12 * PERIOD_NS) == at_depth).mean() > 0.99, "the older depth image")
         last = f"registered at the distances of {TOPIC}"  # after the changes of before, at the end of a period

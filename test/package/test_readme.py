@@ -141,3 +141,50 @@ def test_figures_of_int8(repo_root):
         assert f"{name} {lost[name]['float']:.3f} and {lost[name]['int8']:.3f}" in page
     score = result["classification"]["macro_f1"]
     assert f"macro F1 {score['float']:.3f} and {score['int8']:.3f}" in page
+
+
+def test_figures_of_the_calibration(repo_root):
+    page = " ".join((repo_root / "docs" / "registration.md").read_text(encoding="utf-8").split())
+    result = measured(repo_root, "calibration")
+    alone, late = result["roadscene_alone"], result["roadscene_alone_test_frames"]
+    at = {percent: f"{px:.1f}" for percent, px in alone["end_px_by_percentile"].items()}
+    for sentence in (
+        f"all {alone['pairs']}, `visible_full`",
+        f"the mean corner error was {alone['median_start_px']:.1f} px of 640 (median) at the start",
+        f"{at['50']} px after; quartiles {at['25']} and {at['75']}, 90 % below {at['90']}",
+        f"{alone['refused']} pairs were refused ({100 * alone['refused'] / alone['pairs']:.1f} %)",
+        f"Of the {late['pairs']} test frames alone: {late['median_end_px']:.1f} px, 90 % below "
+        f"{late['end_px_by_percentile']['90']:.1f}, {late['refused']} refused",
+        f"{alone['end_follows_given_bend']:.2f} over all pairs and {late['end_follows_given_bend']:.2f} over the test",
+        f"A pair took {alone['median_cpu_s']:.1f} s of CPU time (median; {alone['longest_cpu_s']:.0f} s where",
+    ):
+        assert sentence in page
+    assert alone["worse_than_start"] == 0
+    far = sorted(row["end_px"] for row in result["pairs"] if not row["refused"] and row["end_px"] > 20)
+    assert f"off by more than 20 px ({' and '.join(f'{px:.0f}' for px in far)})" in page
+    stands = result["any_stand"]
+    assert f"{stands['within_1_px']} of {stands['rigs']} in all, none wrong" in page
+    assert stands["within_1_px"] + stands["refused"] == stands["rigs"]
+    assert stands["different_accepted"] == 0
+    assert f"all {stands['different']} were refused" in page
+    for name in ("roadscene", "m3svd"):
+        rows = result[f"{name}_together"]
+        cells = (", ".join(f"{row[key]:.2f}" for row in rows) for key in ("off_px", "as_given_px", "relative_px"))
+        assert " px | ".join(cells) + " px |" in page
+        assert ", ".join(f"{row['uncertainty_px']:.2f}" for row in rows) + " px" in page
+    for clip in ("0113_1714", "0117_1605"):
+        assert f"{clip} within {result['time_offset'][clip]['worst_error_ms']:.1f} ms" in page
+
+
+def test_figures_of_the_registration(repo_root):
+    page = " ".join((repo_root / "docs" / "registration.md").read_text(encoding="utf-8").split())
+    result = measured(repo_root, "registration")
+    for row in result["error_px"]:
+        cells = " | ".join(f"{row[key]:.2f}" for key in ("plane", "depth", "depth_1_percent_off"))
+        assert f"| {row['distance_m']:g} m | {cells} |" in page
+    depth, plane, cloud = (
+        f"{result['stages'][stage]['cpu_median_ms']:.1f}"
+        for stage in ("warp_depth_640x480", "warp_plane_640x480", "depth_of_76800_points")
+    )
+    assert f"A frame costs {depth} ms of one core's time with depth and {plane} ms without" in page
+    assert f"a cloud of 76800 points {cloud} ms more" in page

@@ -173,3 +173,15 @@ def test_a_rig_without_lenses_has_no_use_for_depth():
     for rig in (Rig.identity(), Rig(np.eye(3), THERMAL_SIZE, VISIBLE_SIZE, "flat.yaml")):
         with pytest.raises(ValueError, match=r"rig .* has no intrinsics and extrinsics, which depth needs"):
             Registration(rig).apply_at_depth(np.ones(THERMAL_SIZE[::-1], np.uint16), plane(2.0), VISIBLE_SIZE)
+
+
+def test_blocks_of_rows_make_no_difference(registration, monkeypatch):
+    depth = plane(3.0)
+    depth[100:200, 200:400] = 1.5
+    depth[300:310] = 0
+    image = np.random.default_rng(0).normal(20, 5, THERMAL_SIZE[::-1]).astype(np.float32)
+    as_it_is = registration.apply_at_depth(image, depth, VISIBLE_SIZE)
+    monkeypatch.setattr("vi_fusion_ros.registration.depth._BLOCK_PIXELS", 1)
+    by_row = registration.apply_at_depth(image, depth, VISIBLE_SIZE)
+    np.testing.assert_array_equal(by_row[0], as_it_is[0])
+    np.testing.assert_array_equal(by_row[1], as_it_is[1])

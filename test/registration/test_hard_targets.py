@@ -10,7 +10,7 @@ import pytest
 import rig_renderer as world
 
 from vi_fusion_ros.cli import main
-from vi_fusion_ros.cli.calibrate.target import watched
+from vi_fusion_ros.cli.calibrate.target import gathered, watched
 from vi_fusion_ros.registration import Rig
 from vi_fusion_ros.registration.estimate.boards import Board, Detection, detect, fault
 from vi_fusion_ros.registration.estimate.coverage import Coverage
@@ -63,6 +63,12 @@ def half_cold(board, thermal):
     return image
 
 
+def blotched(image):
+    """No board at all."""
+    noise = np.random.default_rng(5).integers(0, 255, image.shape, np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), 6)
+
+
 @pytest.mark.parametrize(
     ("board", "spoilt", "sentence"),
     [
@@ -73,10 +79,11 @@ def half_cold(board, thermal):
             lambda image: cv2.GaussianBlur(image, (0, 0), 12),
             "no grid of 9x6 corners: it is not there",
         ),
+        (CHECKERS, blotched, "no grid of 9x6 corners: it is not there"),  # chance makes grids of 4x3
         (CIRCLES, partial(half_cold, CIRCLES), r"no grid of 4x9 circles among \d+ spots"),
         (CHARUCO, lambda image: cv2.GaussianBlur(image, (0, 0), 6), "of 24 corners found, expected 6 or more"),
     ],
-    ids=["blank", "half", "blurred", "circles", "charuco"],
+    ids=["blank", "half", "blurred", "none", "circles", "charuco"],
 )
 def test_why_no_board_is_found(board, background, spoilt, sentence):
     image = spoilt(seen(board, background)[1])
@@ -127,6 +134,22 @@ def test_live_views_are_told_with_what_to_show_next(capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("  both cameras see the board; 1 views so far; still to show: the board upper left")
     assert second.startswith("  no board found in the thermal image: x; 1 views so far; still to show: ")
+
+
+def views_that_end_in(error, count):
+    for pose in world.poses(count):
+        yield view_of(pose)
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(KeyboardInterrupt(), "interrupted"), (ValueError("no image on /t"), "no image on /t")]
+)
+def test_live_views_that_end_early_are_used(error, reason, capsys):
+    assert len(gathered(views_that_end_in(error, 7))) == 7
+    assert capsys.readouterr().err == f"{reason}; calibrating from the 7 views so far\n"
+    with pytest.raises(type(error)):
+        gathered(views_that_end_in(error, 5))
 
 
 def test_ten_of_forty_views_are_enough(background, tmp_path, capsys):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import rig_renderer as world
+from browser import Browser
 
 from vi_fusion_ros.cli import main
 from vi_fusion_ros.registration import Rig
@@ -175,6 +176,63 @@ def test_the_page(page):
     assert status == [0]
     assert corner_error(Rig.load(folder / "rig.yaml").H_thermal_to_visible, TRUE, SIZE) < 1
     assert cv2.imread(str(folder / "pictures" / "a.jpg")) is not None
+
+
+@pytest.fixture
+def browser(tmp_path):
+    made = Browser(tmp_path / "profile")
+    yield made
+    made.close()
+
+
+def place(browser, camera, point):
+    """Where a point of an image, shown whole in the middle of its canvas, lies in the window."""
+    box = json.loads(browser.run(f"JSON.stringify(document.getElementById('{camera}').getBoundingClientRect())"))
+    zoom = min(box["width"] / SIZE[0], box["height"] / SIZE[1])
+    start = (box["x"] + box["width"] / 2 - zoom * SIZE[0] / 2, box["y"] + box["height"] / 2 - zoom * SIZE[1] / 2)
+    return [edge + (at + 0.5) * zoom for edge, at in zip(start, point, strict=True)]
+
+
+def click(browser, camera, point):
+    browser.click(*place(browser, camera, point))
+
+
+def says(text):
+    return f"document.getElementById('message').textContent.includes({json.dumps(text)})"
+
+
+def test_a_rig_is_clicked_in_a_browser(page, browser):
+    url, thread, status, folder = page
+    browser.open(url)
+    browser.wait_for("state.pairs.length === 2 && state.views.visible.zoom && state.views.thermal.zoom")
+    thermal = np.array([[60, 50], [580, 60], [570, 450], [70, 440], [300, 250], [420, 150], [180, 380]])
+    visible = thermal * 0.9 + (40, 10)
+    for one, other in zip(thermal[:6], visible[:6], strict=True):
+        click(browser, "visible", other)
+        click(browser, "thermal", one)
+    browser.wait_for(says("from 6 points, 0 left out"))
+    browser.run("document.getElementById('after').click()")
+    browser.wait_for("state.pair === 1 && state.views.visible.image.complete && state.views.thermal.image.complete")
+    click(browser, "visible", visible[6])
+    click(browser, "thermal", thermal[6] + (90, -80))  # a slip; drawn to where it belongs
+    browser.wait_for(says("from 7 points, 1 left out"))
+    start, end = (place(browser, "thermal", at) for at in (thermal[6] + (90, -80), thermal[6]))
+    browser.mouse("mousePressed", *start)
+    browser.mouse("mouseMoved", *end, buttons=1)
+    browser.mouse("mouseReleased", *end)
+    browser.wait_for(says("from 7 points, 0 left out"))
+    browser.wait_for("document.getElementById('picture').naturalWidth > 0")
+    browser.wait_for("!document.getElementById('save').disabled")
+    browser.run("document.getElementById('save').click()")
+    browser.wait_for(says("You can close this page"))
+    thread.join(10)
+    assert status == [0]
+    truth = np.array([[0.9, 0, 40], [0, 0.9, 10], [0, 0, 1]])
+    assert corner_error(Rig.load(folder / "rig.yaml").H_thermal_to_visible, truth, SIZE) < 1
+    assert browser.faults == []
+    click(browser, "visible", visible[0] + (50, 50))  # the command is gone
+    click(browser, "thermal", thermal[0] + (50, 50))
+    browser.wait_for(says("vi-fusion calibrate points has ended"))
 
 
 def test_the_page_is_for_who_has_its_address_alone(page):

@@ -67,6 +67,15 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self._ask("Input.dispatchKeyEvent", type=kind, key=name, windowsVirtualKeyCode=_KEYS[name])
 
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """``kind``: mousePressed, mouseMoved, mouseReleased or mouseWheel, at a place of the window."""
+        button = {"button": "left", "clickCount": 1} if kind in ("mousePressed", "mouseReleased") else {}
+        self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button, **more)
+
+    def click(self, x: float, y: float) -> None:
+        for kind in ("mousePressed", "mouseReleased"):
+            self.mouse(kind, x, y)
+
     def screenshot(self) -> bytes:
         """PNG of what the document shows now: two frames later what it was told to show has been painted."""
         self._ask(

@@ -81,9 +81,9 @@ def packages() -> Iterator[Finding]:
 
 
 def _version(package: Package) -> str:
-    for name in (package.distribution, package.module):
+    for name in filter(None, (package.distribution, package.module)):
         try:
-            return metadata.version(name) if name else ""
+            return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return "installed"

@@ -466,7 +466,8 @@ class FusionNode(LifecycleNode):
             return NOT_REGISTERED + self._session.misfit
         source, depth = self._registrations.current().rig.source, self._session and self._session.depth
         if depth:
-            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else f"{AT_DISTANCES}{depth.topic}")
+            used = f"{AT_DISTANCES}{depth.topic}{depth.remark}"
+            return source + (f"{AT_PLANE}{depth.fault}" if depth.fault else used)
         return source
 
     def destroy_node(self) -> None:

@@ -470,7 +470,7 @@ class Session:
         if fault:
             self._node.get_logger().warning(f"registered at the plane: {fault}{often}")
         else:
-            self._node.get_logger().info(f"registered at the distances of {self.depth.topic}{often}")
+            self._node.get_logger().info(f"registered at the distances of {self.depth.topic}{self.depth.remark}{often}")
 
     def _camera_info(self, pair: FramePair) -> CameraInfo | None:
         """Of the camera that the result is drawn in."""

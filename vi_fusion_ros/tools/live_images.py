@@ -77,13 +77,16 @@ def live_frames(topics: dict[Camera, str], seconds: float, take: Callable[[Camer
 
 @contextmanager
 def _listening(topics: dict[Camera, str], take: Callable[[Camera, Frame], None]) -> Iterator[Callable[[], None]]:
-    """Gives what waits shortly for messages; it raises ValueError once a topic has been silent for ten seconds."""
+    """Gives what waits shortly for messages; it raises ValueError once a topic has been silent for ten seconds.
+
+    Only these waits count as silence: looking for a board in a pair may take longer.
+    """
     context = rclpy.Context()
     rclpy.init(context=context)
     node = Node("vi_fusion_calibrate", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    last = dict.fromkeys(CAMERAS, time.monotonic())
+    silent_s = dict.fromkeys(CAMERAS, 0.0)
     faults: list[str] = []
 
     def receive(camera: Camera, compressed: bool, message: Any) -> None:
@@ -92,13 +95,16 @@ def _listening(topics: dict[Camera, str], take: Callable[[Camera, Frame], None])
         except encodings.ImageError as error:
             faults.append(f"{topics[camera]}: {error}")
             return
-        last[camera] = time.monotonic()
+        silent_s[camera] = 0.0
         take(camera, Frame(image, stamp_ns(message.header.stamp), message.header.frame_id))
 
     def spin() -> None:
+        before = time.monotonic()
         executor.spin_once(0.1)
+        waited_s = time.monotonic() - before
         for camera, topic in topics.items():
-            if time.monotonic() - last[camera] > _SILENCE_S:
+            silent_s[camera] += waited_s
+            if silent_s[camera] > _SILENCE_S:
                 raise ValueError(_silence(node, topic, faults))
 
     try:

@@ -61,7 +61,7 @@ class PairCollector(Node):
             folder = self._out / camera
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
-                raise ValueError(f"{folder} is not empty; name a new folder in the parameter out")
+                raise ValueError(f"{folder} is not empty; name a new folder (parameter out, argument folder)")
         self.saved = 0
         self._last_s = self._heard_s = time.monotonic()
         self._decode = compressed_images.decode_compressed if compressed else encodings.decode_image

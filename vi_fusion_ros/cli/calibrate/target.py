@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,11 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         description="Lenses, extrinsics and the map of a plane, from 15 or more views of a board, tilted, at several "
         "distances and all over both images.",
     )
-    add_inputs(parser, "folder or video", f"a view every {_EVERY_S:g} s, {_VIEWS} of them; move and tilt the board")
+    add_inputs(
+        parser,
+        "folder or video",
+        f"a view every {_EVERY_S:g} s, {_VIEWS} of them or until Ctrl-C; move and tilt the board",
+    )
     parser.add_argument("--board", choices=("checkerboard", "circles", "charuco"), required=True, help="kind of board")
     parser.add_argument(
         "--grid",
@@ -69,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     require_usable(args.out)
     board = Board(args.board, args.grid[0], args.grid[1], args.square, args.marker, args.dictionary)
     seen = _Seen(lambda sizes: known_lenses(args, *sizes))
-    views = list(watched(look(board, seen.passing(moments(args, _VIEWS, _EVERY_S))), board, seen, args.live))
+    looked_at = watched(look(board, seen.passing(moments(args, _VIEWS, _EVERY_S))), board, seen, args.live)
+    views = gathered(looked_at) if args.live else list(looked_at)
     if not views:
         raise ValueError("there is no view to calibrate from; expected images of both cameras")
     if len(seen.sizes) > 1:
@@ -116,8 +122,23 @@ def watched(views: Iterable[View], board: Board, seen: _Seen, live: bool) -> Ite
         print(f"{coverage.views} views show the board to both cameras{_still(coverage)}")
 
 
+def gathered(views: Iterable[View]) -> list[View]:
+    """Live views until they end, or Ctrl-C or a fault ends them once there are enough to calibrate from."""
+    from vi_fusion_ros.registration.estimate.target import LEAST_VIEWS
+
+    found: list[View] = []
+    try:
+        found.extend(views)  # one by one: what came before an exception stays
+    except (KeyboardInterrupt, ValueError) as end:
+        if sum(view.thermal is not None and view.visible is not None for view in found) < LEAST_VIEWS:
+            raise
+        reason = str(end) or "interrupted"
+        print(f"{reason}; calibrating from the {len(found)} views so far", file=sys.stderr, flush=True)
+    return found
+
+
 def _still(coverage: Coverage) -> str:
-    return f"; still to show: {coverage.missing}" if coverage.missing else "; it was shown all over"
+    return f"; still to show: {coverage.missing}" if coverage.missing else "; it was shown all over, Ctrl-C calibrates"
 
 
 class _Seen:

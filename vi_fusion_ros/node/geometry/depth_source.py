@@ -12,6 +12,7 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import PointCloud2
 
+from vi_fusion_ros.images.encodings import ImageError
 from vi_fusion_ros.images.point_clouds import coordinates
 from vi_fusion_ros.images.wire_format import read_stamp
 from vi_fusion_ros.node.geometry.transforms import Transforms
@@ -35,6 +36,8 @@ class DepthSource(Protocol):
     """Resolved, for what is said."""
     fault: str
     """Why the latest result was registered at the plane, one sentence; empty where depth was used."""
+    remark: str
+    """What is doubtful about depth that is used, behind the topic; empty where nothing is."""
 
     def take(self, wire: bytes, arrival_ns: int, ros_now_ns: int) -> None:
         """Take in a serialised message; it is decoded only when it is used.
@@ -63,19 +66,26 @@ class _Latest(Generic[T]):
         self._what, self._topic = what, topic
         self._lock = threading.Lock()
         self._kept: deque[tuple[int, T]] = deque(maxlen=_KEPT)
+        self._unreadable = ""
 
     def add(self, stamp_ns: int, message: T) -> None:
         with self._lock:
             self._kept.append((stamp_ns, message))
+            self._unreadable = ""
+
+    def unreadable(self, why: str) -> None:
+        """The latest message is; what is said where no other one is of the moment."""
+        self._unreadable = f"the latest {self._what} on {self._topic} cannot be read: {why}"
 
     def nearest(self, stamp_ns: int, max_age_s: float) -> T:
         with self._lock:
             found = min(self._kept, key=lambda kept: abs(kept[0] - stamp_ns), default=None)
         if found is None:
-            raise ValueError(f"no {self._what} on {self._topic} yet")
+            raise ValueError(self._unreadable or f"no {self._what} on {self._topic} yet")
         if abs(found[0] - stamp_ns) > max_age_s * 1e9:
             raise ValueError(
-                f"no {self._what} on {self._topic} is within {max_age_s:g} s of the visible one (parameter "
+                self._unreadable
+                or f"no {self._what} on {self._topic} is within {max_age_s:g} s of the visible one (parameter "
                 "depth.max_age)"
             )
         return found[1]
@@ -91,13 +101,17 @@ class DepthImages:
     """
 
     def __init__(self, topic: str, transport: str, stamps: StampSource) -> None:
-        self.topic, self.fault = topic, "no pair yet"
+        self.topic, self.fault, self.remark = topic, "no pair yet", ""
         self._codec, self._stamps = codec_of(transport), stamps
         self._latest: _Latest[StampedImage] = _Latest("depth image", topic)
 
     def take(self, wire: bytes, arrival_ns: int, ros_now_ns: int) -> None:
         """As ``DepthSource``."""
-        image = stamped_image("visible", wire, self._codec, arrival_ns)  # it lies in the visible camera's frame
+        try:
+            image = stamped_image("visible", wire, self._codec, arrival_ns)  # it lies in the visible camera's frame
+        except ImageError as error:
+            self._latest.unreadable(str(error))
+            raise
         self._latest.add(self._stamps.stamp(image.stamp_ns, ros_now_ns), image)
 
     def added(self, pair: FramePair, visible: Frame, max_age_s: float) -> FramePair:
@@ -106,7 +120,15 @@ class DepthImages:
         encoding = getattr(nearest.message, "encoding", None)
         if encoding not in (None, *_ENCODINGS):
             raise ValueError(f"the depth image is {encoding}; expected 16UC1 (millimetres) or 32FC1 (metres)")
-        return replace(pair, depth=nearest.decode().image)
+        frame = nearest.decode()
+        named = {frame.frame_id, visible.frame_id} - {""}
+        self.remark = (
+            f", whose frame is {frame.frame_id} where that of the visible image is {visible.frame_id}: is it registered"
+            " to the visible image?"
+            if len(named) > 1
+            else ""
+        )
+        return replace(pair, depth=frame.image)
 
 
 class PointClouds:
@@ -122,7 +144,7 @@ class PointClouds:
     def __init__(
         self, topic: str, stamps: StampSource, transforms: Transforms, turn: Callable[[Frame], Matrix]
     ) -> None:
-        self.topic, self.fault = topic, "no pair yet"
+        self.topic, self.fault, self.remark = topic, "no pair yet", ""
         self._stamps, self._transforms, self._turn = stamps, transforms, turn
         self._latest: _Latest[bytes] = _Latest("point cloud", topic)
 

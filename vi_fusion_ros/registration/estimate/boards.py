@@ -18,7 +18,8 @@ KINDS = ("checkerboard", "circles", "charuco")
 
 _LEAST_CORNERS = 6
 _BLANK = 3.0  # grey levels
-_PART = (3, 3)  # corners: the least part of a checkerboard that is called one
+_PART = (3, 3)  # corners: the least part of a checkerboard that is looked for
+_CHANCE = 12  # corners: images without a board have grids of 4x3, and no larger ones
 _SMOOTHING_PX, _AROUND = 1.0, 1 / 16  # of faint images; the latter of the larger side
 _GAIN, _FAINTEST = 60.0, 1.0  # grey levels: of the result a standard deviation, and of what is noise
 _SMALL = 500  # pixels of width; smaller images are doubled for ChArUco, whose markers need some pixels a cell
@@ -87,7 +88,8 @@ class Detection:
     Attributes:
         ids: (n,), which of the board's points.
         points: (n, 2), (x, y) in pixels of the image, to a fraction of a pixel.
-        inverted: whether it was found in the negative: a heated board, dark where the visible one is bright.
+        inverted: whether it was found in the negative: a heated board, dark where the visible one is bright. Not known
+            of checkerboards.
     """
 
     ids: npt.NDArray[np.int64]
@@ -96,7 +98,10 @@ class Detection:
 
 
 def detect(board: Board, image: Image) -> Detection | None:
-    """Find a board in an image of any depth: as it is, as negative, and both with their local contrast raised.
+    """Find a board in an image of any depth.
+
+    The image is looked at as it is, with its contrast raised, and with its local mean and contrast taken out. Circles
+    and markers are looked for in the negatives of these, too; a checkerboard is found in either alike.
 
     The ids of a checkerboard may be those of the board turned by 180 degrees: it looks the same. ``turned`` puts that
     right.
@@ -107,7 +112,7 @@ def detect(board: Board, image: Image) -> Detection | None:
     zoom = 2 if board.kind == "charuco" and grey.shape[1] < _SMALL else 1
     if zoom > 1:
         grey = np.asarray(cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC))
-    for candidate, inverted in _variants(grey):
+    for candidate, inverted in _variants(board, grey):
         found = _FINDERS[board.kind](board, candidate)
         if found is not None and len(found[0]) >= _LEAST_CORNERS:
             # Pixels are areas: the doubled image's pixel 2x + 0.5 is the middle of pixel x.
@@ -125,10 +130,10 @@ def fault(board: Board, image: Image) -> str:
         spots = max(len(_spots(one.size).detect(one)) for one in (clear, 255 - clear))
         return f"no grid of {board.columns}x{board.rows} circles among {spots} spots"
     if board.kind == "charuco":
-        numbers = [len(found[0]) for one, _ in _variants(grey) if (found := _charuco(board, one)) is not None]
+        numbers = [len(found[0]) for one, _ in _variants(board, grey) if (found := _charuco(board, one)) is not None]
         return f"{max(numbers, default=0)} of {len(board.points_m)} corners found, expected {_LEAST_CORNERS} or more"
     found, _, grid = cv2.findChessboardCornersSBWithMeta(clear, _PART, cv2.CALIB_CB_LARGER)
-    if not found or grid is None:
+    if not found or grid is None or grid.shape[0] * grid.shape[1] <= _CHANCE:
         return f"no grid of {board.columns}x{board.rows} corners: it is not there, blurred or too faint"
     less, more = sorted(grid.shape[:2])
     return (
@@ -156,15 +161,18 @@ def turned(board: Board, detection: Detection, like: Detection) -> Detection:
     return Detection(detection.ids, np.asarray(detection.points[::-1]), detection.inverted)
 
 
-def _variants(grey: npt.NDArray[np.uint8]) -> Iterator[tuple[npt.NDArray[np.uint8], bool]]:
-    yield grey, False
-    yield 255 - grey, True
-    clear = np.asarray(cv2.createCLAHE(4.0, (4, 4)).apply(grey))
-    yield clear, False
-    yield 255 - clear, True
-    clear = _levelled(grey)
-    yield clear, False
-    yield 255 - clear, True
+def _variants(board: Board, grey: npt.NDArray[np.uint8]) -> Iterator[tuple[npt.NDArray[np.uint8], bool]]:
+    """What is looked at, and whether it is a negative; checkerboards are found in the positive as well."""
+    ways = (
+        lambda: grey,
+        lambda: np.asarray(cv2.createCLAHE(4.0, (4, 4)).apply(grey)),
+        lambda: _levelled(grey),
+    )
+    for way in ways:
+        clear = way()
+        yield clear, False
+        if board.kind != "checkerboard":
+            yield 255 - clear, True
 
 
 def _levelled(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
