@@ -41,7 +41,7 @@ def outputs(network):
 
 
 def test_all_channels_are_the_same_network(shipped):
-    same = pruned(shipped, shipped.config)
+    same = pruned(shipped, NetworkConfig())
     for ours, theirs in zip(outputs(same), outputs(shipped), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -61,7 +61,7 @@ def test_channels_that_do_nothing_are_the_ones_that_go(backbone):
 
 @pytest.mark.parametrize("missing", ["visible", "thermal"])
 def test_one_pass_over_both_cameras_sees_a_camera_alone_as_two_passes_do(shipped, missing):
-    once = pruned(shipped, dataclasses.replace(shipped.config, together=True))
+    once = pruned(shipped, NetworkConfig(together=True))
     images = {"visible": torch.rand(2, 3, 64, 96), "thermal": torch.rand(2, 1, 64, 96)}
     images[missing].zero_()
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_one_pass_over_both_cameras_sees_a_camera_alone_as_two_passes_do(shipped
 
 @torch.no_grad()
 def test_one_pass_over_both_cameras_sees_their_mean(shipped):
-    once = pruned(shipped, dataclasses.replace(shipped.config, together=True))
+    once = pruned(shipped, NetworkConfig(together=True))
     visible, thermal = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
     mean = (visible + thermal) / 2
     seen = once.perception.branches(visible, thermal)
@@ -80,7 +80,7 @@ def test_one_pass_over_both_cameras_sees_their_mean(shipped):
 
 
 def test_another_backbone_is_no_smaller_one(shipped):
-    with pytest.raises(ValueError, match=r"network\.backbone is efficientnet-lite0; expected centernet-mobilenetv3"):
+    with pytest.raises(ValueError, match=r"network\.backbone is efficientnet-lite0; expected csp-darknet-tiny"):
         pruned(shipped, dataclasses.replace(HALF, backbone="efficientnet-lite0"))
 
 
