@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,8 @@ def _tidy(path: Path, folded: FusionNet) -> None:
     model = onnx.load(str(path))
     made_by = {node.output[0]: node for node in model.graph.node}
     for conv in [n for n in model.graph.node if n.op_type == "Conv" and made_by.get(n.input[0], n).op_type == "Pad"]:
-        left, right, above, below = folded.get_submodule(conv.input[1].removesuffix(".weight")).pad
+        layer = folded.get_submodule(conv.input[1].removesuffix(".weight"))
+        left, right, above, below = cast("tuple[int, ...]", layer.pad)
         pads = next(attribute.ints for attribute in conv.attribute if attribute.name == "pads")
         pads[:] = [above, left, below, right]
         conv.input[0] = made_by[conv.input[0]].input[0]
