@@ -183,3 +183,15 @@ def test_figures_of_the_registration(repo_root):
     )
     assert f"A frame costs {depth} ms of one core's time with depth and {plane} ms without" in page
     assert f"a cloud of 76800 points {cloud} ms more" in page
+
+
+def test_figures_of_the_sets_that_were_left_out(repo_root):
+    page = (repo_root / "docs" / "model.md").read_text(encoding="utf-8")
+    recipes = [measured(repo_root, name)["figures"] for name in ("leave_one_out", "leave_one_out_centernet")]
+    for group in ("street", "campus", "forest"):
+        for mode in ("both", "visible_only", "thermal_only"):
+            cells = []
+            for figures_ in recipes:
+                labels = figures_[group][mode].values()
+                cells.append(", ".join(f"{row['auc']:.3f}" if "auc" in row else "–" for row in labels))
+            assert f"| {group} | {mode.replace('_', ' ')} | {' | '.join(cells)} |" in page
