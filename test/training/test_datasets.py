@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -125,3 +130,26 @@ def test_one_vocabulary():
     assert canonical_label(" Pedestrian ") == "person"
     assert canonical_label("Bike") == "bicycle"
     assert canonical_label("dog") is None
+
+
+def test_two_runs_that_unpack_and_pack_the_same_set_at_once_both_read_it(street_root, tmp_path):
+    """Each waits for the other, and neither takes away what the other one is about to put in its place."""
+    archive = shutil.make_archive(str(tmp_path / "data" / "street"), "zip", street_root)
+    program = (
+        "import sys, pathlib\n"
+        "from vi_fusion_ros.training.config import DataConfig, SetConfig\n"
+        "from vi_fusion_ros.training.data import frames_of\n"
+        "root, cache = map(pathlib.Path, sys.argv[1:])\n"
+        "entry = SetConfig(path=pathlib.Path('street'), layout='roadscene', train=((-1, 10_000),))\n"
+        "print(len(frames_of(DataConfig(sets={'street': entry}, root=root, cache=cache), 'train')['street']))\n"
+    )
+    command = [sys.executable, "-c", program, str(Path(archive).parent), str(tmp_path / "cache")]
+    environment = {name: value for name, value in os.environ.items() if name != "VI_FUSION_DATA"}
+    runs = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(3)
+    ]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+    assert len({int(out) for out, _ in said}) == 1
+    assert not list((tmp_path / "cache").rglob("*.part"))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from vi_fusion_ros.training.batches.packed import PackedPairs
 from vi_fusion_ros.training.config import DataConfig, SetConfig
-from vi_fusion_ros.training.datasets.archives import unpack
+from vi_fusion_ros.training.datasets.archives import alone_in, unpack
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset
 from vi_fusion_ros.training.datasets.layouts import LAYOUTS, guess_layout
 from vi_fusion_ros.training.datasets.single_camera import SingleCamera
@@ -111,5 +111,7 @@ def _folder(config: DataConfig, path: Path) -> Path:
         return folder
     target = config.cache / "unpacked" / folder.name
     if not target.is_dir():
-        unpack(archive, target)
+        with alone_in(config.cache):
+            if not target.is_dir():  # another run may have unpacked it meanwhile
+                unpack(archive, target)
     return target

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vi_fusion_ros.training.datasets.archives import alone_in
 from vi_fusion_ros.training.datasets.base import DatasetError, PairDataset, Sample
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.types import Image
@@ -42,8 +43,9 @@ class PackedPairs:
         self.path = cache / _key(dataset)
         pixels, index = self.path.with_suffix(".bin"), self.path.with_suffix(".json")
         if not index.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            _pack(dataset, pixels, index)
+            with alone_in(cache):
+                if not index.exists():  # another run may have packed it meanwhile
+                    _pack(dataset, pixels, index)
         entries = json.loads(index.read_text(encoding="utf-8"))
         by_name = {sample.name: sample for sample in dataset.samples}
         self.samples: list[Sample] = [by_name[name] for name, *_ in entries]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import tempfile
 import zipfile
@@ -32,6 +33,15 @@ def unpack(archive: Path, target: Path) -> None:
         part.replace(target)
     except (OSError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it is encrypted
         raise DatasetError(f"{archive}: cannot be unpacked to {target} ({error}); expected a zip archive") from error
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder, made when missing, against other processes that make files in it, as long as the block lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process, however that ends
+        yield
 
 
 @contextlib.contextmanager
