@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from vi_fusion_ros.training import data
+from vi_fusion_ros.training.batches import packed
 from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.config import DataConfig, SetConfig
 from vi_fusion_ros.training.datasets.base import DatasetError
 from vi_fusion_ros.training.datasets.crops import CropsDataset
 from vi_fusion_ros.training.datasets.labels import canonical_label
@@ -132,24 +134,29 @@ def test_one_vocabulary():
     assert canonical_label("dog") is None
 
 
-def test_two_runs_that_unpack_and_pack_the_same_set_at_once_both_read_it(street_root, tmp_path):
-    """Each waits for the other, and neither takes away what the other one is about to put in its place."""
-    archive = shutil.make_archive(str(tmp_path / "data" / "street"), "zip", street_root)
-    program = (
-        "import sys, pathlib\n"
-        "from vi_fusion_ros.training.config import DataConfig, SetConfig\n"
-        "from vi_fusion_ros.training.data import frames_of\n"
-        "root, cache = map(pathlib.Path, sys.argv[1:])\n"
-        "entry = SetConfig(path=pathlib.Path('street'), layout='roadscene', train=((-1, 10_000),))\n"
-        "print(len(frames_of(DataConfig(sets={'street': entry}, root=root, cache=cache), 'train')['street']))\n"
-    )
-    command = [sys.executable, "-c", program, str(Path(archive).parent), str(tmp_path / "cache")]
-    environment = {name: value for name, value in os.environ.items() if name != "VI_FUSION_DATA"}
-    runs = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        for _ in range(3)
-    ]
-    said = [run.communicate(timeout=120) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], said
-    assert len({int(out) for out, _ in said}) == 1
+def test_of_two_runs_that_want_the_same_set_one_unpacks_and_packs_it(street_root, tmp_path, monkeypatch):
+    """The other one waits, and takes away nothing that is about to be put in its place."""
+    archive = Path(shutil.make_archive(str(tmp_path / "data" / "street"), "zip", street_root))
+    monkeypatch.delenv("VI_FUSION_DATA", raising=False)
+    entry = SetConfig(path=Path("street"), layout="roadscene", train=((-1, 10_000),))
+    config = DataConfig(sets={"street": entry}, root=archive.parent, cache=tmp_path / "cache")
+    another = threading.Event()
+    made: list[str] = []
+
+    def watched(name, real):
+        def make(*args):
+            if made.count(name):
+                another.set()
+            made.append(name)
+            another.wait(1.0)  # the other run comes meanwhile, if it can
+            real(*args)
+
+        return make
+
+    monkeypatch.setattr(data, "unpack", watched("unpack", data.unpack))
+    monkeypatch.setattr(packed, "_pack", watched("pack", packed._pack))
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(lambda _run: len(data.frames_of(config, "train")["street"]), range(2)))
+    assert counts == [24, 24]
+    assert made == ["unpack", "pack"]
     assert not list((tmp_path / "cache").rglob("*.part"))
