@@ -145,6 +145,8 @@ def open_labelled(datasets: Sequence[PairDataset], cache: Path) -> list[PackedPa
 
 def can_be_judged_by(sets: Sequence[PackedPairs]) -> bool:
     """Whether a label is known to be in some frames and not in others."""
+    if not sets:
+        return False
     present, known = (part > 0 for part in pooled_presence(sets))
     return bool(((present & known).any(0) & (~present & known).any(0)).any())
 
