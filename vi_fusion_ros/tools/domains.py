@@ -18,7 +18,9 @@ CAMERA_TOPICS = ("/visible/image", "/thermal/image", "/player_node/faults")
 TOPICS = (*CAMERA_TOPICS, "/fusion_node/fused/image", "/fusion_node/classification", "/fusion_node/status")
 
 _ADVICE = "expected a DDS domain of our own: set ROS_DOMAIN_ID to another number"
-_DISCOVERY_S = 2.0
+_DISCOVERY_S = 3.5
+"""A little more than the 3 s after which Fast DDS announces a participant again: what a participant that is new says of
+itself may be lost, and then those that were there before are first heard of when they speak next."""
 _MOST = 232  # of the default ports of DDS
 _TRIED = 10
 
