@@ -13,7 +13,7 @@ less time. It is right less often in places that it has not seen (docs/model.md)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -86,24 +86,12 @@ class DarknetBranches(nn.Module):
         super().__init__()
         self.together = together
         self.backbone = darknet.Backbone(hidden)
-        self.visible, self.thermal = (
-            nn.ModuleList(ConvNormReLU(many, few, 1) for many, few in zip(darknet.CHANNELS, self.channels, strict=True))
-            for _ in range(2)
-        )
+        self.visible, self.thermal = (_reductions(darknet.CHANNELS, self.channels) for _ in range(2))
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
         """As ``Lite0Branches``."""
-        # One after the other, and channels repeated by cat: a batch of both would leave shapes in the exported graph
-        # that builders of engines have to work out.
-        grey = torch.cat((thermal, thermal, thermal), 1)
-        if self.together:
-            seen = warm = self.backbone(_mean(visible, grey))
-        else:
-            seen, warm = self.backbone(visible), self.backbone(grey)
-        return Seen(
-            [reduce(part) for reduce, part in zip(self.visible, seen, strict=True)],
-            [reduce(part) for reduce, part in zip(self.thermal, warm, strict=True)],
-        )
+        seen, warm = _of_both(self.backbone, visible, thermal, self.together)
+        return Seen(_reduced(self.visible, seen), _reduced(self.thermal, warm))
 
     def pretrained(self) -> list[nn.Module]:
         """What starts from weights of others."""
@@ -137,27 +125,13 @@ class DetectorBranches(nn.Module):
         assert hidden == 1, "no channels of the detector can be left out"
         self.together = together
         self.detector = mobilenet.Detector()
-        self.visible, self.thermal = (
-            nn.ModuleList(
-                ConvNormReLU(many, few, 1) for many, few in zip(mobilenet.CHANNELS, self.channels, strict=True)
-            )
-            for _ in range(2)
-        )
+        self.visible, self.thermal = (_reductions(mobilenet.CHANNELS, self.channels) for _ in range(2))
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Seen:
         """As ``Lite0Branches``."""
-        grey = torch.cat((thermal, thermal, thermal), 1)
-        if self.together:
-            once = self.detector(_mean(visible, grey))
-            objects = once, once
-        else:
-            objects = self.detector(visible), self.detector(grey)
+        objects = _of_both(self.detector, visible, thermal, self.together)
         seen, warm = ((found.fine, found.middle, found.coarse) for found in objects)
-        return Seen(
-            [reduce(part) for reduce, part in zip(self.visible, seen, strict=True)],
-            [reduce(part) for reduce, part in zip(self.thermal, warm, strict=True)],
-            objects,
-        )
+        return Seen(_reduced(self.visible, seen), _reduced(self.thermal, warm), objects)
 
     def pretrained(self) -> list[nn.Module]:
         """What starts from weights of others."""
@@ -176,9 +150,24 @@ class DetectorBranches(nn.Module):
         self.detector.load_coco()
 
 
-def _mean(visible: Tensor, grey: Tensor) -> Tensor:
-    """Mean of the images that are there, (N, 3, h, w)."""
-    return (visible + grey) / (present(visible) + present(grey)).clamp_min(1)
+def _reductions(given: Sequence[int], kept: Sequence[int]) -> nn.ModuleList:
+    """The 1×1 convolutions of one camera behind a backbone that serves both, by stride."""
+    return nn.ModuleList(ConvNormReLU(many, few, 1) for many, few in zip(given, kept, strict=True))
+
+
+def _reduced(reductions: nn.ModuleList, features: Sequence[Tensor]) -> list[Tensor]:
+    return [reduce(part) for reduce, part in zip(reductions, features, strict=True)]
+
+
+def _of_both(backbone: nn.Module, visible: Tensor, thermal: Tensor, together: bool) -> tuple[Any, Any]:
+    """What a backbone for color images makes of (N, 3, h, w) and (N, 1, h, w), or of their mean for both."""
+    # One after the other, and channels repeated by cat: a batch of both would leave shapes in the exported graph
+    # that builders of engines have to work out.
+    grey = torch.cat((thermal, thermal, thermal), 1)
+    if not together:
+        return backbone(visible), backbone(grey)
+    once = backbone((visible + grey) / (present(visible) + present(thermal)).clamp_min(1))
+    return once, once
 
 
 def present(image: Tensor) -> Tensor:

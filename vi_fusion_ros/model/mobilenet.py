@@ -31,7 +31,7 @@ PACKAGE = "@vladmandic/human"
 KINDS = {"person": (0,), "car": (2, 5, 7), "bicycle": (1,)}
 """The labels of COCO that each of ours is made of: buses and trucks are cars here."""
 
-SQUEEZED = 0.5
+_SQUEEZED = 0.5
 """Share of the hidden units of the last two squeeze-and-excitation blocks that is kept, those of the largest weights:
 the gates change little, and a tenth of all parameters goes."""
 
@@ -61,8 +61,8 @@ _BLOCKS = (
     _Block(3, 1, 384, 88, 96, True),
     _Block(3, 1, 528, 88, 136, True),
     _Block(5, 2, 528, 120, 136, True),
-    _Block(5, 1, 720, 120, int(184 * SQUEEZED), True),
-    _Block(5, 1, 720, 120, int(184 * SQUEEZED), True),
+    _Block(5, 1, 720, 120, int(184 * _SQUEEZED), True),
+    _Block(5, 1, 720, 120, int(184 * _SQUEEZED), True),
 )
 _STEM, _LAST = 16, 480
 _FINE, _MIDDLE, _COARSE = 3, 5, 11

@@ -159,7 +159,10 @@ class PerceptionNet(nn.Module):
             thermal: (N, 1, H/2, W/2) float32, likewise. Sides are multiples of 16.
         """
         both = self.branches(visible, thermal)
-        seen, warm = _where_present(both.visible, visible), _where_present(both.thermal, thermal)
+        there = present(visible), present(thermal)
+        seen, warm = (
+            [part * here for part in own] for own, here in zip((both.visible, both.thermal), there, strict=True)
+        )
         fine, middle, coarse = (
             lateral(attend(v, t)) for lateral, attend, v, t in zip(self.lateral, self.attend, seen, warm, strict=True)
         )
@@ -171,7 +174,7 @@ class PerceptionNet(nn.Module):
         if self.prior is None or both.objects is None:
             sides = sides * STRIDE
         else:
-            likely, distances = self.prior(both.objects, (present(visible), present(thermal)))
+            likely, distances = self.prior(both.objects, there)
             centres, sides = centres + likely, sides * distances * (STRIDE / DETECTOR_STRIDE)
         means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
         if self.light is not None:
@@ -182,12 +185,6 @@ class PerceptionNet(nn.Module):
             self.illuminate(torch.cat(means, 1)),
             torch.cat((centres, sides), 1),
         )
-
-
-def _where_present(features: Sequence[Tensor], image: Tensor) -> list[Tensor]:
-    """The features, or zeros for images that are zero throughout."""
-    there = present(image)
-    return [part * there for part in features]
 
 
 def _twice(features: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from vi_fusion_ros.training.batches.packed import pooled_presence
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import calibration_error, roc_auc
 from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
-from vi_fusion_ros.training.data import frames_of, of_both_cameras
+from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.predict import predict_sets
 from vi_fusion_ros.training.release.calibration import calibrate
@@ -85,8 +85,7 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data, start_from=None)
         network = FusionNet(config.network)
         network.load_state_dict(checkpoint_weights(trained(run, resume))[1])
-        if network.perception.light is not None:
-            fit_illumination(network, of_both_cameras(frames_of(data, "train")).values())
+        fit_illumination(network, data)
         parts.append(_judge(network.eval(), dataclasses.replace(config.data, sets=held), number))
     if not parts:
         raise ValueError(f"the configuration has none of the sets {', '.join(sum(GROUPS.values(), ()))}")

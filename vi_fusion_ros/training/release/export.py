@@ -59,8 +59,7 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     network = FusionNet(config.network)
     network.load_state_dict(weights)
     network.eval()
-    if network.perception.light is not None:
-        fit_illumination(network, of_both_cameras(frames_of(config.data, "train")).values())
+    fit_illumination(network, config.data)
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
     calibration, objects = calibration_of(network, config), object_calibration(network, config)

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.batches.packed import PackedPairs
+from vi_fusion_ros.training.config import DataConfig
+from vi_fusion_ros.training.data import frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION
 from vi_fusion_ros.training.predict import blackened, padded_tensors
 
@@ -24,15 +26,19 @@ _RIDGE = 1e-2  # of the weights of standardised features
 _FEWEST = 8  # frames by day, and frames by night
 
 
-def fit_illumination(network: FusionNet, sets: Iterable[PackedPairs]) -> None:
-    """Fit the layer by logistic regression, day and night weighing the same; nothing where there are too few frames.
+def fit_illumination(network: FusionNet, data: DataConfig) -> None:
+    """Fit the layer by logistic regression, day and night weighing the same.
+
+    Nothing is done to a network that does not begin with a detector, nor where there are too few frames.
 
     Args:
-        network: trained, on the detector; its layer is changed in place.
-        sets: the training frames of both cameras.
+        network: trained; its layer is changed in place.
+        data: whose training frames of both cameras it is fitted to.
     """
+    if network.perception.light is None:
+        return
     layer = network.perception.illuminate
-    features, night = _features(network, sets)
+    features, night = _features(network, of_both_cameras(frames_of(data, "train")).values())
     counts = torch.bincount(night, minlength=len(ILLUMINATION))
     if counts.min() < _FEWEST:
         return
