@@ -128,6 +128,8 @@ def test_the_fused_image_is_sent_as_video_also_to_who_comes_late(model, transpor
                 assert picture.header.frame_id == "visible_optical_frame"
                 assert picture.image.shape == truth.shape
                 assert np.abs(picture.image.astype(int) - truth).mean() < 6
+        heard = len(probe.received["diagnostics"])  # the next may have been written before the last picture was sent
+        wait_until(lambda: len(probe.received["diagnostics"]) > heard + 1, "diagnostics of all that was sent")
         wait_until(accounted, "each image that was offered in one place")
         assert int(counts()["key frames"]) >= 2
         assert counts()["failed"] == "0"
