@@ -185,7 +185,7 @@ def test_a_detector_without_frames_is_one_sentence(detector_config):
 
 def test_the_detector_takes_boxed_training_parts_alone(repo_root):
     config = load_config(repo_root / "config" / "training" / "methods" / "mlf-cnn.yaml")
-    ours = load_config(repo_root / "config" / "training" / "perception.yaml").data.sets
+    ours = load_config(repo_root / "config" / "training" / "default.yaml").data.sets
     assert config.method == "mlf-cnn"
     assert config.data.sets == {name: ours[name] for name in ("roadscene", "flir")}, "the parts that our model has, too"
     assert config.data.crops is None

@@ -42,7 +42,7 @@ def outputs(network):
 
 
 def test_all_channels_are_the_same_network(shipped):
-    same = pruned(shipped, NetworkConfig())
+    same = pruned(shipped, shipped.config)
     for ours, theirs in zip(outputs(same), outputs(shipped), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -62,7 +62,7 @@ def test_channels_that_do_nothing_are_the_ones_that_go(backbone):
 
 @pytest.mark.parametrize("missing", ["visible", "thermal"])
 def test_one_pass_over_both_cameras_sees_a_camera_alone_as_two_passes_do(shipped, missing):
-    once = pruned(shipped, NetworkConfig(together=True))
+    once = pruned(shipped, dataclasses.replace(shipped.config, together=True))
     images = {"visible": torch.rand(2, 3, 64, 96), "thermal": torch.rand(2, 1, 64, 96)}
     images[missing].zero_()
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_one_pass_over_both_cameras_sees_a_camera_alone_as_two_passes_do(shipped
 
 @torch.no_grad()
 def test_one_pass_over_both_cameras_sees_their_mean(shipped):
-    once = pruned(shipped, NetworkConfig(together=True))
+    once = pruned(shipped, dataclasses.replace(shipped.config, together=True))
     visible, thermal = torch.rand(1, 3, 64, 96), torch.rand(1, 1, 64, 96)
     mean = (visible + thermal) / 2
     seen = once.perception.branches(visible, thermal)
@@ -81,7 +81,7 @@ def test_one_pass_over_both_cameras_sees_their_mean(shipped):
 
 
 def test_another_backbone_is_no_smaller_one(shipped):
-    with pytest.raises(ValueError, match=r"network\.backbone is efficientnet-lite0; expected csp-darknet-tiny"):
+    with pytest.raises(ValueError, match=r"network\.backbone is efficientnet-lite0; expected centernet-mobilenetv3"):
         pruned(shipped, dataclasses.replace(HALF, backbone="efficientnet-lite0"))
 
 
@@ -109,7 +109,7 @@ def pruned_into(small, large):
 
 def test_the_command_writes_a_model_that_the_node_loads(tmp_path, capsys):
     config = tmp_path / "half.yaml"
-    sizes = "{branch: 16, blocks: 0, fused: 16, hidden: 0.5, pyramid: [24, 32, 48], view: 320}"
+    sizes = "{backbone: centernet-mobilenetv3, branch: 16, blocks: 0, fused: 16, pyramid: [24, 32, 48], view: 320}"
     config.write_text(f"name: half\ndata: {{sets: {{a: {{path: a}}}}}}\nnetwork: {sizes}\n")
     out = tmp_path / "half.onnx"
     assert main(["prune", str(default_model()), str(config), "-o", str(out)]) == 0
@@ -119,7 +119,8 @@ def test_the_command_writes_a_model_that_the_node_loads(tmp_path, capsys):
     assert made["training"]["pruned_from"]["onnx_sha256"] == base["onnx_sha256"]
     assert made["novelty"] == base["novelty"]
     assert made["metrics"]["gmac_640x480"] < 0.3 * base["metrics"]["gmac_640x480"]
-    assert load_network(out).config == dataclasses.replace(HALF, blocks=0, view=320)
+    wanted = {"backbone": "centernet-mobilenetv3", "hidden": 1.0, "blocks": 0, "view": 320}
+    assert load_network(out).config == dataclasses.replace(HALF, **wanted)
     answer = load_engine(out, threads=1).infer(
         np.ones((1, 3, 480, 640), np.float32), np.ones((1, 1, 480, 640), np.float32)
     )
