@@ -88,6 +88,8 @@ class OptimConfig:
         backbone_lr: the same for the pretrained branches, as a share of ``lr``.
         frozen_blocks: the backbone keeps its stem and its blocks up to this one, of 0 to 2 (EfficientNet's: 0 to 10,
             CenterNet's: 0 to 14, and 15 for all of it); -1 keeps none.
+        pretrained_share: share of the pretrained weights in those of the branches that are released, 0 to 1: 0 releases
+            them as they were trained.
         weight_decay: its weight decay.
         epochs: epochs; one is ``steps`` batches.
         steps: batches in an epoch.
@@ -109,6 +111,7 @@ class OptimConfig:
     lr: float = 2e-3
     backbone_lr: float = 0.2
     frozen_blocks: int = 1
+    pretrained_share: float = 0.0
     weight_decay: float = 1e-2
     epochs: int = 40
     steps: int = 100

@@ -19,14 +19,13 @@ from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.batches.packed import pooled_presence
-from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.classification import calibration_error, roc_auc
 from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.predict import predict_sets
 from vi_fusion_ros.training.release.calibration import calibrate
-from vi_fusion_ros.training.release.illumination import fit_illumination
+from vi_fusion_ros.training.release.released import released_network
 from vi_fusion_ros.training.report import MODES
 from vi_fusion_ros.training.trainer import trained
 
@@ -83,10 +82,8 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         data = dataclasses.replace(config.data, sets=rest, crops=crops)
         # A head start from elsewhere might have seen the group.
         run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data, start_from=None)
-        network = FusionNet(config.network)
-        network.load_state_dict(checkpoint_weights(trained(run, resume))[1])
-        fit_illumination(network, data)
-        parts.append(_judge(network.eval(), dataclasses.replace(config.data, sets=held), number))
+        network = released_network(trained(run, resume))[1]
+        parts.append(_judge(network, dataclasses.replace(config.data, sets=held), number))
     if not parts:
         raise ValueError(f"the configuration has none of the sets {', '.join(sum(GROUPS.values(), ()))}")
     scores = _joined(parts)

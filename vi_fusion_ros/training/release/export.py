@@ -17,7 +17,6 @@ from vi_fusion_ros.model.cost import Cost, measure_cost
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, FusionNet
 from vi_fusion_ros.objects import decode
 from vi_fusion_ros.training.batches.packed import pooled_presence
-from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import TrainConfig, plain
 from vi_fusion_ros.training.data import frames_of, of_both_cameras
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
@@ -30,9 +29,9 @@ from vi_fusion_ros.training.predict import (
 )
 from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
 from vi_fusion_ros.training.release.card import write_manifest
-from vi_fusion_ros.training.release.illumination import fit_illumination
 from vi_fusion_ros.training.release.novelty import novelty_of
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
+from vi_fusion_ros.training.release.released import released_network
 from vi_fusion_ros.training.report import MODES, measure
 
 _LEAST = 0.02  # probability from which found objects are taken into the calibration
@@ -55,11 +54,7 @@ def export(checkpoint: Path, path: Path) -> dict[str, Any]:
     Raises:
         ValueError: not a checkpoint, data missing, or ONNX Runtime disagrees with torch.
     """
-    config, weights = checkpoint_weights(checkpoint)
-    network = FusionNet(config.network)
-    network.load_state_dict(weights)
-    network.eval()
-    fit_illumination(network, config.data)
+    config, network = released_network(checkpoint)
     difference = export_onnx(network, path, _real_pairs(config))
     cost = measure_cost(network)
     calibration, objects = calibration_of(network, config), object_calibration(network, config)
