@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.engines.engine import PLACE_PARTS, Tensor
-from vi_fusion_ros.thermal.radiometry import Radiometry
 from vi_fusion_ros.thermal.hot_regions import Box
+from vi_fusion_ros.thermal.radiometry import Radiometry
 from vi_fusion_ros.types import HOT_REGION, DetectedObject, Image
 
 MOST = 100
@@ -23,7 +23,8 @@ MOST = 100
 _IOU = 0.5  # two boxes of a label that share more are one object
 _CANDIDATES = 200  # the surest; in an image of noise every ninth place is a maximum
 _LEAST_SIDE = 1.0
-_SHARED = 0.5  # a hot region of which more lies in the box of an object is that object, or a part of it
+# A hot region of which more lies in the box of an object is that object, or a part of it, unless it is a speck in it.
+_SHARED, _LEAST_PART = 0.5, 0.02
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 Floats = npt.NDArray[np.float32]
@@ -63,13 +64,13 @@ def decode(
 
 
 def with_hot_regions(objects: Sequence[DetectedObject], regions: Sequence[Box]) -> tuple[DetectedObject, ...]:
-    """The objects, then the hot regions that do not lie for the greater part inside one of them.
+    """The objects, then the hot regions that are none of them, nor a part of one.
 
     Args:
         objects: of the model.
         regions: their boxes, in the same pixels.
     """
-    new = (box for box in regions if not any(_share_inside(box, found.box) > _SHARED for found in objects))
+    new = (box for box in regions if not any(_is_of(box, found.box) for found in objects))
     return (*objects, *(DetectedObject(HOT_REGION, math.nan, *box) for box in new))
 
 
@@ -125,10 +126,12 @@ def as_json(found: DetectedObject) -> dict[str, Any]:
     }
 
 
-def _share_inside(box: Box, other: Box) -> float:
-    width = min(box[2], other[2]) - max(box[0], other[0])
-    height = min(box[3], other[3]) - max(box[1], other[1])
-    return max(width, 0) * max(height, 0) / ((box[2] - box[0]) * (box[3] - box[1]))
+def _is_of(region: Box, other: Box) -> bool:
+    width = min(region[2], other[2]) - max(region[0], other[0])
+    height = min(region[3], other[3]) - max(region[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    area, whole = ((box[2] - box[0]) * (box[3] - box[1]) for box in (region, other))
+    return shared > _SHARED * area and area >= _LEAST_PART * whole
 
 
 def _with_temperature(

@@ -34,7 +34,7 @@ Window = tuple[slice, slice]
 
 # The figures were set on frames of a few thermal cameras, by eye; others were looked at after that.
 _SIDE = 160  # pixels of the longer side that it works on: a region of 0.05 % has some 10 of them
-_LEAST_KNOWN = 64  # pixels
+_LEAST_KNOWN = 16  # pixels of every fourth
 _WINDOW = 3  # the background of a pixel is the median of a window of one third of the longer side
 _SIGMA_OF_MAD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 _DEVIATIONS = 6.0  # Hampel's identifier takes 3, for noise; the textures of a scene reach further
@@ -46,7 +46,7 @@ _LEAST_MIDDLE = 0.7  # median of a region over the height of its peak: below, th
 _LEAST_DROP = 0.7  # share of its height over its surroundings that a region loses right behind its edge: no gradient
 _LEAST_MARGIN = 4  # pixels on each side of a region that count as its surroundings
 _NEXT, _RIM = np.ones((3, 3), np.uint8), np.ones((9, 9), np.uint8)
-_FREE, _TAKEN, _NEW, _LARGE, _NONE = 0, 1, 2, 3, 4
+_FREE, _UNKNOWN, _NEW, _TAKEN, _LARGE = range(5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,37 +91,46 @@ def hot_regions(thermal: Image, mask: Grey, radiometry: Radiometry | None = None
     """
     factor = max(round(max(thermal.shape) / _SIDE), 1)
     small, known = _reduced(thermal, mask, factor)
-    sample = np.s_[::2, ::2] if min(small.shape) > 1 else np.s_[:, :]  # enough for medians, in a fourth of the time
+    sample = np.s_[::2, ::2]  # enough for medians, in a fourth of the time
     values = small[sample][known[sample]]
-    if values.size < _LEAST_KNOWN // 4:
+    if values.size < _LEAST_KNOWN:
         return []
     lower, hinge = (float(level) for level in np.quantile(values, (0.25, 0.75)))
     background = _background(small, values, lower, hinge)
     above = small - background
-    over = above[sample][known[sample]]
-    centre = float(np.median(over))
-    deviation = max(_SIGMA_OF_MAD * float(np.median(np.abs(over - centre))), _step(thermal, values))
-    least = _DEVIATIONS * deviation
+    centre, deviation = _median_and_deviation(above[sample][known[sample]])
+    least = _DEVIATIONS * max(deviation, _step(thermal, values))
     if radiometry is not None:
         least = max(least, radiometry.span(LEAST_KELVIN))
-    heat = np.where((above > centre + least) & (small > hinge) & known, cv2.blur(small, (3, 3)), -np.inf)
-    state = cv2.copyMakeBorder(np.where(known, _FREE, _TAKEN).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=_TAKEN)
-    regions: list[_Region] = []
+    state = np.pad(np.where(known, _FREE, _UNKNOWN).astype(np.uint8), 1, constant_values=_UNKNOWN)
+    hot = (above > centre + least) & (small > hinge) & known
+    regions = _regions(small, background, hot, state, least)
+    rest = small[sample][known[sample] & (state[1:-1, 1:-1][sample] != _LARGE)]
+    warm = max(hinge, float(np.quantile(rest, _WARM))) if regions and rest.size else hinge
+    regions = sorted((region for region in regions if region.warmth > warm), key=lambda region: -region.height)
+    return [_box(thermal, mask, region, factor) for region in regions[:MOST]]
+
+
+def _median_and_deviation(values: Floats) -> tuple[float, float]:
+    """The median, and what the standard deviation would be if all were normal."""
+    centre = float(np.median(values))
+    return centre, _SIGMA_OF_MAD * float(np.median(np.abs(values - centre)))
+
+
+def _regions(small: Floats, background: Floats, hot: Bools, state: Grey, least: float) -> list[_Region]:
+    """The regions around the hottest of the pixels that are ``hot``; see ``_grown``."""
+    heat = np.where(hot, cv2.blur(small, (3, 3)), -np.inf)
+    regions = []
     for _ in range(_SEEDS):
         row, column = (int(place) for place in np.unravel_index(int(heat.argmax()), heat.shape))
-        if heat[row, column] == -np.inf:
+        peak = float(heat[row, column])
+        if peak == -np.inf:
             break
-        peak, base = float(heat[row, column]), float(background[row, column])
-        region = _grown(small, state, (row, column), peak, base, least)
+        region = _grown(small, state, (row, column), peak, float(background[row, column]), least)
         if region is not None:
             regions.append(region)
         heat[state[1:-1, 1:-1] != _FREE] = -np.inf
-    if not regions:
-        return []
-    rest = small[sample][known[sample] & (state[1:-1, 1:-1][sample] != _LARGE)]
-    warm = max(hinge, float(np.quantile(rest, _WARM)) if rest.size else hinge)
-    regions = sorted((region for region in regions if region.warmth > warm), key=lambda region: -region.height)
-    return [_box(thermal, mask, region, factor) for region in regions[:MOST]]
+    return regions
 
 
 def _reduced(thermal: Image, mask: Grey, factor: int) -> tuple[Floats, Bools]:
@@ -191,7 +200,7 @@ def _grown(
         least: counts by which a region has to stand above what is right around it.
     """
     states = state[1:-1, 1:-1]
-    states[place] = _NONE
+    states[place] = _TAKEN
     for share in _LEVELS:
         level = base + share * (peak - base)
         down = float(small[place]) - level
@@ -204,14 +213,14 @@ def _grown(
         inside = states[window] == _NEW
         region = None
         if LEAST_SHARE * small.size <= area <= MOST_SHARE * small.size and area >= _LEAST_FILL * rect[2] * rect[3]:
-            region = _region(small[window], window, inside, states[window] == _TAKEN, level)
+            region = _region(small[window], window, inside, states[window] == _UNKNOWN, level)
         if region is not None and region.height >= least and region.warmth - base >= _LEAST_MIDDLE * (peak - base):
             states[window][inside] = _TAKEN
             return region
         states[window][inside] = _FREE
         if area < LEAST_SHARE * small.size:
             break
-    states[window][inside] = _LARGE if area > MOST_SHARE * small.size else _NONE
+    states[window][inside] = _LARGE if area > MOST_SHARE * small.size else _TAKEN
     return None
 
 
@@ -225,10 +234,10 @@ def _around(rect: tuple[int, int, int, int], shape: tuple[int, ...]) -> Window:
     )
 
 
-def _region(part: Floats, window: Window, inside: Bools, taken: Bools, level: float) -> _Region | None:
+def _region(part: Floats, window: Window, inside: Bools, unknown: Bools, level: float) -> _Region | None:
     """What ``inside`` is beside its surroundings; None where it runs out as a gradient does."""
     pixels = inside.astype(np.uint8)
-    around = (cv2.dilate(pixels, _NEXT) == 0) & ~taken  # the pixels next to it are mixed
+    around = (cv2.dilate(pixels, _NEXT) == 0) & ~unknown  # the pixels next to it are mixed
     rim = around & (cv2.dilate(pixels, _RIM) != 0)
     if not rim.any():
         return None
