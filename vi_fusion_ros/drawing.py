@@ -26,6 +26,7 @@ _LABEL_COLORS: tuple[Color, ...] = (
     (115, 158, 0),
     (0, 94, 213),
 )
+_HOT_COLOR: Color = (255, 255, 255)  # no label has it
 _MODE_NOTE = {Mode.BOTH: "", Mode.VISIBLE_ONLY: "visible only", Mode.THERMAL_ONLY: "thermal only"}
 
 
@@ -59,16 +60,23 @@ def overlay(result: FusionResult) -> Image:
 
 
 def with_objects(result: FusionResult) -> Image:
-    """The fused image with the boxes, each with its label and probability, a colour a label; (H, W, 3) uint8 BGR."""
+    """The fused image with the boxes, each with its label and probability, a colour a label; (H, W, 3) uint8 BGR.
+
+    Hot regions are white, and have no probability.
+    """
     image = grey8(result.fused).copy()
     labels = [score.label for score in result.scores]
-    colored = [(found, _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)]) for found in result.objects]
+    colored = [(found, _color(found, labels)) for found in result.objects]
     for found, color in reversed(colored):  # the surest lies on top
         _draw_box(image, found, color)
     taken: list[Strip] = []
     for found, color in colored:
         _draw_name(image, found, color, taken)
     return image
+
+
+def _color(found: DetectedObject, labels: Sequence[str]) -> Color:
+    return _LABEL_COLORS[labels.index(found.label) % len(_LABEL_COLORS)] if found.is_of_model else _HOT_COLOR
 
 
 def _draw_box(image: Image, found: DetectedObject, color: Color) -> None:
@@ -80,7 +88,7 @@ def _draw_box(image: Image, found: DetectedObject, color: Color) -> None:
 def _draw_name(image: Image, found: DetectedObject, color: Color, taken: list[Strip]) -> None:
     """Write what it is above the box, or where no strip of an earlier one is in the way; adds to ``taken``."""
     scale = max(image.shape[0] / 1100.0, 0.35)
-    text = f"{found.label} {found.probability:.0%}"
+    text = f"{found.label} {found.probability:.0%}" if found.is_of_model else "hot region"
     (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
     margin = max(height // 3, 2)
     width, height = width + 2 * margin, height + 2 * margin

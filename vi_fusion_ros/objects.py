@@ -1,4 +1,4 @@
-"""From a model's map of objects to boxes. NumPy and OpenCV only."""
+"""The objects of an image: from a model's map of them to boxes, hot regions, temperatures. NumPy and OpenCV only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.engines.engine import PLACE_PARTS, Tensor
+from vi_fusion_ros.thermal.hot_regions import Box
 from vi_fusion_ros.thermal.radiometry import Radiometry
-from vi_fusion_ros.types import DetectedObject, Image
+from vi_fusion_ros.types import HOT_REGION, DetectedObject, Image
 
 MOST = 100
 """Objects of an image."""
@@ -22,6 +23,8 @@ MOST = 100
 _IOU = 0.5  # two boxes of a label that share more are one object
 _CANDIDATES = 200  # the surest; in an image of noise every ninth place is a maximum
 _LEAST_SIDE = 1.0
+# A hot region of which more lies in the box of an object is that object, or a part of it, unless it is a speck in it.
+_SHARED, _LEAST_PART = 0.5, 0.02
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 Floats = npt.NDArray[np.float32]
@@ -60,6 +63,17 @@ def decode(
     return tuple(DetectedObject(labels[label[k]], float(probability[k]), *map(float, boxes[k])) for k in kept)
 
 
+def with_hot_regions(objects: Sequence[DetectedObject], regions: Sequence[Box]) -> tuple[DetectedObject, ...]:
+    """The objects, then the hot regions that are none of them, nor a part of one.
+
+    Args:
+        objects: of the model.
+        regions: their boxes, in the same pixels.
+    """
+    new = (box for box in regions if not any(_is_of(box, found.box) for found in objects))
+    return (*objects, *(DetectedObject(HOT_REGION, math.nan, *box) for box in new))
+
+
 def with_temperatures(
     objects: Sequence[DetectedObject], thermal: Image, mask: npt.NDArray[np.uint8], radiometry: Radiometry
 ) -> tuple[DetectedObject, ...]:
@@ -96,17 +110,28 @@ def of_message(message: Any) -> DetectedObject:
 
 
 def as_json(found: DetectedObject) -> dict[str, Any]:
-    """``label``, ``probability``, ``box`` [x0, y0, x1, y1], ``mean_kelvin`` and ``max_kelvin``, null where unknown."""
+    """``label``, ``probability``, ``box`` [x0, y0, x1, y1], ``mean_kelvin`` and ``max_kelvin``, null where unknown.
+
+    The probability of a hot region is null, too.
+    """
     mean, highest = (
         round(kelvin, 3) if math.isfinite(kelvin) else None for kelvin in (found.mean_kelvin, found.max_kelvin)
     )
     return {
         "label": found.label,
-        "probability": round(found.probability, 6),
+        "probability": round(found.probability, 6) if found.is_of_model else None,
         "box": [round(edge, 2) for edge in found.box],
         "mean_kelvin": mean,
         "max_kelvin": highest,
     }
+
+
+def _is_of(region: Box, other: Box) -> bool:
+    width = min(region[2], other[2]) - max(region[0], other[0])
+    height = min(region[3], other[3]) - max(region[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    area, whole = ((box[2] - box[0]) * (box[3] - box[1]) for box in (region, other))
+    return shared > _SHARED * area and area >= _LEAST_PART * whole
 
 
 def _with_temperature(

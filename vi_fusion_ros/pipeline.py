@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from vi_fusion_ros.engines.engine import Engine, EngineOutput, Plane, Tensor, to_unit
 from vi_fusion_ros.images.framing import Framing
-from vi_fusion_ros.objects import decode, with_temperatures
+from vi_fusion_ros.objects import decode, with_hot_regions, with_temperatures
 from vi_fusion_ros.registration import Registration, RegistrationManager, Rig
 from vi_fusion_ros.registration.cloud import turned
 from vi_fusion_ros.registration.warp import Mask
 from vi_fusion_ros.thermal import Radiometry, ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
+from vi_fusion_ros.thermal.hot_regions import hot_regions
 from vi_fusion_ros.types import CAMERAS, Camera, DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
 
 Grey = npt.NDArray[np.uint8]
@@ -55,6 +56,7 @@ class FusionPipeline:
         thermal_camera: checks and repairs thermal images first; None: they are taken as they come.
         denoise: whether to smooth noise out of visible images.
         framings: what is cut from the images of a camera and how they are turned, first of all; those missing: nothing.
+        hot_regions: whether to list the hot regions of the thermal image among the objects; may be changed at any time.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class FusionPipeline:
         thermal_camera: ThermalCamera | None = None,
         denoise: bool = False,
         framings: Mapping[Camera, Framing] | None = None,
+        hot_regions: bool = False,
     ) -> None:
+        self.hot_regions = hot_regions
         self.framings: dict[Camera, Framing] = {camera: Framing() for camera in CAMERAS} | dict(framings or {})
         self._thermal_camera, self._denoise = thermal_camera, denoise
         self._engine, self._registration, self.thermal_tones = engine, registration, tone_mapper
@@ -294,16 +298,18 @@ class FusionPipeline:
         )
 
     def _objects(self, output: EngineOutput, thermal: _Thermal | None) -> tuple[DetectedObject, ...]:
-        if output.objects is None:
-            return ()
-        manifest, (height, width) = self._engine.manifest, output.fused.shape
-        size = (width, height)
-        padded = manifest.padded(size)
-        found = decode(output.objects, manifest.labels, manifest.object_calibration, size, padded)
-        radiometry = None if self._thermal_camera is None else self._thermal_camera.radiometry
-        if thermal is None or radiometry is None:
+        found: tuple[DetectedObject, ...] = ()
+        if output.objects is not None:
+            manifest, (height, width) = self._engine.manifest, output.fused.shape
+            size = (width, height)
+            padded = manifest.padded(size)
+            found = decode(output.objects, manifest.labels, manifest.object_calibration, size, padded)
+        if thermal is None:
             return found
-        return with_temperatures(found, thermal.registered, thermal.mask, radiometry)
+        radiometry = self.radiometry
+        if self.hot_regions:
+            found = with_hot_regions(found, hot_regions(thermal.registered, thermal.mask, radiometry))
+        return found if radiometry is None else with_temperatures(found, thermal.registered, thermal.mask, radiometry)
 
     def _illumination(self, output: EngineOutput) -> tuple[str, float]:
         scores = output.illumination.astype(np.float64)
@@ -407,6 +413,7 @@ SETTINGS: Mapping[str, Any] = {
     "thermal.dead_pixels": "",
     "thermal.flat_field": "",
     "thermal.destripe": False,
+    "output.hot_regions": False,
 }
 """The parameters of the node that shape a pipeline, with their defaults; a test holds them to the node's schema."""
 
@@ -431,7 +438,15 @@ def build_pipeline(
     settings = {**SETTINGS, **(settings or {})}
     thermal = ThermalCamera(settings, applied.radiometry)
     framings = {camera: Framing.of(settings, camera) for camera in CAMERAS}
-    return FusionPipeline(engine, registration, thermal.tone_mapper(), thermal, settings["visible.denoise"], framings)
+    return FusionPipeline(
+        engine,
+        registration,
+        thermal.tone_mapper(),
+        thermal,
+        settings["visible.denoise"],
+        framings,
+        settings["output.hot_regions"],
+    )
 
 
 def load_pipeline(

@@ -16,6 +16,9 @@ Camera = Literal["visible", "thermal"]
 
 CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
 
+HOT_REGION = "hot_region"
+"""The label of objects that no model has found: a part of the thermal image that is clearly hotter than the rest."""
+
 OTHER: dict[Camera, Camera] = {"visible": "thermal", "thermal": "visible"}
 
 
@@ -101,7 +104,7 @@ class DetectedObject:
 
     Attributes:
         label: what it is.
-        probability: calibrated, 0 to 1.
+        probability: calibrated, 0 to 1; NaN of a hot region, of which no model says anything.
         x0: left edge of its box, pixels; the left edge of the image is 0.
         y0: upper edge.
         x1: right edge; ``x1 - x0`` is the width.
@@ -124,6 +127,11 @@ class DetectedObject:
         """Left, upper, right and lower edge."""
         return self.x0, self.y0, self.x1, self.y1
 
+    @property
+    def is_of_model(self) -> bool:
+        """Whether the model has found it; False: it is a hot region, and has no probability."""
+        return not math.isnan(self.probability)
+
 
 @dataclass(frozen=True, eq=False)
 class FusionResult:
@@ -143,7 +151,8 @@ class FusionResult:
         thermal_grey: ``thermal_registered`` as the network saw it, tone mapped, (H, W) uint8; None where nobody knows.
         thermal_levels: counts of ``thermal_registered`` between which tone mapping works, low then high; None without
             thermal.
-        objects: in pixels of ``pair.reference.image``, the surest first; none where the model gives no boxes.
+        objects: in pixels of ``pair.reference.image``, the surest first; none where the model gives no boxes. Hot
+            regions come after those of the model, where they are asked for.
         depth_fault: why depth or points of the pair were not used, one sentence; empty where they were, or are none.
         distance: measured, of each pixel of ``pair.reference.image``, (H, W) uint16 millimetres or float32 metres, 0
             where it is not known; None where no depth was used.

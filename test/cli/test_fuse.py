@@ -146,6 +146,13 @@ def test_objects_are_listed_and_drawn(tmp_path, fuse, object_model):
     assert changed[box].mean() > 0.95
     assert fuse("visible", "thermal", out="unknown") == 0
     assert result(tmp_path)["frames"][0]["objects"] == []
+    parameters.write_text("fusion_node: {ros__parameters: {output: {hot_regions: true}}}\n")
+    assert fuse("visible", "thermal", "--parameters", parameters, out="hot") == 0
+    (hot,) = result(tmp_path)["frames"][0]["objects"]
+    assert hot == {
+        "label": "hot_region", "probability": None, "box": [80, 24, 88, 32], "mean_kelvin": None, "max_kelvin": None,
+    }  # fmt: skip
+    assert files(tmp_path / "hot") == ["f0.png", "overlay"]
 
 
 def test_objects_without_a_radiometry_have_no_temperature(tmp_path, fuse, object_model):

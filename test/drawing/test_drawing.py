@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from vi_fusion_ros import drawing
-from vi_fusion_ros.types import DetectedObject, Frame, FramePair, FusionResult, LabelScore
+from vi_fusion_ros.types import HOT_REGION, DetectedObject, Frame, FramePair, FusionResult, LabelScore
 
 
 def result(*, visible=True, thermal=True, attention=0.25):
@@ -86,6 +87,16 @@ def test_boxes_are_drawn_in_a_colour_a_label_with_their_names():
     above = image[20:39, 20:60].reshape(-1, 3)
     assert (above == person).all(axis=1).mean() > 0.2, "the strip with the name"
     assert (above.max(axis=1) < 60).any(), "dark letters"
+
+
+def test_a_hot_region_is_white_and_has_no_probability():
+    regions = (found("person", 0.9, 20, 40, 50, 110), found(HOT_REGION, math.nan, 90, 70, 150, 110))
+    image = drawing.with_objects(replace(result(), objects=regions))
+    assert (image[80:105, 90] == 255).all()
+    above = image[58:69, 90:150].reshape(-1, 3)
+    assert (above == 255).all(axis=1).mean() > 0.4, "the strip with the name"
+    assert (above.max(axis=1) < 60).any(), "dark letters"
+    assert drawing.mosaic_row(replace(result(), objects=regions)).shape == (120, 640, 3)
 
 
 def test_names_do_not_cover_each_other_and_stay_in_the_image():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,15 @@ def test_the_output_bag_has_the_original_stamps(tmp_path: Path, model: Path) -> 
 def test_objects_are_in_the_result_and_in_the_output_bag(tmp_path: Path, object_model: Path) -> None:
     bag = write_bag(tmp_path / "bag", streams(0.5, deep=True))
     parameters = tmp_path / "parameters.yaml"
-    parameters.write_text('fusion_node: {ros__parameters: {thermal: {radiometry: "tlinear_0.01"}}}\n')
+    asked = 'thermal: {radiometry: "tlinear_0.01"}, output: {hot_regions: true}'
+    parameters.write_text(f"fusion_node: {{ros__parameters: {{{asked}}}}}\n")
     options = ("-o", str(tmp_path / "out.mcap"), "--parameters", str(parameters))
     result = result_of(bag, object_model, tmp_path, *options)
     listed = result["timeline"]["objects"]
     assert len(listed) == result["n"]
-    assert any(listed)
+    labels = {found["label"] for objects in listed for found in objects}
+    assert "hot_region" in labels
+    assert len(labels) > 1
     made = [message for _, message in messages(tmp_path / "out.mcap", CLASSIFICATION_TOPIC)]
     for message, found in zip(made, listed, strict=True):
         assert [o.label for o in message.objects] == [o["label"] for o in found]
@@ -103,7 +107,9 @@ def test_objects_are_in_the_result_and_in_the_output_bag(tmp_path: Path, object_
             x0, y0, x1, y1 = said["box"]
             assert (written.x, written.y) == (x0, y0)
             assert (written.width, written.height) == (x1 - x0, y1 - y0)
-            assert written.probability == pytest.approx(said["probability"], abs=1e-5)
+            probability = math.nan if said["label"] == "hot_region" else said["probability"]
+            assert written.probability == pytest.approx(probability, abs=1e-5, nan_ok=True)
+            assert (said["probability"] is None) == (said["label"] == "hot_region")
             assert written.max_temperature == pytest.approx(said["max_kelvin"], abs=1e-2)
             assert 250 < said["mean_kelvin"] <= said["max_kelvin"] < 400
 

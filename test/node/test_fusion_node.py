@@ -115,6 +115,16 @@ def test_objects_arrive_with_their_boxes_and_temperatures(start, object_model):
     wait_until(lambda: probe.received["overlay"], "the overlay")
     drawn = decode_image(probe.received["overlay"][-1])
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 10, "boxes and names are on it"
+    # Too faint for the model, but hotter than the rest: listed from the next pair on.
+    assert probe.set_parameter("output.hot_regions", True) == (True, "")
+    thermal[60:68, 20:28] = 29700
+    probe.send("visible", START_NS + PERIOD_NS, visible)
+    probe.send("thermal", START_NS + PERIOD_NS, thermal)
+    *found, hot = probe.wait_for_result(START_NS + PERIOD_NS).objects
+    assert sorted(one.label for one in found) == ["bright", "warm"]
+    assert (hot.label, hot.x, hot.y, hot.width, hot.height) == ("hot_region", 20, 60, 8, 8)
+    assert np.isnan(hot.probability)
+    assert hot.max_temperature == 297
     assert node.stop() == 0
     assert "Traceback" not in node.output
 

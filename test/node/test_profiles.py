@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vi_fusion_ros.pipeline import load_pipeline
 from vi_fusion_ros.resources import share_path
 from vi_fusion_ros.sync.pairing import NearestPairing, PairingPolicy
 from vi_fusion_ros.thermal import Radiometry
+from vi_fusion_ros.types import HOT_REGION
 
 FOLDER = share_path() / "config" / "profiles"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "profiles.md"
@@ -100,15 +102,21 @@ def test_surveillance_frames_of_an_empty_scene_differ_only_by_noise():
     assert abs(float((halves[1] - halves[0]).mean())) < 0.5  # nor does it drift
 
 
-def test_search_and_rescue_a_hot_region_in_smoke_stands_out_in_the_fused_picture():
+def in_smoke(**changed):
+    """The result of the profile for a hot region of 0.3 % behind smoke, and its box: left, upper, right, lower."""
     rng = np.random.default_rng(1)
     smoke = smooth(rng, 140, 170) + rng.normal(0, 2, SIZE)
     thermal = smooth(rng, 29300, 29700) + rng.normal(0, 5, SIZE)
     side = round((0.003 * SIZE[0] * SIZE[1]) ** 0.5)  # 0.3 % of the picture
-    hot = np.s_[120 : 120 + side, 200 : 200 + side]
-    thermal[hot] = 30800
+    thermal[120 : 120 + side, 200 : 200 + side] = 30800
     visible = cv2.cvtColor(np.clip(smoke, 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-    result = load_pipeline(threads=1, settings=settings_of("search_and_rescue"))(visible, thermal.astype(np.uint16))
+    pipeline = load_pipeline(threads=1, settings=settings_of("search_and_rescue", **changed))
+    return pipeline(visible, thermal.astype(np.uint16)), (200, 120, 200 + side, 120 + side)
+
+
+def test_search_and_rescue_a_hot_region_in_smoke_stands_out_in_the_fused_picture():
+    result, (x0, y0, x1, y1) = in_smoke()
+    hot, side = np.s_[y0:y1, x0:x1], x1 - x0
     images = lumas(result)
     around = np.zeros(SIZE, bool)
     around[120 - side : 120 + 2 * side, 200 - side : 200 + 2 * side] = True
@@ -117,6 +125,25 @@ def test_search_and_rescue_a_hot_region_in_smoke_stands_out_in_the_fused_picture
     assert abs(stands_out["visible"]) < 10  # the smoke hides it
     assert stands_out["fused"] > 25
     assert stands_out["fused"] > 4 * images["fused"][around].std()
+
+
+@pytest.mark.parametrize("radiometry", ["tlinear_0.01", "none"])
+def test_search_and_rescue_a_hot_region_in_smoke_is_listed_once(radiometry):
+    """By the rule, or by the model where it knows it."""
+    result, box = in_smoke(**{"thermal.radiometry": radiometry})
+    (found,) = [found for found in result.objects if overlap(found.box, box) > 0.3]
+    if found.label == HOT_REGION:
+        assert overlap(found.box, box) > 0.8
+        assert math.isnan(found.probability)
+    assert found.max_kelvin == pytest.approx(math.nan if radiometry == "none" else 308, nan_ok=True)
+    assert [other for other in result.objects if other.label == HOT_REGION and other is not found] == []
+
+
+def overlap(a, b):
+    """Intersection over union."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 @pytest.mark.parametrize("tone_mapping", ["percentile", "plateau", "local", "range"])

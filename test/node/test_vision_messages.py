@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
@@ -51,9 +52,10 @@ def test_objects_labels_and_what_the_labels_are(installed, object_model, monkeyp
         monkeypatch.setenv(name, value)
     domain = next_domain()
     probe = Probe(domain)
-    processes = [
-        NodeProcess("vi_fusion_ros.node.fusion_node", domain, {"status_rate": 20.0, "model": str(object_model)})
-    ]
+    settings = {"status_rate": 20.0, "model": str(object_model), "output.hot_regions": True}
+    processes = [NodeProcess("vi_fusion_ros.node.fusion_node", domain, settings)]
+    thermal = np.full((96, 128), 29000, np.uint16)
+    thermal[24:32, 80:88], thermal[60:68, 20:28] = 31000, 29700  # the second is too faint for the model
     stamps = (START_NS + number * PERIOD_NS for number in itertools.count())
     try:
         probe.wait_active()
@@ -70,7 +72,8 @@ def test_objects_labels_and_what_the_labels_are(installed, object_model, monkeyp
 
         def both_came():
             stamp = next(stamps)
-            probe.send_pair(stamp)
+            probe.send("visible", stamp)
+            probe.send("thermal", stamp, thermal)
             message = probe.wait_for_result(stamp)
             ours[message.header.stamp.sec, message.header.stamp.nanosec] = message
             return echo.heard("detections") and echo.heard("classification_vision")
@@ -79,8 +82,10 @@ def test_objects_labels_and_what_the_labels_are(installed, object_model, monkeyp
         found = echo.heard("detections")[0]
         same = ours[tuple(found["header"]["stamp"].values())]
         assert found["header"]["frame_id"] == "visible_optical_frame"
-        assert len(found["detections"]) == len(same.objects) > 1
-        for detection, expected in zip(found["detections"], same.objects, strict=True):
+        *of_model, hot = same.objects
+        assert hot.label == "hot_region", "which has no score, and is no detection"
+        assert len(found["detections"]) == len(of_model) > 1
+        for detection, expected in zip(found["detections"], of_model, strict=True):
             assert detection["header"] == found["header"]
             (result,) = detection["results"]
             assert labels["class_map"][int(result["hypothesis"]["class_id"])]["class_name"] == expected.label

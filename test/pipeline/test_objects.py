@@ -10,9 +10,12 @@ pytest.importorskip("tiny_model", reason="the package onnx is not installed")
 from tiny_model import SIDES, WITH_OBJECTS, write_model
 
 from vi_fusion_ros.engines.load import load_engine
+from vi_fusion_ros.evaluation.model_fusion import found_objects
+from vi_fusion_ros.methods.engine import MethodEngine
+from vi_fusion_ros.methods.registry import method
 from vi_fusion_ros.pipeline import build_pipeline
 from vi_fusion_ros.registration import Rig
-from vi_fusion_ros.types import Frame, FramePair
+from vi_fusion_ros.types import HOT_REGION, Frame, FramePair
 
 SIZE = (96, 128)
 COLD, WARM = 28000, 31000  # TLinear counts: 280 and 310 K
@@ -93,6 +96,58 @@ def test_where_there_is_no_thermal_data_there_is_no_temperature(make):
     assert found.label == "bright"
     assert math.isnan(found.mean_kelvin)
     assert math.isnan(found.max_kelvin)
+
+
+FAINT = 28700  # too faint for the model beside WARM
+
+
+def with_faint(thermal):
+    thermal[60:68, 20:28] = FAINT
+    return thermal
+
+
+def test_hot_regions_come_after_the_objects_of_the_model_where_they_are_asked_for(object_model):
+    warm = with_faint(square(3, 10, dark=COLD, bright=WARM, dtype=np.uint16))
+    settings = {"thermal.radiometry": "tlinear_0.01", "output.hot_regions": True}
+    pipeline = build_pipeline(load_engine(object_model, 1), None, settings)
+    both = pair(square(5, 6), warm)
+    bright, hot, faint = pipeline.process(both).objects
+    assert [bright.label, hot.label] == ["bright", "warm"]  # the warm square lies in the box of warm: not once more
+    assert (faint.label, faint.box) == (HOT_REGION, (20, 60, 28, 68))
+    assert math.isnan(faint.probability)
+    assert not faint.is_of_model
+    assert hot.is_of_model
+    assert faint.mean_kelvin == faint.max_kelvin == pytest.approx(287)
+    assert [found.label for found in pipeline.process(pair(None, warm)).objects] == ["warm", HOT_REGION]
+    assert [found.label for found in pipeline.process(pair(square(5, 6), None)).objects] == ["bright"]
+    pipeline.hot_regions = False
+    assert [found.label for found in pipeline.process(both).objects] == ["bright", "warm"]
+
+
+def test_hot_regions_need_neither_a_model_with_boxes_nor_a_radiometry(model):
+    warm = with_faint(square(3, 10, dark=COLD, bright=WARM, dtype=np.uint16))
+    for engine in (load_engine(model, 1), MethodEngine(method("max"))):
+        pipeline = build_pipeline(engine, None, {"output.hot_regions": True})
+        found = pipeline.process(pair(square(5, 6), warm)).objects
+        assert [(f.label, f.box) for f in found] == [(HOT_REGION, (80, 24, 88, 32)), (HOT_REGION, (20, 60, 28, 68))]
+        assert all(math.isnan(f.max_kelvin) for f in found)
+        assert build_pipeline(engine).process(pair(square(5, 6), warm)).objects == ()
+
+
+def test_hot_regions_are_where_the_rig_brings_them(model):
+    rig = Rig(np.array([[2.0, 0, 16.5], [0, 2, 0.5], [0, 0, 1]]), (64, 48), (128, 96), "the rig")
+    small = np.full((48, 64), COLD, np.uint16)
+    small[12:16, 32:36] = WARM
+    (found,) = build_pipeline(load_engine(model, 1), rig, {"output.hot_regions": True})(square(5, 6), small).objects
+    assert found.box == pytest.approx((80, 24, 88, 32), abs=1)
+
+
+def test_figures_of_the_model_leave_hot_regions_out(object_model):
+    warm = with_faint(square(3, 10, dark=COLD, bright=WARM, dtype=np.uint16))
+    pipeline = build_pipeline(load_engine(object_model, 1), None, {"output.hot_regions": True})
+    result = pipeline.process(pair(square(5, 6), warm))
+    assert len(result.objects) == 3
+    assert found_objects(result, ("bright", "warm"))[:, 0].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("size", [(720, 1280), (512, 640), (512, 512), (481, 639), (33, 100), (7, 5), (1, 1)])

@@ -20,7 +20,8 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         "--parameters",
         type=Path,
         metavar="FILE",
-        help="the fusion node's parameter file; its thermal.* and visible.* that shape images apply here as there",
+        help="the fusion node's parameter file; its thermal.* and visible.* that shape images, and output.hot_regions, "
+        "apply here as there",
     )
 
 

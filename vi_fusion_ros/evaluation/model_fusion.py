@@ -64,8 +64,9 @@ def finds_objects(model: Path) -> bool:
 
 
 def found_objects(result: FusionResult, labels: tuple[str, ...]) -> Found:
-    """The objects of a result as an array."""
-    rows = [(labels.index(found.label), found.probability, *found.box) for found in result.objects]
+    """The objects of a result as an array, without hot regions, which are no label's."""
+    of_model = (found for found in result.objects if found.is_of_model)
+    rows = [(labels.index(found.label), found.probability, *found.box) for found in of_model]
     return np.array(rows, np.float64).reshape(-1, 6)
 
 

@@ -419,6 +419,8 @@ class FusionNode(LifecycleNode):
         self._settings.update(changed)
         if self._registrations is not None and self._engine is not None and changed.keys() & _TONE_PARAMETERS:
             self._replace_pipeline(self._new_pipeline(self._engine, self._registrations))
+        elif self._pipeline is not None:
+            self._pipeline.hot_regions = self._settings["output.hot_regions"]  # what it remembers of the scene stays
         if self._session is not None:
             self._session.apply(self._settings)
         return SetParametersResult(successful=True)

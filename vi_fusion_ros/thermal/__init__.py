@@ -1,4 +1,4 @@
-"""Thermal images: radiometric scale, non-uniformity correction, AGC to 8 bit; noise of low light.
+"""Thermal images: radiometric scale, non-uniformity correction, AGC to 8 bit, hot regions; noise of low light.
 
 No ROS, no pairing and no health of streams: those lie in ``sync/``.
 """

@@ -36,7 +36,9 @@ MISSING = (
 
 
 def to_detections(result: FusionResult, header: Header) -> Any:
-    """``vision_msgs/Detection2DArray`` of the objects, the surest first.
+    """``vision_msgs/Detection2DArray`` of the objects of the model, the surest first.
+
+    Hot regions are left out: a hypothesis needs a score, and they have none.
 
     Boxes are in pixels of the image that the result is drawn in, x right, y down, the corner of its first pixel at
     (0, 0). ``class_id`` is the key of the label in ``LabelInfo``, as text. Poses are left out: a box has none.
@@ -53,6 +55,7 @@ def to_detections(result: FusionResult, header: Header) -> Any:
             ),
         )
         for found in result.objects
+        if found.is_of_model
     ]
     return Detection2DArray(header=header, detections=detections)
 
