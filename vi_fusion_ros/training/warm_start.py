@@ -17,6 +17,7 @@ from vi_fusion_ros.model.layers import FOLDABLE, RepConv
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.checkpoints import checkpoint_weights
 from vi_fusion_ros.training.config import build
+from vi_fusion_ros.training.interpolation import towards_pretrained
 
 
 def start_from(network: FusionNet, path: Path) -> bool:
@@ -25,7 +26,7 @@ def start_from(network: FusionNet, path: Path) -> bool:
     Args:
         network: of the same sizes; it may have further ``RepConv`` blocks with an identity branch at the end of a
             sequence, which begin as the identity.
-        path: a checkpoint of ``vi-fusion train``, or an ONNX file of ``vi-fusion export`` (by its suffix). With an
+        path: a checkpoint of ``vi-fusion train``, whose branches begin as that run releases them, or an ONNX file of ``vi-fusion export`` (by its suffix). With an
             ONNX file BatchNorm does nothing until its statistics are learned anew: train with ``freeze_norm: 0.0``.
 
     Returns:
@@ -43,6 +44,8 @@ def start_from(network: FusionNet, path: Path) -> bool:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: is of a network with other sizes ({error})") from error
+    if config.optim.pretrained_share > 0:
+        towards_pretrained(network, config.optim.pretrained_share)
     return config.scenes.frames > 0 or (config.start_from is not None and config.start_from.suffix == ".onnx")
 
 
