@@ -13,6 +13,7 @@ from vi_fusion_ros.model.network import FusionNet  # noqa: E402
 from vi_fusion_ros.training.checkpoints import checkpoint_weights  # noqa: E402
 from vi_fusion_ros.training.release.released import released_network  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
+from vi_fusion_ros.training.warm_start import start_from  # noqa: E402
 
 BACKBONE = "perception.branches.backbone."
 
@@ -35,3 +36,7 @@ def test_the_backbone_goes_back_by_the_share_and_nothing_else_does(config, share
         else:
             assert torch.equal(tensor, learned[name]), name
     assert moved, "the run has trained its backbone"
+    goes_on = FusionNet(config.network)
+    start_from(goes_on, last)
+    for name, tensor in goes_on.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name]), f"{name}: a run goes on from what is released"

@@ -26,8 +26,9 @@ def start_from(network: FusionNet, path: Path) -> bool:
     Args:
         network: of the same sizes; it may have further ``RepConv`` blocks with an identity branch at the end of a
             sequence, which begin as the identity.
-        path: a checkpoint of ``vi-fusion train``, whose branches begin as that run releases them, or an ONNX file of ``vi-fusion export`` (by its suffix). With an
-            ONNX file BatchNorm does nothing until its statistics are learned anew: train with ``freeze_norm: 0.0``.
+        path: a checkpoint of ``vi-fusion train``, whose branches begin as that run releases them, or an ONNX file of
+            ``vi-fusion export`` (by its suffix). With an ONNX file BatchNorm does nothing until its statistics are
+            learned anew: train with ``freeze_norm: 0.0``.
 
     Returns:
         Whether its perception part has been trained; a run of the fusion decoder alone leaves it as it was made, unless
