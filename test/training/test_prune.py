@@ -98,7 +98,7 @@ def pruned_into(small, large):
                     places[axis] = side_by_side  # the second camera begins where that of the large network does
                 elif name.endswith("project.conv.weight") and axis == 1:
                     places[axis] = torch.cat([start + torch.arange(count // 2) for start in (0, whole // 2)])
-                elif name == "perception.illuminate.weight" and axis == 1 and "perception.prior.scale" in given:
+                elif name == "perception.illuminate.weight" and axis == 1 and "perception.prior.visible.scale" in given:
                     places[axis] = torch.cat([torch.arange(count)[:-STATISTICS], torch.arange(whole)[-STATISTICS:]])
                 elif name.startswith("fusion.decode") and axis == 1:
                     places[axis] = torch.cat((torch.arange(16), 32 + torch.arange(32)))

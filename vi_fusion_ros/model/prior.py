@@ -6,14 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vi_fusion_ros.model.layers import ScaleAndShift
 from vi_fusion_ros.model.mobilenet import Detection
 
 _NOTHING = -20.0
 """Raw score of every label where a camera is missing."""
 _SMALLEST = 0.5  # pixels, of distances
-_PACE = 10.0
-"""How much faster than other weights its few numbers are learned: each step of Adam moves a weight by the learning rate
-at most, and these have far to go in a run of a few hundred steps."""
 
 
 class ObjectPrior(nn.Module):
@@ -28,8 +26,7 @@ class ObjectPrior(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.zeros(2, classes, 1, 1))
-        self.shift = nn.Parameter(torch.zeros(2, classes, 1, 1))
+        self.visible, self.thermal = ScaleAndShift(classes), ScaleAndShift(classes)
 
     def forward(self, objects: tuple[Detection, Detection], there: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Raw scores and distances.
@@ -43,8 +40,8 @@ class ObjectPrior(nn.Module):
             label by label, pixels of the detector's input, positive.
         """
         seen, warm = (
-            (found.centres * torch.exp(_PACE * scale) + _PACE * shift) * here + (1 - here) * _NOTHING
-            for found, scale, shift, here in zip(objects, self.scale, self.shift, there, strict=True)
+            calibrate(found.centres) * here + (1 - here) * _NOTHING
+            for found, calibrate, here in zip(objects, (self.visible, self.thermal), there, strict=True)
         )
         surer = torch.sigmoid(seen - warm)
         parts = []

@@ -27,7 +27,7 @@ _FEWEST = 8  # frames by day, and frames by night
 
 
 def fit_illumination(network: FusionNet, data: DataConfig) -> None:
-    """Fit the layer by logistic regression, day and night weighing the same.
+    """Fit the layer by logistic regression, day and night of every set weighing the same.
 
     Nothing is done to a network that does not begin with a detector, nor where there are too few frames.
 
@@ -38,12 +38,11 @@ def fit_illumination(network: FusionNet, data: DataConfig) -> None:
     if network.perception.light is None:
         return
     layer = network.perception.illuminate
-    features, night = _features(network, of_both_cameras(frames_of(data, "train")).values())
-    counts = torch.bincount(night, minlength=len(ILLUMINATION))
-    if counts.min() < _FEWEST:
+    features, night, of_set = _features(network, of_both_cameras(frames_of(data, "train")).values())
+    if torch.bincount(night, minlength=len(ILLUMINATION)).min() < _FEWEST:
         return
     mean, spread = features.mean(0), features.std(0) + 1e-6
-    given, weight = (features - mean) / spread, (1 / counts.double())[night]
+    given, weight = (features - mean) / spread, _weights(night, of_set)
     found = torch.zeros(features.shape[1] + 1, dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -63,21 +62,36 @@ def fit_illumination(network: FusionNet, data: DataConfig) -> None:
             layer.bias[index] = sign * (found[-1] - (slope * mean).sum())
 
 
+def _weights(night: Tensor, of_set: Tensor) -> Tensor:
+    """(N,) float64 that sum to 1 over the frames by day and over those by night, to the same over each set among them.
+
+    A few lit streets would count for nothing beside hundreds of dark campus frames.
+    """
+    weight = torch.zeros(len(night), dtype=torch.float64)
+    for index in range(len(ILLUMINATION)):
+        chosen = night == index
+        sets, places, counts = of_set[chosen].unique(return_inverse=True, return_counts=True)
+        weight[chosen] = 1 / (len(sets) * counts.double())[places]
+    return weight
+
+
 @torch.no_grad()
-def _features(network: FusionNet, sets: Iterable[PackedPairs]) -> tuple[Tensor, Tensor]:
-    """What the layer reads of each frame, (N, D) float64, and whether it is night, (N,) int64."""
+def _features(network: FusionNet, sets: Iterable[PackedPairs]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the layer reads of each frame, (N, D) float64; whether it is night, and the index of its set, (N,) int64."""
     read: list[Tensor] = []
     hook = network.perception.illuminate.register_forward_pre_hook(lambda _layer, given: read.append(given[0][0]))
     night: list[int] = []
+    of_set: list[int] = []
     network.eval()
     try:
-        for frames in sets:
+        for place, frames in enumerate(sets):
             known = np.flatnonzero(frames.illumination() >= 0)
             for number, index in enumerate(known):
                 images = padded_tensors(frames[int(index)])
                 for modality in ("both", "visible", "thermal") if number % _BLACKENED_EVERY == 0 else ("both",):
                     network.perceive(*blackened(*images, modality))
                     night.append(int(frames.illumination()[index]))
+                    of_set.append(place)
     finally:
         hook.remove()
-    return torch.stack(read).double(), torch.tensor(night)
+    return torch.stack(read).double(), torch.tensor(night), torch.tensor(of_set)
