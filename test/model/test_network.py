@@ -177,12 +177,24 @@ def assert_same_function(block, folded, size=(24, 32)):
 def test_the_folded_network_has_the_same_outputs_and_no_batch_norm(backbone, block):
     network = shaken(FusionNet(NetworkConfig(backbone=backbone)))
     folded = network.folded()
-    blocks = (nn.BatchNorm2d, RepConv, ConvNormReLU, ConvNorm, ConvNormLeaky)
+    blocks = (nn.BatchNorm2d, RepConv, ConvNormReLU, ConvNorm, ConvNormLeaky, ScaleAndShift)
     assert not any(isinstance(part, blocks) for part in folded.modules())
     assert any(isinstance(part, block) for part in network.modules())  # the copy was folded, not the network
     with torch.no_grad():
         for expected, got in zip(network(*pair(64, 96)), folded(*pair(64, 96)), strict=True):
             torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_scales_fold_to_a_convolution_and_back():
+    block, again = ScaleAndShift(8), ScaleAndShift(8)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for part in block.parameters():
+            part.copy_(0.1 * torch.randn(part.shape, generator=generator))
+    folded = block.fold()
+    assert_same_function(block, folded)
+    again.unfold(folded[0].weight, folded[0].bias)
+    assert_same_function(again, folded)
 
 
 def test_a_new_network_fuses_to_about_the_mean_of_both():

@@ -15,7 +15,7 @@ from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
 from vi_fusion_ros.training.config import DataConfig, SetConfig  # noqa: E402
 from vi_fusion_ros.training.data import frames_of  # noqa: E402
 from vi_fusion_ros.training.predict import predict_sets  # noqa: E402
-from vi_fusion_ros.training.release.illumination import fit_illumination  # noqa: E402
+from vi_fusion_ros.training.release.illumination import _weights, fit_illumination  # noqa: E402
 
 
 def data_of(root, nights):
@@ -65,3 +65,10 @@ def test_a_network_without_a_detector_stays_as_it_was(network, tmp_path):
     before = other.perception.illuminate.weight.clone()
     fit_illumination(other, data_of(tmp_path, 9))
     assert torch.equal(other.perception.illuminate.weight, before)
+
+
+def test_a_few_frames_of_a_set_weigh_as_much_as_many_of_another():
+    night = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    of_set = torch.tensor([0, 0, 0, 2, 0, 1, 1, 1, 1])
+    weight = _weights(night, of_set)
+    np.testing.assert_allclose(weight, [1 / 6] * 3 + [1 / 2] + [1 / 2] + [1 / 8] * 4)

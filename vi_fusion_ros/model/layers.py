@@ -206,8 +206,8 @@ class ConvNormLeaky(ConvThenNorm):
 class ScaleAndShift(nn.Module):
     """Each channel times a positive factor, plus an offset: those of the identity at first; folds to a 1×1 convolution.
 
-    Its few numbers are learned ``PACE`` times as fast as other weights: each step of Adam moves a weight by the learning
-    rate at most, and these have far to go in a run of a few hundred steps.
+    Its few numbers are learned ``PACE`` times as fast as other weights: each step of Adam moves a weight by the
+    learning rate at most, and these have far to go in a run of a few hundred steps.
 
     Shapes: (N, C, h, w) to the same.
     """
