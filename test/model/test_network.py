@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from vi_fusion_ros.model.branches import BACKBONES  # noqa: E402
 from vi_fusion_ros.model.cost import measure_cost  # noqa: E402
-from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv  # noqa: E402
+from vi_fusion_ros.model.layers import ConvNorm, ConvNormLeaky, ConvNormReLU, RepConv, ScaleAndShift  # noqa: E402
 from vi_fusion_ros.model.lite0 import CHANNELS, Backbone, InvertedResidual  # noqa: E402
 from vi_fusion_ros.model.network import SIZE_MULTIPLE, STRIDE, FusionNet, NetworkConfig, halved, in_view, luma  # noqa: E402
 from vi_fusion_ros.model.perception import PresenceFromMap, SmoothMax  # noqa: E402
