@@ -22,7 +22,7 @@ from vi_fusion_ros.training.predict import blackened, padded_tensors
 
 _BLACKENED_EVERY = 3
 """Each third frame is also shown to either camera alone."""
-_RIDGE = 1e-2  # of the weights of standardised features
+_RIDGE = 0.2  # of the weights of standardised features
 _FEWEST = 8  # frames by day, and frames by night
 
 
