@@ -1,7 +1,8 @@
 """Day or night: the last layer, fitted to the training frames as they are.
 
 Beside the other losses, and with frames whose exposure is changed at random, a few hundred steps do not teach it: the
-networks that were left to that called nearly every frame day. What it reads is there, and one layer has an exact solution.
+networks that were left to that called nearly every frame day. What it reads is there, and one layer has an exact
+solution.
 """
 
 from __future__ import annotations
