@@ -19,7 +19,6 @@ from vi_fusion_ros.cli import main  # noqa: E402
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
 from vi_fusion_ros.image_codecs import image_codecs  # noqa: E402
-from vi_fusion_ros.model.network import FusionNet  # noqa: E402
 from vi_fusion_ros.pipeline import build_pipeline  # noqa: E402
 from vi_fusion_ros.registration import Rig  # noqa: E402
 from vi_fusion_ros.resources import default_model  # noqa: E402
@@ -37,7 +36,7 @@ from vi_fusion_ros.training.datasets.paired import PairedFolders  # noqa: E402
 from vi_fusion_ros.training.datasets.roadscene import RoadSceneDataset  # noqa: E402
 from vi_fusion_ros.training.datasets.rosbag import RosbagDataset  # noqa: E402
 from vi_fusion_ros.training.release.onnx_export import export_onnx  # noqa: E402
-from vi_fusion_ros.training.warm_start import start_from  # noqa: E402
+from vi_fusion_ros.training.warm_start import load_network  # noqa: E402
 from vi_fusion_ros.types import Frame, FramePair  # noqa: E402
 
 SHORT = OptimConfig(lr=1e-4, backbone_lr=0.05, epochs=3, steps=2, warmup=1, ema=0.5, freeze_norm=0.0)
@@ -70,8 +69,7 @@ def opened(recording, tmp_path_factory):
 
 
 def shipped():
-    network = FusionNet()
-    start_from(network, default_model())
+    network = load_network(default_model())
     return network.eval()
 
 
