@@ -20,11 +20,13 @@ def towards_pretrained(network: FusionNet, share: float) -> None:
 
     Args:
         network: trained.
-        share: 0 to 1.
+        share: 0 to 1; 0 changes nothing, and needs no pretrained weights.
 
     Raises:
         ValueError: the pretrained weights are not installed.
     """
+    if share == 0:
+        return
     branches = network.perception.branches
     before = copy.deepcopy(branches)
     before.load_pretrained()

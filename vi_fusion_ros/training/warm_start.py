@@ -45,8 +45,7 @@ def start_from(network: FusionNet, path: Path) -> bool:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: is of a network with other sizes ({error})") from error
-    if config.optim.pretrained_share > 0:
-        towards_pretrained(network, config.optim.pretrained_share)
+    towards_pretrained(network, config.optim.pretrained_share)
     return config.scenes.frames > 0 or (config.start_from is not None and config.start_from.suffix == ".onnx")
 
 

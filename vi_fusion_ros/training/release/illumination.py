@@ -86,12 +86,12 @@ def _features(network: FusionNet, sets: Iterable[PackedPairs]) -> tuple[Tensor, 
     network.eval()
     try:
         for place, frames in enumerate(sets):
-            known = np.flatnonzero(frames.illumination() >= 0)
-            for number, index in enumerate(known):
+            light = frames.illumination()
+            for number, index in enumerate(np.flatnonzero(light >= 0)):
                 images = padded_tensors(frames[int(index)])
                 for modality in ("both", "visible", "thermal") if number % _BLACKENED_EVERY == 0 else ("both",):
                     network.perceive(*blackened(*images, modality))
-                    night.append(int(frames.illumination()[index]))
+                    night.append(int(light[index]))
                     of_set.append(place)
     finally:
         hook.remove()

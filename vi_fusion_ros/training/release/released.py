@@ -23,8 +23,7 @@ def released_network(checkpoint: Path) -> tuple[TrainConfig, FusionNet]:
     config, weights = checkpoint_weights(checkpoint)
     network = FusionNet(config.network)
     network.load_state_dict(weights)
-    if config.optim.pretrained_share > 0:
-        towards_pretrained(network, config.optim.pretrained_share)
+    towards_pretrained(network, config.optim.pretrained_share)
     network.eval()
     fit_illumination(network, config.data)
     return config, network
