@@ -51,6 +51,7 @@ from vi_fusion_ros.types import Mode
 FAULT_LENGTH_S = 3.0
 _RESTART_CAMERAS_EVERY_S = 120.0
 _START_WITHIN_S = 60.0
+_ASK_AGAIN_S = 2.0  # for captures, where none was seen being written
 _SETTLE_WITHIN_S = 15.0
 _SERVE_WITHIN_S = 5.0
 _CAPTURES = 3
@@ -294,7 +295,6 @@ class Soak:
         """Signal the node while it works, start it again, and time how long it takes until it serves; seconds."""
         self._start_cameras("")
         self._ask(self._observer.capture()[0], "an answer of ~/capture")
-        self._observer.capture()
         self._signalled_while_writing += self._wait_for_writing()
         self._node.process.send_signal(getattr(signal, signal_name))
         self._node.process.wait(_SETTLE_WITHIN_S)
@@ -358,12 +358,18 @@ class Soak:
         self._wait(arrived, what, _START_WITHIN_S)
 
     def _wait_for_writing(self) -> bool:
-        """Return as soon as a capture is being written; whether one was."""
+        """Ask for captures, and return as soon as one is being written; whether one was.
+
+        On a busy machine all of them may be written between two looks: then there is more to be asked for.
+        """
         deadline = time.monotonic() + _SETTLE_WITHIN_S
         while time.monotonic() < deadline:
-            if any(self._captures.glob(".*.part")):
-                return True
-            time.sleep(0.001)
+            self._observer.capture()
+            ask_again = time.monotonic() + _ASK_AGAIN_S
+            while time.monotonic() < ask_again:
+                if any(self._captures.glob(".*.part")):
+                    return True
+                time.sleep(0.001)
         return False
 
     @property
