@@ -94,7 +94,11 @@ def test_the_list_has_times(tmp_path, capsys, monkeypatch):
     for name in set(METHODS) - {"max", "laplacian", "deepfuse-ae"}:  # the others take seconds to minutes
         monkeypatch.delitem(METHODS, name)
     assert main(["methods", "--json", f"{tmp_path}/list.json"]) == 0
-    rows = json.loads((tmp_path / "list.json").read_text())["methods"]
+    written = json.loads((tmp_path / "list.json").read_text())
+    assert written["pipeline_ms_640x480"].keys() == {"network", "max", "laplacian"}
+    assert all(milliseconds > 0 for milliseconds in written["pipeline_ms_640x480"].values())
+    rows = written["methods"]
+    assert rows["max"]["parameters"] == 0
     assert rows["max"]["ms_640x480"] > 0
     assert rows["deepfuse-ae"]["ms_640x480"] is None
     said = capsys.readouterr().out

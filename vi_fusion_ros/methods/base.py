@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vi_fusion_ros.methods.networks import open_network
+from vi_fusion_ros.methods.onnx_parameters import parameters
 
 Gray8 = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float64]
@@ -76,6 +77,11 @@ class Method:
             return ""
         return f"method {self.name} needs the package {self.needs}; expected: pip install {self.needs}"
 
+    @property
+    def networks(self) -> tuple[Path, ...]:
+        """The ONNX files that it runs."""
+        return (self.weights,) if self.weights else ()
+
     def as_json(self) -> dict[str, Any]:
         """What ``vi-fusion methods --json`` says of it."""
         return {
@@ -86,6 +92,7 @@ class Method:
             "faithful": self.faithful,
             "needs": self.needs,
             "weights": self.weights.name if self.weights else "",
+            "parameters": sum(parameters(path) for path in self.networks),
             "real_time": self.real_time,
         }
 
@@ -146,6 +153,11 @@ class Detector(Method):
     """
 
     backbone: Path | None = None
+
+    @property
+    def networks(self) -> tuple[Path, ...]:
+        """See ``Method.networks``; with its backbone."""
+        return (*super().networks, *((self.backbone,) if self.backbone else ()))
 
     @property
     def labels(self) -> tuple[str, ...]:
