@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 pytest.importorskip("av", reason="PyAV is not installed (requirements/video.txt)")
 
+import ffmpeg_program
 import message_packages
 import video_packets
 from harness import PERIOD_NS, START_NS, NodeProcess, Probe, Process, next_domain, scene, wait_until
@@ -22,15 +23,20 @@ pytestmark = pytest.mark.ros
 
 CAMERA = Path(message_packages.__file__).with_name("video_camera.py")
 PACKAGE = "ffmpeg_image_transport_msgs"
+WRITERS = {
+    "PyAV": video_packets.encoded,
+    "the program ffmpeg": lambda images: ffmpeg_program.encoded(images, "-g", "5", "-bf", "0"),
+}
 SETTINGS = {"status_rate": 20.0, "visible.image_transport": "ffmpeg", "pairing.max_wait": 5.0}
 
 
-def test_packets_become_pictures_from_the_first_key_frame_on(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("writer", WRITERS)
+def test_packets_become_pictures_from_the_first_key_frame_on(writer, model, tmp_path, monkeypatch):
     environment = message_packages.environment(tmp_path / "msgs", PACKAGE, message_packages.FFMPEG)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     truth = [np.roll(scene("visible"), 3 * number, axis=1) for number in range(12)]
-    late = list(video_packets.encoded(truth))[2:]  # of five each: two have gone by
+    late = list(WRITERS[writer](truth))[2:]  # of five each: two have gone by
     (tmp_path / "packets").write_bytes(b"".join(struct.pack("<I", len(packet)) + packet for packet in late))
     domain = next_domain()
     probe = Probe(domain)
