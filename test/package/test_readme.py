@@ -98,6 +98,29 @@ def test_figures_of_the_methods(part, figures, repo_root):
         assert f"seven published networks {words['vi_fusion']}, `cnn` (3 s a frame) {words['cnn']}" in figures
 
 
+def test_times_of_the_methods(repo_root):
+    page = (repo_root / "docs" / "methods.md").read_text(encoding="utf-8")
+    table = page.partition("## Ranked together on RoadScene")[2].partition("95 % intervals")[0]
+    result = measured(repo_root, "methods")
+    for name, row in result["methods"].items():
+        if row["kind"] == "detector" or row["missing"] or name in ("max", "average"):
+            continue
+        (time,) = re.findall(rf"^\| {re.escape(name)} \|.*\| ([\d,.]+) \|$", table, re.MULTILINE)
+        assert float(time.replace(",", "")) == pytest.approx(row["ms_640x480"], rel=0.02, abs=0.5)
+    whole = result["pipeline_ms_640x480"]
+    words = f"{whole['network']:.0f} ms, `laplacian` {whole['laplacian']:.1f}, `max` {whole['max']:.1f}, `average` "
+    assert f"{words}{whole['average']:.1f}." in page
+
+
+def test_what_consolidation_keeps(repo_root):
+    page = (repo_root / "docs" / "methods.md").read_text(encoding="utf-8")
+    keeps, forgets = measured(repo_root, "fusiondn_ewc")["runs"].values()
+    assert forgets["ewc"] == 0 < keeps["ewc"]
+    for task in keeps["after"]:
+        cells = (f"{keeps['after'][task][one]:.2f} / {forgets['after'][task][one]:.2f}" for one in keeps["after"])
+        assert f"| {' | '.join(cells)} |" in page
+
+
 def test_figures_of_the_light_models(repo_root):
     page = (repo_root / "docs" / "light.md").read_text(encoding="utf-8")
     result = measured(repo_root, "light")
