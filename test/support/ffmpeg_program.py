@@ -1,4 +1,4 @@
-"""The program ffmpeg, which shares no code with PyAV's FFmpeg: another reader and writer of video."""
+"""The program ffmpeg: another build of FFmpeg than the one in PyAV, driven without any of this package's code."""
 
 from __future__ import annotations
 
