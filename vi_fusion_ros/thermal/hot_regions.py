@@ -5,6 +5,7 @@ It is a rule about counts: it does not know what is hot. A person, an exhaust an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -121,17 +122,17 @@ def _median_and_deviation(values: Floats) -> tuple[float, float]:
 def _regions(small: Floats, background: Floats, hot: Bools, state: Grey, least: float) -> list[_Region]:
     """The regions around the hottest of the pixels that are ``hot``; see ``_grown``."""
     heat = cv2.blur(small, (3, 3))
-    rows, columns = np.nonzero(hot)
-    order = np.argsort(-heat[rows, columns], kind="stable")
-    rows, columns = rows[order], columns[order]
-    states = state[1:-1, 1:-1]
+    places = np.flatnonzero(hot)
+    places = places[np.argsort(-heat.ravel()[places], kind="stable")]
+    width, stride = small.shape[1], state.shape[1]
+    bordered, flat = (places // width + 1) * stride + places % width + 1, state.reshape(-1)
     regions = []
     for _ in range(_SEEDS):
-        free = states[rows, columns] == _FREE
-        rows, columns = rows[free], columns[free]
-        if not rows.size:
+        bordered = bordered[flat[bordered] == _FREE]
+        if not bordered.size:
             break
-        place = int(rows[0]), int(columns[0])
+        row, column = divmod(int(bordered[0]), stride)
+        place = row - 1, column - 1
         region = _grown(small, state, place, float(heat[place]), float(background[place]), least)
         if region is not None:
             regions.append(region)
@@ -220,8 +221,8 @@ def _grown(
         if smallest <= area <= largest and area >= _LEAST_FILL * rect[2] * rect[3]:
             warmth = _ranked(small[near][inside], 0.5)
             if warmth - base >= _LEAST_MIDDLE * (peak - base):
-                height = _height(small, states, rect, warmth)
-                if height >= least:
+                height = _height(small, states, rect, warmth, least)
+                if height is not None:
                     states[near][inside] = _TAKEN
                     return _Region(near, inside, level, height, warmth)
         states[near][inside] = _FREE
@@ -240,26 +241,33 @@ def _window(rect: Rect, margin: int, shape: tuple[int, ...]) -> Window:
     )
 
 
-def _height(small: Floats, states: Grey, rect: Rect, warmth: float) -> float:
-    """Counts from three quarters of the pixels behind the edge of the new region to ``warmth``; 0 of a gradient."""
+def _height(small: Floats, states: Grey, rect: Rect, warmth: float, least: float) -> float | None:
+    """Counts from three quarters of the pixels behind the edge of the new region to ``warmth``.
+
+    None where these are fewer than ``least``, or where the region is part of a gradient.
+    """
     near = _window(rect, _RIM.shape[0] // 2, small.shape)
     state = states[near]
-    new = (state == _NEW).astype(np.uint8)
-    rim = small[near][
-        (cv2.dilate(new, _RIM) > cv2.dilate(new, _NEXT)) & (state != _UNKNOWN)
-    ]  # those next to it are mixed
+    new = (state == _NEW).view(np.uint8)
+    behind = cv2.dilate(new, _RIM) > cv2.dilate(new, _NEXT)  # those next to it are mixed
+    rim = small[near][behind & (state != _UNKNOWN)]
     if not rim.size:
-        return 0.0
+        return None
     height = warmth - _ranked(rim, 0.75)
+    if height < least:  # of most regions: what follows looks at many more pixels
+        return None
     window = _window(rect, max(rect[2], rect[3], _LEAST_MARGIN), small.shape)
-    around = small[window][(states[window] != _NEW) & (states[window] != _UNKNOWN)]
-    return height if height >= _LEAST_DROP * (warmth - _ranked(around, 0.75)) else 0.0
+    state = states[window]
+    around = small[window][(state != _NEW) & (state != _UNKNOWN)]
+    return height if height >= _LEAST_DROP * (warmth - _ranked(around, 0.75)) else None
 
 
 def _ranked(values: Floats, share: float) -> float:
     """The value that this share of the values is below; a tenth of the time of ``np.quantile`` where they are few."""
     place = int(share * (values.size - 1))
-    return float(np.partition(values, place)[place])
+    values = values.copy()
+    values.partition(place)
+    return float(values[place])
 
 
 def _box(thermal: Image, mask: Grey, region: _Region, factor: int) -> Box:
@@ -272,8 +280,10 @@ def _box(thermal: Image, mask: Grey, region: _Region, factor: int) -> Box:
     top, left = max(top - factor, 0), max(left - factor, 0)
     part = np.s_[top : bottom + factor, left : right + factor]
     smooth = cv2.medianBlur(np.ascontiguousarray(thermal[part]), 3)
-    hot = ((smooth > region.level) & (mask[part] != 0)).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(hot)
+    # Whole numbers are compared with a whole number: NumPy would make a float64 of each first.
+    hot = smooth > (math.floor(region.level) if smooth.dtype.kind == "u" else region.level)
+    hot &= mask[part] != 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not areas.size:
         return float(left), float(top), float(left + hot.shape[1]), float(top + hot.shape[0])
