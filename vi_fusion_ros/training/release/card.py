@@ -14,13 +14,14 @@ _LIMITS = """\
 
 - Three labels only: person, car (any car, van, truck or bus) and bicycle. Motor scooters are none of them.
 - Bicycles are the weakest label: the training data has few of them whole, and many are small or ridden.
-- It sees half of the input's resolution: an object of less than about ten pixels is not found.
+- Presence and boxes come from a smaller picture than the input (`network.view` in the manifest): small objects are
+  often missed.
 - One camera alone is worse than both, the visible one at night most of all.
-- The probabilities of presence are calibrated on frames of sets that networks of the same recipe never saw
-  (docs/benchmarks/leave_one_out.json), not on yours. Boxes are calibrated on streets by one make of camera.
+- The probabilities of presence are calibrated on the frames that it was chosen by (the table above), or by the file
+  that `calibration` in the manifest names, not on yours. Boxes are calibrated on streets by one make of camera.
 - The thermal images of MSRS were enhanced by their authors; raw counts look different.
 - The fused image has no colour of its own; the node puts the visible chroma back.
-- docs/model.md has the figures on sets that were never seen, and pictures of where it fails.
+- docs/model.md has the figures on sets that were never seen, and where it fails.
 """
 
 
