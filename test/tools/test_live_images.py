@@ -59,6 +59,19 @@ def test_cameras_are_not_silent_while_nobody_listens(players, monkeypatch):
     assert given == 3
 
 
+def test_control_c_does_not_cut_a_message_in_two(players):
+    taken = []
+
+    def take(_camera, frame):
+        os.kill(os.getpid(), signal.SIGINT)
+        taken.append(frame.image)
+
+    with pytest.raises(KeyboardInterrupt):
+        live_images.live_frames(TOPICS, _PATIENCE_S, take)
+    assert len(taken) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_board_is_shown_until_control_c(tmp_path):
     domain, paths = next_domain(), {"PYTHONPATH": os.pathsep.join((str(SUPPORT), os.environ.get("PYTHONPATH", "")))}
     call = [sys.executable, "-m", "vi_fusion_ros.cli", "calibrate", "target", "--board", "checkerboard",

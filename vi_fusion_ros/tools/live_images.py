@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,7 +101,8 @@ def _listening(topics: dict[Camera, str], take: Callable[[Camera, Frame], None])
 
     def spin() -> None:
         before = time.monotonic()
-        executor.spin_once(0.1)
+        with _interrupted_after():
+            executor.spin_once(0.1)
         waited_s = time.monotonic() - before
         for camera, topic in topics.items():
             silent_s[camera] += waited_s
@@ -117,6 +119,22 @@ def _listening(topics: dict[Camera, str], take: Callable[[Camera, Frame], None])
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+@contextmanager
+def _interrupted_after() -> Iterator[None]:
+    """Ctrl-C is raised at the end of the block, not inside of it.
+
+    Where rclpy is just converting a message, its bindings would make a RuntimeError of it, and nobody could tell.
+    """
+    asked: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _silence(node: Node, topic: str, faults: list[str]) -> str:
