@@ -53,17 +53,21 @@ def test_a_closed_shutter_is_counted_with_its_time(model):
         probe.close()
 
 
-@pytest.mark.parametrize("rows", [2, -2])
-def test_a_lepton_says_itself_when_its_shutter_is_closed(model, rows):
+@pytest.mark.parametrize(("kind", "rows"), [("lepton", 2), ("lepton", -2), ("boson", -2)])
+def test_a_camera_says_itself_when_its_shutter_is_closed(model, kind, rows):
     domain = next_domain()
     probe = Probe(domain)
-    settings = {"status_rate": 20.0, "model": str(model), "thermal.telemetry_rows": rows, "thermal.telemetry": "lepton"}
+    settings = {"status_rate": 20.0, "model": str(model), "thermal.telemetry_rows": rows, "thermal.telemetry": kind}
     node = NodeProcess("vi_fusion_ros.node.fusion_node", domain, settings)
     stamps = itertools.count(START_NS, PERIOD_NS)
 
     def image(stamp, ffc_state):
         telemetry = np.zeros((2, 128), np.uint16)
-        telemetry[0, 3] = ffc_state << 4 | 0x8  # and that it wants a correction
+        if kind == "lepton":
+            telemetry[0, 3] = ffc_state << 4 | 0x8  # and that it wants a correction
+        else:
+            telemetry[0, 5:9] = np.frombuffer(b"20640A01", "<u2")
+            telemetry[0, 38] = ffc_state | 0x20  # the same
         picture = scene("thermal")
         picture[0, 0] += stamp // PERIOD_NS % 100
         return np.vstack([picture, telemetry] if rows > 0 else [telemetry, picture])
