@@ -1,5 +1,6 @@
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ pytest.importorskip("av", reason="PyAV is not installed (requirements/video.txt)
 
 import video_packets
 
+from vi_fusion_ros.images import video
 from vi_fusion_ros.images.encodings import ImageError
 from vi_fusion_ros.images.video import FFMPEG, FOXGLOVE, VideoReader
 
@@ -44,6 +46,25 @@ def test_each_packet_becomes_its_picture_with_its_stamp(kind, make, codec, name)
     assert [picture.header.stamp for picture in pictures] == [(number, 5) for number in range(12)]
     assert all(near(picture.image, image) for picture, image in zip(pictures, truth, strict=True))
     assert pictures[0].header.frame_id == "camera"
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"), [("libsvtav1", "av1"), ("libvpx-vp9", "libvpx-vp9;yuv420p;bgr8"), ("libvpx", "vp8")]
+)
+def test_a_packet_without_others_before_it_is_a_picture_at_once(codec, name):
+    reader = VideoReader(FOXGLOVE)
+    for number, image in enumerate(images(3)):
+        smooth = cv2.GaussianBlur(image, (0, 0), 6)
+        picture = reader(video_packets.foxglove(number, video_packets.picture(smooth, codec), name))
+        assert picture.header.stamp == (0, number)
+        assert near(picture.image, smooth)
+
+
+def test_a_decoder_that_pyav_lacks_is_named(monkeypatch):
+    monkeypatch.setitem(video._DECODERS, "av1", "libnone")
+    packet = video_packets.picture(next(images(1)), "libsvtav1")
+    with pytest.raises(ImageError, match="has no decoder libnone for video of encoding 'av1'; that of PyPI has it"):
+        VideoReader(FOXGLOVE)(video_packets.foxglove(0, packet, "av1"))
 
 
 def test_grey_stays_grey_where_the_decoder_says_that_it_is():

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed")
 
+import document_table
 import encoded_images
 from encoded_images import Case, Packed, Raw
 from harness import PERIOD_NS, START_NS, NodeProcess, Probe, next_domain, wait_until
@@ -212,11 +212,4 @@ def test_every_encoding_arrives_with_its_pixels_everywhere(cases, by_node, by_ba
         f"| `{name}` | {'; '.join(dict.fromkeys(forms))} | {' | '.join(words)} |"
         for (name, *words), forms in rows.items()
     ]
-    table = HEAD + "\n".join(lines) + "\n"
-    page = repo_root / "docs" / "encodings.md"
-    before, _, after = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, _, after = after.partition("<!-- end of table -->\n")
-    text = f"{before}<!-- table -->\n\n{table}\n<!-- end of table -->\n{after}"
-    if os.environ.get("VI_FUSION_WRITE_DOCS"):
-        page.write_text(text, encoding="utf-8")
-    assert page.read_text(encoding="utf-8") == text, "VI_FUSION_WRITE_DOCS=1 writes the table"
+    document_table.assert_shows(repo_root / "docs" / "encodings.md", "table", HEAD + "\n".join(lines) + "\n")

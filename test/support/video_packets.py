@@ -29,6 +29,29 @@ def encoded(images: Iterable[np.ndarray], codec: str = "libx264", every: int = 5
         yield from (bytes(packet) for packet in context.encode(None))
 
 
+_OPTIONS = {
+    "libx264": {"crf": "1", "tune": "zerolatency"},
+    "libx265": {"crf": "1", "tune": "zerolatency", "x265-params": "log-level=none"},
+    "libsvtav1": {"crf": "1", "svtav1-params": "lp=1"},
+    "libvpx-vp9": {"crf": "2"},
+    "libvpx": {"qmin": "0", "qmax": "2", "b": "20M"},
+}
+
+
+def picture(image: np.ndarray, codec: str) -> bytes:
+    """One (H, W, 3) uint8 BGR or (H, W) uint8 image as a packet that needs no other."""
+    import av
+
+    context = av.CodecContext.create(codec, "w")
+    context.height, context.width = image.shape[:2]
+    context.pix_fmt = "yuv420p" if image.ndim == 3 else "gray"
+    context.time_base, context.options = Fraction(1, 30), _OPTIONS[codec]
+    frame = av.VideoFrame.from_ndarray(image, format="bgr24" if image.ndim == 3 else "gray")
+    frame.pts = 0
+    (packet,) = [*context.encode(frame), *context.encode(None)]
+    return bytes(packet)
+
+
 def _header(stamp_ns: int, frame_id: str) -> bytes:
     text = frame_id.encode() + b"\0"
     return struct.pack("<iII", *divmod(stamp_ns, 1_000_000_000), len(text)) + text

@@ -31,8 +31,10 @@ MISSING = f"video needs {PACKAGE}"
 
 _MAX_PIXELS = 2**25  # as of other compressed images
 _HELD = 32  # packets whose pictures have not come; B-frames hold back fewer
-_DECODERS = {"264": "h264", "265": "hevc", "hevc": "hevc", "av1": "av1", "vp9": "vp9", "vp8": "vp8"}
-"""Decoders by what the names of encoders (libx264, h264_nvenc, hevc_vaapi, ...) contain."""
+_DECODERS = {"264": "h264", "265": "hevc", "hevc": "hevc", "av1": "libdav1d", "vp9": "vp9", "vp8": "vp8"}
+"""Decoders by what the names of encoders (libx264, h264_nvenc, hevc_vaapi, ...) contain; FFmpeg's ``av1`` is for GPUs."""
+
+_OPTIONS = {"libdav1d": {"max_frame_delay": "1"}}  # else it holds back as many pictures as it has threads
 
 
 class Picture(NamedTuple):
@@ -90,8 +92,14 @@ class VideoReader:
             import av
         except ImportError:
             raise ImageError(MISSING) from None
-        decoder = av.CodecContext.create(codec, "r")
-        decoder.options = {"max_pixels": str(_MAX_PIXELS)}
+        try:
+            decoder = av.CodecContext.create(codec, "r")
+        except ValueError:
+            raise ImageError(
+                f"the PyAV that is installed has no decoder {codec} for video of encoding '{printable(encoding)}'; "
+                "that of PyPI has it"
+            ) from None
+        decoder.options = {"max_pixels": str(_MAX_PIXELS), **_OPTIONS.get(codec, {})}
         decoder.thread_type = "SLICE"  # threads for frames would hold back as many pictures
         self._decoder, self._encoding = decoder, encoding
         self._headers.clear()
