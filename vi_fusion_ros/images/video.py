@@ -32,7 +32,7 @@ MISSING = f"video needs {PACKAGE}"
 _MAX_PIXELS = 2**25  # as of other compressed images
 _HELD = 32  # packets whose pictures have not come; B-frames hold back fewer
 _DECODERS = {"264": "h264", "265": "hevc", "hevc": "hevc", "av1": "libdav1d", "vp9": "vp9", "vp8": "vp8"}
-"""Decoders by what the names of encoders (libx264, h264_nvenc, hevc_vaapi, ...) contain; FFmpeg's ``av1`` is for GPUs."""
+"""Decoders by what names of encoders (libx264, h264_nvenc, hevc_vaapi, ...) contain; FFmpeg's ``av1`` wants a GPU."""
 
 _OPTIONS = {"libdav1d": {"max_frame_delay": "1"}}  # else it holds back as many pictures as it has threads
 
