@@ -19,8 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = {
     "onnxruntime": ("1.23.2", "1.24.4", "1.25.1", "1.26.0", "1.27.0", "1.28.0", "1.29.0", "1.30.0", "1.31.1", "1.32.0"),
-    "opencv-python-headless": ("4.10.0.84", "4.11.0.86", "4.12.0.88", "4.13.0.92", "4.14.0.94", "5.0.0.93"),
+    "opencv-python-headless": ("4.6.0.66", "4.10.0.84", "4.11.0.86", "4.12.0.88", "4.13.0.92", "4.14.0.94", "5.0.0.93"),
 }
+BESIDE = {"4.6.0.66": ("numpy==1.26.4",)}  # the two of Ubuntu 24.04: that OpenCV is built for NumPy 1
 MODULES = {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"}
 TESTS = {
     "onnxruntime": ("engines/test_onnx_engine.py", "pipeline"),
@@ -33,7 +34,8 @@ def run(package: str, version: str, folder: Path) -> dict[str, object]:
     """Install one version into ``folder`` and run the tests of its package; what came of it."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     row: dict[str, object] = {"package": package, "version": version}
-    done = subprocess.run([*pip, "--target", folder, f"{package}=={version}"], capture_output=True, text=True)
+    wanted = [f"{package}=={version}", *BESIDE.get(version, ())]
+    done = subprocess.run([*pip, "--target", folder, *wanted], capture_output=True, text=True)
     if done.returncode:
         return {**row, "not_installed": done.stderr.strip().splitlines()[-1]}
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])

@@ -1,6 +1,7 @@
 import sys
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -161,6 +162,9 @@ def test_the_smallest_images_of_every_encoding(encoding):
         msg.data = bytes(msg.step * layout.rows(height))
         if width % layout.multiple_of[0] or height % layout.multiple_of[1]:
             with pytest.raises(ImageError, match="neighbours share colour"):
+                decode_image(msg)
+        elif (height, width) == (1, 1) and encoding in ("rgb8", "rgb16") and cv2.__version__.startswith("4.5."):
+            with pytest.raises(ImageError, match="cannot convert an image of 1x1 pixels"):
                 decode_image(msg)
         else:
             assert decode_image(msg).shape[:2] == (height, width)

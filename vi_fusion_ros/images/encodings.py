@@ -214,7 +214,14 @@ def decode_image(msg: Any) -> Image:
         pixels = pixels.byteswap()
     if layout.channels > 1:
         pixels = pixels.reshape(msg.height, msg.width, layout.channels)
-    return pixels if layout.convert is None else layout.convert(pixels)
+    if layout.convert is None:
+        return pixels
+    try:
+        return layout.convert(pixels)
+    except cv2.error:  # OpenCV 4.5, that of Ubuntu 22.04: a single pixel of rgb8
+        raise ImageError(
+            f"OpenCV {cv2.__version__} cannot convert an image of {msg.width}x{msg.height} pixels in {msg.encoding}"
+        ) from None
 
 
 def encoding_of(image: Image) -> str:
