@@ -1,12 +1,15 @@
 """``vi-fusion study``: its page in a browser, what it saves, and what it refuses."""
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -138,6 +141,37 @@ def test_a_killed_study_goes_on_where_it_was(serve, browser, tmp_path):
     join(browser, " ana ")
     at_question(browser, 2)
     assert browser.run("document.getElementById('count').textContent") == "2 of 3"
+
+
+def test_no_answer_that_was_taken_is_lost_by_a_kill(serve, tmp_path):
+    """Killed three times, somewhere among answers that follow each other as fast as they are taken."""
+    taken, lost = {}, []
+
+    def answer_until_killed(url, enough, reached):
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            for number in itertools.count():
+                said = post(url + "person", {"name": f"person {number}"})
+                if said["done"] < taken.get(number, 0):
+                    lost.append(number)
+                while said["done"] < said["of"]:
+                    answer = {"person": said["person"], "question": said["done"], "side": "left", "seconds": 1}
+                    said = post(url + "answer", answer)
+                    taken[number] = said["done"]
+                    if sum(taken.values()) >= enough:
+                        reached.set()
+
+    for enough in (4, 10, 20):
+        served, reached = serve(), threading.Event()
+        asking = threading.Thread(target=answer_until_killed, args=(served.url, enough, reached))
+        asking.start()
+        assert reached.wait(120)
+        served.end(signal.SIGKILL)
+        asking.join()
+        assert lost == []
+        for number, done in taken.items():
+            assert len(answers(tmp_path, number + 1)) >= done
+    assert main(["study", "report", "--study", str(tmp_path / "study"), "--json", str(tmp_path / "out.json")]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["n"] >= sum(taken.values())
 
 
 def test_the_last_answer_can_be_given_again(serve, browser, tmp_path):

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import bag_maker
 import cv2
@@ -322,33 +321,63 @@ def test_a_model_with_a_poor_picture_is_adapted_and_its_words_stay(recording, tm
 
 
 _KILLED = """
-import sys
+import os, signal, sys
 from pathlib import Path
+import torch
 from vi_fusion_ros.resources import default_model
-from vi_fusion_ros.training.adapt.run import adapt
+from vi_fusion_ros.training.adapt import run as adaptation
+from vi_fusion_ros.training.adapt.task import AdaptTask
 from vi_fusion_ros.training.config import OptimConfig
 from vi_fusion_ros.training.datasets.paired import PairedFolders
-import torch
 torch.set_num_threads(1)
+recording, out, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+
+def kill(*_arguments, **_named):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Dying(PairedFolders):
+    reads = 0
+
+    def decode(self, sample):
+        Dying.reads += 1
+        if moment == "decoding" and Dying.reads == 20:
+            kill()
+        return super().decode(sample)
+
+step = AdaptTask.training_step
+def training_step(task, batch, number):
+    if moment == "second epoch" and task.current_epoch == 1:
+        kill()
+    print("epoch", task.current_epoch, flush=True)
+    return step(task, batch, number)
+AdaptTask.training_step = training_step
+if moment == "judging":
+    adaptation.judge = kill
+if moment == "verdict":
+    adaptation.shutil.rmtree = kill
 optim = OptimConfig(lr=1e-4, backbone_lr=0.05, epochs=3, steps=2, warmup=1, ema=0.5, freeze_norm=0.0)
-adapt([PairedFolders(Path(sys.argv[1]))], default_model(), Path(sys.argv[2]), None, optim)
+adaptation.adapt([Dying(recording)], default_model(), out, None, optim)
 """
 
 
-def test_a_killed_adaptation_goes_on_where_it_was(recording, tmp_path, monkeypatch):
+def test_a_killed_adaptation_goes_on_where_it_was(recording, tmp_path):
+    """Killed four times with one folder, each time at a later moment; no epoch is done twice."""
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(recording), str(out)], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 300
-    while not (out / "run" / "last.ckpt").exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert (out / "run" / "last.ckpt").exists()
-    assert not (out / "verdict.json").exists()
-    begun = []
-    start = AdaptTask.on_train_epoch_start
-    monkeypatch.setattr(AdaptTask, "on_train_epoch_start", lambda task: (begun.append(task.current_epoch), start(task)))
-    adaptation.adapt([PairedFolders(recording)], default_model(), out, None, SHORT)
-    assert begun in ([1, 2], [2], []), "epochs that were finished are not done again"
-    assert (out / "verdict.json").exists()
-    assert not (out / "run").exists()
+
+    def epochs_until(moment):
+        command = [sys.executable, "-c", _KILLED, str(recording), str(out), moment]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert process.returncode == -signal.SIGKILL, process.stderr[-2000:]
+        return [line.split()[1] for line in process.stdout.splitlines() if line.startswith("epoch ")]
+
+    assert epochs_until("decoding") == []
+    assert not list((out / "run" / "pixels").glob("*.json")), "half of the pixels do not count"
+    assert epochs_until("second epoch") == ["0", "0"]
+    assert epochs_until("judging") == ["1", "1", "2", "2"]
+    assert [path.name for path in out.iterdir()] == ["run"], "no model and no verdict yet"
+    assert epochs_until("verdict") == []
+    assert sorted(path.name for path in out.iterdir()) == ["run", "verdict.json"]
+    verdict = json.loads((out / "verdict.json").read_text())
+    ended = adaptation.adapt([PairedFolders(recording)], default_model(), out, None, SHORT)
+    assert ended.verdict == verdict
+    assert [path.name for path in out.iterdir()] == ["verdict.json"], "what the last one left is taken away"

@@ -21,10 +21,12 @@ def chart(result: dict[str, Any]) -> Figure:
         least = rows[0][key] - most[key]
         axes.axvspan(0, most["time"], ymin=0, color="#eef3ee", zorder=0)
         axes.axhline(least, color="#8c959f", linewidth=0.8, linestyle="--")
-        for row, colour in zip(rows, COLOURS * len(rows), strict=False):
+        for place, (row, colour) in enumerate(zip(rows, COLOURS * len(rows), strict=False)):
             axes.scatter(row["time"], row[key], color=colour, s=42, zorder=3)
             said = row["name"] + (f"\n{row['lost'][key]:.3f} lost" if row["lost"][key] > most[key] else "")
-            axes.annotate(said, (row["time"], row[key]), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            # Above and below in turn: points that are near each other stay readable.
+            side = {"xytext": (5, -5), "va": "top"} if place % 2 else {"xytext": (5, 5)}
+            axes.annotate(said, (row["time"], row[key]), textcoords="offset points", fontsize=8, **side)
         values = [row[key] for row in rows] + [least]
         spread = max(values) - min(values)
         axes.set_xlim(0, 1.3 * max(row["time"] for row in rows))

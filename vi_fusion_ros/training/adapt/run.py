@@ -83,9 +83,10 @@ def adapt(
     base = json.loads(model.with_suffix(".json").read_text(encoding="utf-8"))
     about = _about(datasets, model, rig, labelled)
     ended = _begun(folder, about)
-    if ended is not None:
-        return Adaptation(None if ended["reasons"] else folder / MODEL, ended, ())
     run = folder / "run"
+    if ended is not None:
+        shutil.rmtree(run, ignore_errors=True)  # of a call that was killed after its verdict
+        return Adaptation(None if ended["reasons"] else folder / MODEL, ended, ())
     try:
         recordings = open_recordings(datasets, rig, run / "pixels")
         truth = open_labelled(labelled, run / "pixels")
