@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vi_fusion_ros.types import DetectedObject, FusionResult, Image, LabelScore, Mode
+from vi_fusion_ros.types import UNKNOWN_ILLUMINATION, DetectedObject, FusionResult, Image, LabelScore, Mode
 
 Color = tuple[int, int, int]
 Strip = tuple[int, int, int, int]
@@ -53,9 +53,10 @@ def attention_color(result: FusionResult) -> Image:
 def overlay(result: FusionResult) -> Image:
     """The fused image with its objects, labels, illumination and mode on it, (H, W, 3) uint8 BGR."""
     image = with_objects(result)
-    light = f"{result.illumination} {result.illumination_probability:.0%}"
-    note = _MODE_NOTE[result.pair.mode]
-    write_labels(image, result.scores, f"{light}  {note}" if note else light)
+    light = ""
+    if result.illumination != UNKNOWN_ILLUMINATION:
+        light = f"{result.illumination} {result.illumination_probability:.0%}"
+    write_labels(image, result.scores, "  ".join(filter(None, (light, _MODE_NOTE[result.pair.mode]))))
     return image
 
 
@@ -109,11 +110,14 @@ def _overlap(a: Strip, b: Strip) -> bool:
 
 
 def write_labels(image: Image, scores: Sequence[LabelScore], footer: str) -> None:
-    """Write one line a label (green where present) and a footer line into the lower left corner of a BGR image."""
+    """Write one line a label (green where present) and a footer, if any, into the lower left corner of a BGR image."""
     scale = max(image.shape[0] / 1000.0, 0.35)
     step = round(34 * scale)
     lines = [(f"{s.label} {s.probability:.0%}", _PRESENT if s.present else _ABSENT) for s in scores]
-    lines.append((footer, (255, 255, 255)))
+    if footer:
+        lines.append((footer, (255, 255, 255)))
+    if not lines:
+        return
     top = image.shape[0] - step * len(lines) - step // 2
     width = max(cv2.getTextSize(text, _FONT, scale, 1)[0][0] for text, _ in lines) + step
     _darken(image, 0, top, width, image.shape[0])

@@ -24,7 +24,17 @@ from vi_fusion_ros.registration.warp import Mask
 from vi_fusion_ros.thermal import Radiometry, ThermalCamera, ToneMapper
 from vi_fusion_ros.thermal.denoising import denoised
 from vi_fusion_ros.thermal.hot_regions import hot_regions
-from vi_fusion_ros.types import CAMERAS, Camera, DetectedObject, Frame, FramePair, FusionResult, Image, LabelScore
+from vi_fusion_ros.types import (
+    CAMERAS,
+    UNKNOWN_ILLUMINATION,
+    Camera,
+    DetectedObject,
+    Frame,
+    FramePair,
+    FusionResult,
+    Image,
+    LabelScore,
+)
 
 Grey = npt.NDArray[np.uint8]
 
@@ -313,6 +323,8 @@ class FusionPipeline:
 
     def _illumination(self, output: EngineOutput) -> tuple[str, float]:
         scores = output.illumination.astype(np.float64)
+        if np.ptp(scores) == 0:
+            return UNKNOWN_ILLUMINATION, 0.0
         shares = np.exp(scores - scores.max())
         best = int(shares.argmax())
         return self._engine.manifest.illumination[best], float(shares[best] / shares.sum())

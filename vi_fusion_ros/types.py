@@ -16,6 +16,9 @@ Camera = Literal["visible", "thermal"]
 
 CAMERAS: tuple[Camera, Camera] = ("visible", "thermal")
 
+UNKNOWN_ILLUMINATION = "unknown"
+"""The illumination where nothing tells it."""
+
 HOT_REGION = "hot_region"
 """The label of objects that no model has found: a part of the thermal image that is clearly hotter than the rest."""
 
@@ -145,8 +148,9 @@ class FusionResult:
         mask: (H, W) uint8, 255 where the registered thermal image has data; None without thermal.
         overlap: share of the visible frame that ``mask`` covers, 0 to 1.
         scores: one per label of the manifest, in its order.
-        illumination: most probable illumination class.
-        illumination_probability: of that class, 0 to 1.
+        illumination: most probable illumination class; ``UNKNOWN_ILLUMINATION`` where nothing tells, as without the
+            visible image.
+        illumination_probability: of that class, 0 to 1; 0 where it is unknown.
         timings_ms: milliseconds by stage: ``register``, ``infer``, ``compose``.
         thermal_grey: ``thermal_registered`` as the network saw it, tone mapped, (H, W) uint8; None where nobody knows.
         thermal_levels: counts of ``thermal_registered`` between which tone mapping works, low then high; None without

@@ -86,7 +86,7 @@ def test_a_place_has_the_chances_of_both_cameras_and_the_box_of_whoever_is_surer
     def said(score, side):
         nothing = torch.zeros(1, 1, 1, 1)
         return mobilenet.Detection(
-            nothing, nothing, nothing, torch.full((1, 3, 1, 1), score), torch.full((1, 4, 1, 1), side)
+            nothing, nothing, nothing, torch.full((1, 3, 1, 1), score), torch.full((1, 4, 1, 1), side), nothing
         )
 
     prior, here, gone = ObjectPrior(3), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)

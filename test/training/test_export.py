@@ -16,6 +16,7 @@ from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
 from vi_fusion_ros.training.datasets.labels import LABELS  # noqa: E402
 from vi_fusion_ros.training.release import onnx_export  # noqa: E402
+from vi_fusion_ros.training.release.calibration import log_odds  # noqa: E402
 from vi_fusion_ros.training.release.export import calibration_of, export  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 
@@ -68,14 +69,20 @@ def test_export_writes_model_manifest_and_card(config, tmp_path):
     assert answer.objects.shape == (1, 15, 8, 12)
 
 
-def test_the_calibration_of_unseen_sets_goes_into_the_manifest(config, network, tmp_path):
+def test_the_calibration_of_unseen_sets_corrects_that_of_the_selection_parts(config, network, tmp_path):
     modes = ("both", "visible_only", "thermal_only")
-    given = {
-        key: {mode: dict.fromkeys(LABELS, 0.25) for mode in modes} for key in ("temperature", "bias", "thresholds")
-    }
+    values = {"temperature": 2.0, "bias": 0.5, "thresholds": 0.25}
+    given = {key: {mode: dict.fromkeys(LABELS, value) for mode in modes} for key, value in values.items()}
     file = tmp_path / "leave_one_out.json"
     file.write_text(json.dumps({"calibration": given}))
-    assert calibration_of(network, dataclasses.replace(config, calibration=file)) == given
+    own = calibration_of(network, dataclasses.replace(config, calibration=None))
+    made = calibration_of(network, dataclasses.replace(config, calibration=file))
+    assert made["thresholds"] == given["thresholds"]
+    scores = np.linspace(-3, 3, 15).reshape(5, 3)
+    for mode in modes:
+        np.testing.assert_allclose(
+            log_odds(scores, made, mode), (log_odds(scores, own, mode) - 0.5) / 2, rtol=2e-3, atol=2e-3
+        )
     for content in ("{", "[]", '{"figures": {}}'):
         file.write_text(content)
         with pytest.raises(ValueError, match=r"leave_one_out\.json: holds no calibration .*; expected leave_one_out's"):

@@ -50,7 +50,15 @@ def test_it_tells_dark_frames_from_bright_ones_and_nothing_else_changes(network,
     _, light = predict_sets(network, [frames])
     np.testing.assert_array_equal(light.argmax(1), frames.illumination())
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert changed == {"perception.illuminate.weight", "perception.illuminate.bias"}
+    layer, bounds = "perception.illuminate", "perception.light"
+    assert changed == {f"{layer}.weight", f"{layer}.bias", f"{bounds}.low", f"{bounds}.high"}
+    _, alone = predict_sets(network, [frames], "visible")
+    np.testing.assert_array_equal(alone.argmax(1), frames.illumination())
+    _, warm = predict_sets(network, [frames], "thermal")
+    assert not warm.any()
+    held = sum(network.perception.light.parts[:3])
+    assert (network.perception.light.high[:held] < 100).all()
+    assert (network.perception.light.high[:held] > network.perception.light.low[:held]).all()
 
 
 @pytest.mark.parametrize("nights", [3, 24])

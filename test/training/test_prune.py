@@ -15,7 +15,6 @@ pytest.importorskip("onnx", reason="the training requirements are not installed"
 from vi_fusion_ros.cli import main  # noqa: E402
 from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.model.branches import BACKBONES  # noqa: E402
-from vi_fusion_ros.model.light import STATISTICS  # noqa: E402
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig  # noqa: E402
 from vi_fusion_ros.resources import default_model  # noqa: E402
 from vi_fusion_ros.training.batches.places import ObjectMap  # noqa: E402
@@ -98,8 +97,6 @@ def pruned_into(small, large):
                     places[axis] = side_by_side  # the second camera begins where that of the large network does
                 elif name.endswith("project.conv.weight") and axis == 1:
                     places[axis] = torch.cat([start + torch.arange(count // 2) for start in (0, whole // 2)])
-                elif name == "perception.illuminate.weight" and axis == 1 and "perception.prior.visible.scale" in given:
-                    places[axis] = torch.cat([torch.arange(count)[:-STATISTICS], torch.arange(whole)[-STATISTICS:]])
                 elif name.startswith("fusion.decode") and axis == 1:
                     places[axis] = torch.cat((torch.arange(16), 32 + torch.arange(32)))
             if part.ndim:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from vi_fusion_ros.engines.engine import EngineOutput, Plane, Tensor
 from vi_fusion_ros.engines.manifest import MODES, Manifest
 from vi_fusion_ros.methods.base import FusionMethod, Gray8
+from vi_fusion_ros.types import UNKNOWN_ILLUMINATION
 
 NETWORK = "network"
 """What the node's parameter ``fusion.method`` is for the network."""
@@ -33,7 +34,7 @@ class MethodEngine:
             onnx_sha256="",
             labels=(),
             thresholds={},
-            illumination=("unknown",),
+            illumination=(UNKNOWN_ILLUMINATION,),
             input={"multiple": 1},
             temperature=dict.fromkeys(MODES, 1.0),
             backend="numpy",

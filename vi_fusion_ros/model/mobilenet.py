@@ -22,6 +22,9 @@ from torch.nn import functional
 CHANNELS = (128, 192, 256)
 """Channels of the pyramid at stride 4, 8 and 16 of the detector's input."""
 
+DEEP_CHANNELS = 88
+"""Channels of the detector's last stage at stride 16."""
+
 STRIDE = 4
 """Pixels of the detector's input in each direction that one place of its maps stands for."""
 
@@ -78,6 +81,7 @@ class Detection(NamedTuple):
         coarse: (N, 256, h/16, w/16).
         centres: (N, 3, h/4, w/4) raw scores that the centre of a person, a car, a bicycle is here.
         sides: (N, 4, h/4, w/4) distances to the left, upper, right and lower side of its box, pixels of the input.
+        deep: (N, 88, h/16, w/16) what the last stage at stride 16 gives, before the pyramid.
     """
 
     fine: Tensor
@@ -85,6 +89,7 @@ class Detection(NamedTuple):
     coarse: Tensor
     centres: Tensor
     sides: Tensor
+    deep: Tensor
 
 
 class SameConv(nn.Conv2d):
@@ -212,7 +217,8 @@ class Detector(nn.Module):
             own = scores[:, start : start + len(numbers)]
             kinds.append(own if len(numbers) == 1 else own.amax(1, keepdim=True))
             start += len(numbers)
-        return Detection(fine, middle, coarse, torch.cat(kinds, 1), self.sides(fine) * _DISTANCE_UNIT)
+        sides = self.sides(fine) * _DISTANCE_UNIT
+        return Detection(fine, middle, coarse, torch.cat(kinds, 1), sides, taps[_COARSE])
 
     def frozen_part(self, last_block: int) -> list[nn.Module]:
         """The stem and the blocks up to ``last_block``, of 0 to 14; from 15 on all; none where it is negative."""

@@ -26,7 +26,8 @@ from torch.nn import functional
 from vi_fusion_ros.model.attention import CrossModalAttention
 from vi_fusion_ros.model.branches import BACKBONES, DetectorBranches, present
 from vi_fusion_ros.model.layers import ConvNormReLU, RepConv
-from vi_fusion_ros.model.light import STATISTICS, LightStatistics
+from vi_fusion_ros.model.light import LightFeatures
+from vi_fusion_ros.model.mobilenet import DEEP_CHANNELS
 from vi_fusion_ros.model.mobilenet import STRIDE as DETECTOR_STRIDE
 from vi_fusion_ros.model.prior import ObjectPrior
 
@@ -142,8 +143,8 @@ class PerceptionNet(nn.Module):
         self.drop = nn.Dropout2d(0.2)
         detects = isinstance(self.branches, DetectorBranches)
         self.prior = ObjectPrior(classes) if detects else None
-        self.light = LightStatistics() if detects else None
-        self.illuminate = nn.Linear(2 * channels[0] + coarse + (STATISTICS if detects else 0), 2)
+        self.light = LightFeatures(DEEP_CHANNELS) if detects else None
+        self.illuminate = nn.Linear(2 * channels[0] + coarse if self.light is None else sum(self.light.parts), 2)
         if self.prior is None:
             nn.init.constant_(self.centre.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
         else:
@@ -176,13 +177,15 @@ class PerceptionNet(nn.Module):
         else:
             likely, distances = self.prior(both.objects, there)
             centres, sides = centres + likely, sides * distances * (STRIDE / DETECTOR_STRIDE)
-        means = [features.mean((2, 3)) for features in (seen[0], warm[0], coarse)]
-        if self.light is not None:
-            means.append(self.light(visible, thermal))
+        if self.light is None or both.objects is None:
+            light = torch.cat([features.mean((2, 3)) for features in (seen[0], warm[0], coarse)], 1)
+        else:
+            # Day and night of a few places are nothing to train the detector by.
+            light = self.light(visible, thermal, both.objects[0].deep.detach(), there)
         return Perception(
             self.presence_of_centres(centres),
             self.presence_of_scores(self.score(self.drop(coarse))),
-            self.illuminate(torch.cat(means, 1)),
+            self.illuminate(light),
             torch.cat((centres, sides), 1),
         )
 

@@ -142,7 +142,7 @@ class TrainConfig:
         runs: folder for logs and checkpoints.
         start_from: checkpoint or exported ONNX file whose weights the run begins with, or null.
         teacher: exported ONNX file of a larger network whose outputs the run learns from, too, or null.
-        calibration: JSON of ``leave_one_out`` whose calibration an export takes, or null for the selection parts.
+        calibration: JSON of ``leave_one_out`` that corrects the calibration by the selection parts, or null.
         network: sizes.
         scenes: batches of whole frames for the perception part.
         patches: batches of patches for the fusion decoder.

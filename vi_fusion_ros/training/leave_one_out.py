@@ -3,6 +3,10 @@
 The sets of both cameras are put into groups that share cameras and places. For each group a network is trained on all
 others with the same recipe, and judged on every frame of the group, with both cameras and with either one black. The
 pooled scores give the figures of docs/model.md and the calibration that ``vi-fusion export`` puts into the manifest.
+
+Networks that were trained on different places do not score on one scale: where nearly every frame shows a person, every
+frame looks like one. So each network's scores are first made log-odds by its own selection frames, as the manifest of
+that network would have it, and what is pooled says how such log-odds have to change in places nobody trained on.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.predict import predict_sets
-from vi_fusion_ros.training.release.calibration import calibrate
+from vi_fusion_ros.training.release.calibration import calibrate, log_odds
+from vi_fusion_ros.training.release.export import calibration_of
 from vi_fusion_ros.training.release.released import released_network
 from vi_fusion_ros.training.report import MODES
 from vi_fusion_ros.training.trainer import trained
@@ -43,7 +48,7 @@ class Scores(NamedTuple):
     """What networks say of frames of sets that they never saw.
 
     Attributes:
-        logits: (N, C) by mode.
+        logits: (N, C) by mode: log-odds as each network's own selection frames have them.
         light: (N,) most probable illumination class with both cameras.
         present: (N, C).
         known: (N, C).
@@ -83,7 +88,8 @@ def leave_one_out(config: TrainConfig, resume: bool = False) -> dict[str, Any]:
         # A head start from elsewhere might have seen the group.
         run = dataclasses.replace(config, name=f"{config.name}/without-{group}", data=data, start_from=None)
         network = released_network(trained(run, resume))[1]
-        parts.append(_judge(network, dataclasses.replace(config.data, sets=held), number))
+        own = calibration_of(network, dataclasses.replace(run, calibration=None))
+        parts.append(_judge(network, own, dataclasses.replace(config.data, sets=held), number))
     if not parts:
         raise ValueError(f"the configuration has none of the sets {', '.join(sum(GROUPS.values(), ()))}")
     scores = _joined(parts)
@@ -171,7 +177,7 @@ def _illumination(scores: Scores, inside: npt.NDArray[np.bool_]) -> dict[str, An
     return rows
 
 
-def _judge(network: FusionNet, data: DataConfig, group: int) -> Scores:
+def _judge(network: FusionNet, own: dict[str, Any], data: DataConfig, group: int) -> Scores:
     whole = dataclasses.replace(
         data,
         sets={
@@ -182,7 +188,7 @@ def _judge(network: FusionNet, data: DataConfig, group: int) -> Scores:
     said = {mode: predict_sets(network, sets, modality) for mode, modality in MODES.items()}
     light = said["both"][1].argmax(1)
     return Scores(
-        {mode: logits for mode, (logits, _) in said.items()},
+        {mode: log_odds(logits, own, mode) for mode, (logits, _) in said.items()},
         light,
         *pooled_presence(sets),
         np.concatenate([frames.illumination() for frames in sets]),

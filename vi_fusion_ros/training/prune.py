@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from vi_fusion_ros.model.branches import BACKBONES
 from vi_fusion_ros.model.layers import ConvThenNorm, RepConv
-from vi_fusion_ros.model.light import STATISTICS
 from vi_fusion_ros.model.network import FusionNet, NetworkConfig
 from vi_fusion_ros.training.config import plain
 from vi_fusion_ros.training.release.derived import write_derived
@@ -125,8 +124,8 @@ def _layers(sizes: NetworkConfig) -> Iterator[_Layer]:
     yield _Layer("perception.centre", (), ("fine",))
     yield _Layer("perception.sides", (), ("fine",))
     yield _Layer("perception.score", (), ("coarse",))
-    light = (STATISTICS,) if sizes.backbone == "centernet-mobilenetv3" else ()
-    yield _Layer("perception.illuminate", (), (2 * BACKBONES[sizes.backbone].channels[0], "coarse", *light))
+    if sizes.backbone != "centernet-mobilenetv3":
+        yield _Layer("perception.illuminate", (), (2 * BACKBONES[sizes.backbone].channels[0], "coarse"))
 
 
 def _of_lite0() -> Iterator[_Layer]:

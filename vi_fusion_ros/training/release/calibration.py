@@ -1,8 +1,9 @@
 """From raw scores to probabilities and thresholds that hold in places nobody trained on.
 
-The scores come from networks that never saw the set they are judged on (``leave_one_out``), or else from the selection
-parts. Per mode and label: ``probability = sigmoid((score - bias) / temperature)`` (Platt scaling), and the smallest
-threshold at which at most a given share of frames without the label is called.
+The scores are those of the selection parts; where networks were judged on sets that they never saw (``leave_one_out``),
+a second step corrects the first one's log-odds by what came of them there. Per mode and label: ``probability =
+sigmoid((score - bias) / temperature)`` (Platt scaling), and the smallest threshold at which at most a given share of
+the frames without the label is called.
 """
 
 from __future__ import annotations
@@ -116,6 +117,29 @@ def calibrate(scores: dict[str, Floats], present: Floats, known: Floats) -> dict
             made["temperature"][mode][label] = round(platt.temperature, 4)
             made["bias"][mode][label] = round(platt.bias, 4)
             made["thresholds"][mode][label] = round(threshold_for(platt(values[sure, index]), truth), 4)
+    return made
+
+
+def log_odds(scores: Floats, made: dict[str, Any], mode: str) -> Floats:
+    """Raw scores, (N, C), as log-odds by what ``calibrate`` has made for the mode."""
+    temperature, bias = (np.array([made[key][mode][label] for label in LABELS]) for key in ("temperature", "bias"))
+    return np.asarray((scores - bias) / temperature)
+
+
+def corrected(own: dict[str, Any], by_others: dict[str, Any]) -> dict[str, Any]:
+    """A network's own calibration and one of such log-odds, in one step, as ``calibrate`` returns it.
+
+    Args:
+        own: of the network's raw scores.
+        by_others: of log-odds; its thresholds are kept.
+    """
+    made: dict[str, Any] = {"temperature": {}, "bias": {}, "thresholds": by_others["thresholds"]}
+    for mode, temperatures in own["temperature"].items():
+        second, offset = (by_others[key][mode] for key in ("temperature", "bias"))
+        made["temperature"][mode] = {label: round(t * second[label], 4) for label, t in temperatures.items()}
+        made["bias"][mode] = {
+            label: round(own["bias"][mode][label] + t * offset[label], 4) for label, t in temperatures.items()
+        }
     return made
 
 

@@ -17,8 +17,9 @@ _LIMITS = """\
 - Presence and boxes come from a smaller picture than the input (`network.view` in the manifest): small objects are
   often missed.
 - One camera alone is worse than both, the visible one at night most of all.
-- The probabilities of presence are calibrated on the frames that it was chosen by (the table above), or by the file
-  that `calibration` in the manifest names, not on yours. Boxes are calibrated on streets by one make of camera.
+- The probabilities of presence are calibrated on the frames that it was chosen by (the table above), and corrected by
+  the file that `calibration` in the manifest names, if any: by networks of this recipe that were judged on places that
+  they had not seen. Yours may differ. Boxes are calibrated on streets by one make of camera.
 - The thermal images of MSRS were enhanced by their authors; raw counts look different.
 - The fused image has no colour of its own; the node puts the visible chroma back.
 - docs/model.md has the figures on sets that were never seen, and where it fails.

@@ -27,7 +27,7 @@ from vi_fusion_ros.training.predict import (
     predict_objects,
     predict_sets,
 )
-from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects
+from vi_fusion_ros.training.release.calibration import calibrate, calibrate_objects, corrected
 from vi_fusion_ros.training.release.card import write_manifest
 from vi_fusion_ros.training.release.novelty import novelty_of
 from vi_fusion_ros.training.release.onnx_export import INPUTS, OUTPUTS, Pair, export_onnx
@@ -116,19 +116,24 @@ def _manifest(
 def calibration_of(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
     """``temperature``, ``bias`` and ``thresholds`` for the manifest.
 
-    From the file that ``config.calibration`` names (networks judged on sets they never saw), else from the selection
-    parts of the sets of both cameras; where there are none, the scores stay as they are.
+    From the selection parts of the sets of both cameras; where there are none, the scores stay as they are. Then
+    corrected by the file that ``config.calibration`` names (networks judged on sets they never saw).
 
     Raises:
         ValueError: the file cannot be read, or holds no calibration.
     """
-    if config.calibration is not None:
-        try:
-            return dict(json.loads(config.calibration.read_text(encoding="utf-8"))["calibration"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{config.calibration}: holds no calibration ({error}); expected leave_one_out's JSON"
-            ) from error
+    own = _own_calibration(network, config)
+    if config.calibration is None:
+        return own
+    try:
+        return corrected(own, json.loads(config.calibration.read_text(encoding="utf-8"))["calibration"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{config.calibration}: holds no calibration ({error}); expected leave_one_out's JSON"
+        ) from error
+
+
+def _own_calibration(network: FusionNet, config: TrainConfig) -> dict[str, Any]:
     sets = list(of_both_cameras(frames_of(config.data, "select")).values())
     if not sets:
         values = {"temperature": 1.0, "bias": 0.0, "thresholds": 0.5}
