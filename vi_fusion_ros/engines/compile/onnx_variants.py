@@ -59,12 +59,14 @@ def engine_graph(path: Path, precision: str, size: tuple[int, int]) -> onnx.Mode
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with float16 weights and arithmetic; float32 inputs and outputs stay what they are."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells of every weight that is too small for float16
-        half = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+        # Min and Max take float16 since opset 12.
+        stay = [name for name in DEFAULT_OP_BLOCK_LIST if name not in ("Min", "Max")]
+        half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, op_block_list=stay))
     half.topological_sort()  # around operators that stay float32 it puts casts, behind all other nodes
     return half.model
 

@@ -55,12 +55,14 @@ def _windows(sets: dict[str, PackedPairs]) -> PatchConfig:
 
 
 class _Seen(NamedTuple):
-    """What a network makes of images: features at two scales and outputs. The sides of boxes are logarithms."""
+    """What a network makes of images: features at two scales and outputs. The sides of boxes are logarithms.
+
+    Day or night is not among them: no branch learns from it.
+    """
 
     coarse: Tensor
     fine: Tensor
     presence: Tensor
-    illumination: Tensor
     centres: Tensor
     sides: Tensor
 
@@ -137,4 +139,4 @@ def _seen(network: FusionNet, visible: Tensor, thermal: Tensor) -> _Seen:
             hook.remove()
     presence = torch.cat((output.from_centres, output.from_scores), 1)
     centres, sides = output.objects[:, : len(LABELS)], output.objects[:, len(LABELS) :]
-    return _Seen(held["coarse"], held["fine"], presence, output.illumination, centres, torch.log(sides))
+    return _Seen(held["coarse"], held["fine"], presence, centres, torch.log(sides))
