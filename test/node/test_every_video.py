@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -49,7 +48,8 @@ WITHIN = {"colour": 14, "grey": 2}  # half of the colours are not sent
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, np.ndarray]:
-    colour = cv2.GaussianBlur(encoded_images.colour(), (0, 0), 6)
+    # A generator of its own: else the image, and with it the loss, depends on the tests that ran before.
+    colour = cv2.GaussianBlur(encoded_images.colour(np.random.default_rng(15)), (0, 0), 6)
     return {"visible": colour, "thermal": np.ascontiguousarray(colour[::-1, :, 1])}
 
 
@@ -143,7 +143,6 @@ def by_bag(transport, packets, truth, model, folder) -> dict[str, dict[str, int]
     }
 
 
-@pytest.mark.skipif("VI_FUSION_EVERY_VIDEO" not in os.environ, reason="needs an idle machine: VI_FUSION_EVERY_VIDEO=1")
 def test_every_codec_arrives_with_its_pixels_everywhere(packets, truth, model, tmp_path, monkeypatch, repo_root):
     lines = []
     for transport, (kind, definitions, *_) in TRANSPORTS.items():

@@ -70,19 +70,21 @@ class Case:
         return float(np.nanmax(difference))
 
 
-def values(least: int, most: int, dtype: type, channels: int | None = None) -> np.ndarray:
+def values(
+    least: int, most: int, dtype: type, channels: int | None = None, rng: np.random.Generator = _RNG
+) -> np.ndarray:
     """(HEIGHT, WIDTH), or with channels, of the whole range, every pixel another: scenes, which noise alone is not."""
     shape = (HEIGHT, WIDTH, channels or 1)
-    coarse = _RNG.random((6, 8, channels or 1))
+    coarse = rng.random((6, 8, channels or 1))
     scene = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).reshape(shape)
-    share = np.clip(1.2 * scene - 0.1 + _RNG.uniform(-0.05, 0.05, shape), 0, 1)
+    share = np.clip(1.2 * scene - 0.1 + rng.uniform(-0.05, 0.05, shape), 0, 1)
     image = np.rint(least + share * (most - least)).astype(dtype)
     return image if channels else image[..., 0]
 
 
-def colour() -> np.ndarray:
+def colour(rng: np.random.Generator = _RNG) -> np.ndarray:
     """(HEIGHT, WIDTH, 3) uint8 BGR."""
-    return values(0, 255, np.uint8, 3)
+    return values(0, 255, np.uint8, 3, rng)
 
 
 def blocks(dtype: type) -> np.ndarray:
