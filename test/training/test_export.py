@@ -16,7 +16,7 @@ from vi_fusion_ros.engines.load import load_engine  # noqa: E402
 from vi_fusion_ros.engines.manifest import Manifest  # noqa: E402
 from vi_fusion_ros.training.datasets.labels import LABELS  # noqa: E402
 from vi_fusion_ros.training.release import onnx_export  # noqa: E402
-from vi_fusion_ros.training.release.calibration import log_odds  # noqa: E402
+from vi_fusion_ros.training.release.calibration import of_mode  # noqa: E402
 from vi_fusion_ros.training.release.export import calibration_of, export  # noqa: E402
 from vi_fusion_ros.training.trainer import train  # noqa: E402
 
@@ -81,7 +81,7 @@ def test_the_calibration_of_unseen_sets_corrects_that_of_the_selection_parts(con
     scores = np.linspace(-3, 3, 15).reshape(5, 3)
     for mode in modes:
         np.testing.assert_allclose(
-            log_odds(scores, made, mode), (log_odds(scores, own, mode) - 0.5) / 2, rtol=2e-3, atol=2e-3
+            of_mode(made, mode).log_odds(scores), (of_mode(own, mode).log_odds(scores) - 0.5) / 2, rtol=2e-3, atol=2e-3
         )
     for content in ("{", "[]", '{"figures": {}}'):
         file.write_text(content)

@@ -28,9 +28,13 @@ class Calibration:
         """Of the labels at these indices, (N,), one for each of N scores."""
         return Calibration(self.temperature[label], self.bias[label], self.thresholds[label])
 
+    def log_odds(self, scores: npt.NDArray[np.floating]) -> Floats:
+        """Raw scores, (..., C), to the logarithms of their odds, (..., C) float64."""
+        return (scores.astype(np.float64) - self.bias) / self.temperature
+
     def probabilities(self, scores: npt.NDArray[np.floating]) -> Floats:
         """Raw scores, (..., C), to probabilities, (..., C) float64."""
-        return sigmoid((scores.astype(np.float64) - self.bias) / self.temperature)
+        return sigmoid(self.log_odds(scores))
 
 
 def sigmoid(values: npt.NDArray[np.floating]) -> Floats:

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.engines.calibration import Calibration
 from vi_fusion_ros.evaluation.output import write_json
 from vi_fusion_ros.model.network import FusionNet
 from vi_fusion_ros.training.batches.packed import pooled_presence
@@ -28,7 +27,7 @@ from vi_fusion_ros.training.config import DataConfig, TrainConfig, load_config
 from vi_fusion_ros.training.data import frames_of
 from vi_fusion_ros.training.datasets.labels import ILLUMINATION, LABELS
 from vi_fusion_ros.training.predict import predict_sets
-from vi_fusion_ros.training.release.calibration import calibrate, log_odds
+from vi_fusion_ros.training.release.calibration import calibrate, of_mode
 from vi_fusion_ros.training.release.export import calibration_of
 from vi_fusion_ros.training.release.released import released_network
 from vi_fusion_ros.training.report import MODES
@@ -143,12 +142,9 @@ def _transferred(scores: Scores, mode: str) -> tuple[Floats, Bools]:
         if not others.any():
             others = there
         made = calibrate({mode: scores.logits[mode][others]}, scores.present[others], scores.known[others])
-        temperature, bias, thresholds = (
-            np.array([made[key][mode][label] for label in LABELS]) for key in ("temperature", "bias", "thresholds")
-        )
-        calibration = Calibration(temperature, bias, thresholds)
+        calibration = of_mode(made, mode)
         probability[there] = calibration.probabilities(scores.logits[mode][there])
-        called[there] = probability[there] >= thresholds
+        called[there] = probability[there] >= calibration.thresholds
     return probability, called
 
 
@@ -188,7 +184,7 @@ def _judge(network: FusionNet, own: dict[str, Any], data: DataConfig, group: int
     said = {mode: predict_sets(network, sets, modality) for mode, modality in MODES.items()}
     light = said["both"][1].argmax(1)
     return Scores(
-        {mode: log_odds(logits, own, mode) for mode, (logits, _) in said.items()},
+        {mode: of_mode(own, mode).log_odds(logits) for mode, (logits, _) in said.items()},
         light,
         *pooled_presence(sets),
         np.concatenate([frames.illumination() for frames in sets]),

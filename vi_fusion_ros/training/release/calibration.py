@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vi_fusion_ros.engines.calibration import sigmoid
+from vi_fusion_ros.engines.calibration import Calibration, sigmoid
 from vi_fusion_ros.training.classification import roc_auc
 from vi_fusion_ros.training.datasets.base import Box
 from vi_fusion_ros.training.datasets.labels import LABELS
@@ -28,6 +28,8 @@ NEVER = 0.99
 _LEAST_AUC = 0.7
 """ROC-AUC below which a label is not called in a mode: its score says hardly more than chance, and any threshold would
 call frames of some place and none of others."""
+
+_KEYS = ("temperature", "bias", "thresholds")
 
 _LEAST_SURE = 0.25
 _FEWEST = 8
@@ -106,7 +108,7 @@ def calibrate(scores: dict[str, Floats], present: Floats, known: Floats) -> dict
     Returns:
         ``temperature``, ``bias`` and ``thresholds``: by mode, then by label.
     """
-    made: dict[str, Any] = {"temperature": {}, "bias": {}, "thresholds": {}}
+    made: dict[str, Any] = {key: {} for key in _KEYS}
     for mode, values in scores.items():
         for key in made:
             made[key][mode] = {}
@@ -120,10 +122,9 @@ def calibrate(scores: dict[str, Floats], present: Floats, known: Floats) -> dict
     return made
 
 
-def log_odds(scores: Floats, made: dict[str, Any], mode: str) -> Floats:
-    """Raw scores, (N, C), as log-odds by what ``calibrate`` has made for the mode."""
-    temperature, bias = (np.array([made[key][mode][label] for label in LABELS]) for key in ("temperature", "bias"))
-    return np.asarray((scores - bias) / temperature)
+def of_mode(made: dict[str, Any], mode: str) -> Calibration:
+    """What ``calibrate`` has made for a mode."""
+    return Calibration(*(np.array([made[key][mode][label] for label in LABELS]) for key in _KEYS))
 
 
 def corrected(own: dict[str, Any], by_others: dict[str, Any]) -> dict[str, Any]:
